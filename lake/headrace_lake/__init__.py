@@ -1,0 +1,1 @@
+"""The ground: tables, shards, receipts, passports and the stage engine."""

@@ -1,0 +1,131 @@
+"""Digests: of parameters, of files, of a stage's own code, and the fingerprint made of them.
+
+All digests are BLAKE2b with 16 bytes (RFC 7693), written as 32 hex digits: enough that no two of 2^50 objects
+collide by chance (probability below 2^-28).
+
+The code digest covers the stage's module and everything it imports from our packages, found in the import
+statements without running them. Comments, formatting and docstrings do not count; a statement in an unrelated
+file does not either. The normal form is Python's own `ast.unparse`, so a new Python version may change it: that
+costs a recomputation, never a wrong reuse.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+import json
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+OUR_PREFIX = "headrace_"
+
+
+def digest_bytes(data: bytes | memoryview) -> str:
+    """32 hex digits of BLAKE2b-128."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def digest_of(obj: Any) -> str:
+    """Digest of a JSON-able value; key order does not matter.
+
+    Raises:
+        TypeError: the value holds something JSON has no form for.
+    """
+    text = json.dumps(obj, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return digest_bytes(text.encode("utf-8"))
+
+
+def file_digest(path: str | Path) -> str:
+    """Digest of a file's bytes, read in blocks of 1 MiB."""
+    h = hashlib.blake2b(digest_size=16)
+    with open(path, "rb") as f:
+        while block := f.read(1 << 20):
+            h.update(block)
+    return h.hexdigest()
+
+
+def code_digest(target: type | ModuleType | str) -> str:
+    """Digest of the source of a module and of everything it imports from our packages.
+
+    Args:
+        target: a class, a module or a module's dotted name.
+    """
+    name = target if isinstance(target, str) else target.__module__ if isinstance(target, type) else target.__name__
+    return digest_of({module: _module_digest(module) for module in sorted(code_closure(name))})
+
+
+def code_closure(module: str) -> set[str]:
+    """Names of the module itself and of all our modules that it reaches by imports, packages included.
+
+    A module outside our packages (a user's own stage) counts itself and what it imports from ours.
+    """
+    seen: set[str] = set()
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name in seen or _source_file(name) is None:
+            continue
+        seen.add(name)
+        parts = name.split(".")
+        waiting += [".".join(parts[:i]) for i in range(1, len(parts))]
+        waiting += [imported for imported in _imports(name) if imported.startswith(OUR_PREFIX)]
+    return seen
+
+
+@lru_cache(maxsize=4096)
+def _source_file(module: str) -> Path | None:
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError, AttributeError):
+        return None
+    return Path(spec.origin) if spec is not None and spec.origin and spec.origin.endswith(".py") else None
+
+
+def _tree(module: str) -> ast.Module:
+    file = _source_file(module)
+    assert file is not None
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
+def _module_digest(module: str) -> str:
+    tree = _tree(module)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
+    return digest_bytes(ast.unparse(tree).encode("utf-8"))
+
+
+def _imports(module: str) -> Iterator[str]:
+    """Absolute names that the module may import; a name imported from a package may be a module of it."""
+    package = module if _is_package(module) else module.rpartition(".")[0]
+    for node in _executed_nodes(_tree(module)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parents = package.split(".")
+                base = ".".join([*parents[: len(parents) - node.level + 1], *([base] if base else [])])
+            yield base
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def _executed_nodes(tree: ast.AST) -> Iterator[ast.AST]:
+    """Every node but those under `if TYPE_CHECKING:`, which never run."""
+    for child in ast.iter_child_nodes(tree):
+        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+            for other in child.orelse:
+                yield other
+                yield from _executed_nodes(other)
+            continue
+        yield child
+        yield from _executed_nodes(child)
+
+
+def _is_package(module: str) -> bool:
+    file = _source_file(module)
+    return file is not None and file.name == "__init__.py"

@@ -1,0 +1,390 @@
+"""The lake: Iceberg tables, receipts and objects on a local folder or S3, with atomic replacement of slices.
+
+`Lake.commit` is the only way in: all outputs of one or more stage runs and their receipts become visible together.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from pyiceberg.exceptions import CommitFailedException
+from pyiceberg.expressions import AlwaysTrue, And, BooleanExpression, EqualTo
+from pyiceberg.manifest import DataFile
+from pyiceberg.table import Table, Transaction
+
+from headrace_lake.catalog import NAMESPACE, LakeCatalog, replace_files
+from headrace_lake.errors import ConfigError, InputError, LakeError, SliceConflict
+from headrace_lake.fingerprint import digest_of, file_digest
+from headrace_lake.receipts import Artifact, Receipt, ShardFile
+from headrace_lake.schemas import TABLES, table_spec
+from headrace_lake.settings import Settings
+from headrace_lake.shards import conform, parse_shard_path, read_shard, write_shard
+from headrace_lake.slices import Slice
+from headrace_lake.storage import Storage, explained
+
+ANY = "*"
+"""`StageCommit.expects` for a writer that does not care whom it replaces."""
+_ATTEMPTS = 40
+
+
+@dataclass
+class StageCommit:
+    """The outputs of one stage run, ready to become visible.
+
+    Attributes:
+        receipt: its `outputs` name the files to register.
+        expects: run id of the receipt that this run saw as current when it started ("" if there was none);
+            a different current receipt at commit time is a conflict. `ANY` replaces whatever is there.
+        tables: every table whose slice this stage owns, so that a table with no new file is emptied too.
+    """
+
+    receipt: Receipt
+    expects: str = ANY
+    tables: Sequence[str] = field(default_factory=tuple)
+
+
+class Lake:
+    """One lake: storage, catalog and tables."""
+
+    def __init__(self, storage: Storage, catalog: LakeCatalog, settings: Settings) -> None:
+        self.storage = storage
+        self.catalog = catalog
+        self.settings = settings
+
+    @classmethod
+    def open(cls, settings: Settings) -> Lake:
+        """Open the lake of the settings; catalog and tables appear on first use.
+
+        Raises:
+            LakeError: the catalog cannot be reached.
+        """
+        storage = Storage(settings.lake, Path(settings.base))
+        with explained(storage.root):
+            if not storage.remote:
+                Path(storage.root).mkdir(parents=True, exist_ok=True)
+        try:
+            catalog = LakeCatalog("headrace", uri=_catalog_uri(settings, storage), schema_version="v1", **storage.iceberg_properties())
+            catalog.create_namespace_if_not_exists(NAMESPACE)
+        except Exception as exc:
+            if type(exc).__module__.startswith("sqlalchemy"):
+                line = str(exc).splitlines()[0]
+                raise LakeError(f"catalog of the lake at {storage.root} is not reachable: {line}", "check 'lake.catalog' in the settings") from exc
+            raise
+        return cls(storage, catalog, settings)
+
+    # -- tables --------------------------------------------------------------------------------------------------
+
+    def table(self, name: str) -> Table:
+        """The Iceberg table behind a name; pyiceberg, DuckDB, Trino and Spark read it as it is."""
+        spec = table_spec(name)
+        return self.catalog.ensure_table(spec, self.storage.uri(f"tables/{name}"))
+
+    def slice_files(self, table: str, slice_: Slice, *, snapshot: int | None = None) -> list[ShardFile]:
+        """The current files of one slice of a table, by part."""
+        return sorted((s for _, s in self._files(self.table(table), _of_slice(table, slice_), snapshot)), key=lambda s: (s.part, s.path))
+
+    def slices(self, table: str) -> list[Slice]:
+        """All slices that have rows in a table."""
+        found = {tuple(s.path.split("/")[2:4]) for _, s in self._files(self.table(table), AlwaysTrue(), None)}
+        return sorted(Slice(source, interval) for source, interval in found)
+
+    def read(
+        self,
+        table: str,
+        slice_: Slice | None = None,
+        *,
+        columns: Sequence[str] | None = None,
+        where: str | None = None,
+        tag: str | None = None,
+        snapshot: int | None = None,
+    ) -> pa.Table:
+        """Rows of a table: one slice or all, as it is now, at a tag or at a snapshot.
+
+        Args:
+            where: an Iceberg row filter such as `language = 'zh'`.
+
+        Raises:
+            InputError: the tag or snapshot is not known.
+        """
+        spec = table_spec(table)
+        iceberg = self.table(table)
+        version = snapshot if tag is None else self._tagged(iceberg, table, tag)
+        if version == -1:
+            return pa.table({f.name: pa.array([], f.type) for f in spec.schema}).select(list(columns or spec.schema.names))
+        if where is None:
+            condition = _of_slice(table, slice_) if slice_ is not None else AlwaysTrue()
+            files = sorted((s for _, s in self._files(iceberg, condition, version)), key=lambda s: (s.path.rpartition("/")[0], s.part, s.path))
+            names = list(columns) if columns is not None else spec.schema.names
+            schema = pa.schema([spec.schema.field(n) for n in names])
+            return pa.concat_tables([schema.empty_table(), *(read_shard(self.storage, s, names).cast(schema) for s in files)])
+        expression: Any = where if slice_ is None else f"({where}) and source = '{slice_.source}' and slice = '{slice_.interval}'"
+        rows = iceberg.scan(expression, selected_fields=tuple(columns) if columns else ("*",), snapshot_id=version).to_arrow()
+        names = list(columns) if columns is not None else spec.schema.names
+        return rows.select(names).cast(pa.schema([spec.schema.field(n) for n in names]))
+
+    def _files(self, table: Table, condition: BooleanExpression, snapshot: int | None) -> list[tuple[DataFile, ShardFile]]:
+        if table.current_snapshot() is None:
+            return []
+        name = table.name()[-1]
+        scan = table.scan(row_filter=condition, snapshot_id=snapshot)
+        return [
+            (t.file, parse_shard_path(name, self.storage.relative(t.file.file_path), t.file.record_count, t.file.file_size_in_bytes))
+            for t in scan.plan_files()
+        ]
+
+    # -- committing ----------------------------------------------------------------------------------------------
+
+    def write_shard(self, table: str, slice_: Slice, part: int, rows: pa.Table) -> ShardFile:
+        """Write one file of a table; it stays invisible until a commit names it."""
+        return write_shard(self.storage, table_spec(table), slice_, part, rows)
+
+    def commit(self, *commits: StageCommit) -> None:
+        """Make the outputs and receipts of one or more stage runs visible, all or none.
+
+        Concurrent commits to other slices are retried until both have landed.
+
+        Raises:
+            SliceConflict: somebody else committed the same stage and slice since `expects`; nothing of ours is visible.
+        """
+        receipts = self._receipt_shards([c.receipt for c in commits])
+        touched: dict[str, list[StageCommit]] = {}
+        for c in commits:
+            for name in {*c.tables, *(o.table for o in c.receipt.outputs)}:
+                touched.setdefault(name, []).append(c)
+        for attempt in range(_ATTEMPTS):
+            receipts_table = self.table("receipts")
+            for c in commits:
+                self._check_expected(c, receipts_table)
+            with explained(f"commit of {', '.join(c.receipt.stage for c in commits)}"):
+                transactions = [tx for name, owners in touched.items() if (tx := self._replacement(name, owners)) is not None]
+                tx = receipts_table.transaction()
+                replace_files(tx, [], self._data_files(receipts_table, receipts), _summary(commits))
+                try:
+                    self.catalog.commit_together([*transactions, tx])
+                    return
+                except CommitFailedException:
+                    time.sleep(random.uniform(0.01, 0.05 * min(attempt + 1, 10)))  # noqa: S311 - jitter, no secret
+        raise LakeError(f"commit did not land in {_ATTEMPTS} attempts: other writers kept moving the tables", "run it again when the lake is quieter")
+
+    def _replacement(self, name: str, owners: Sequence[StageCommit]) -> Transaction | None:
+        """A transaction that swaps the owners' slices of one table, or None if nothing changes."""
+        table = self.table(name)
+        old: list[DataFile] = []
+        new: list[ShardFile] = []
+        for c in owners:
+            condition = _of_slice(name, c.receipt.slice_, c.receipt.stage)
+            old += [f for f, _ in self._files(table, condition, None)]
+            new += c.receipt.outputs_of(name)
+        if {self.storage.relative(f.file_path) for f in old} == {s.path for s in new}:
+            return None
+        tx = table.transaction()
+        replace_files(tx, old, self._data_files(table, new), _summary(owners))
+        return tx
+
+    def _data_files(self, table: Table, shards: Sequence[ShardFile]) -> list[DataFile]:
+        from pyiceberg.io.pyarrow import parquet_file_to_data_file
+
+        return [parquet_file_to_data_file(table.io, table.metadata, self.storage.uri(s.path)) for s in shards]
+
+    def _check_expected(self, commit: StageCommit, receipts: Table) -> None:
+        if commit.expects == ANY:
+            return
+        current = self._current(receipts, commit.receipt.slice_, commit.receipt.stage)
+        found = current.run_id if current is not None else ""
+        if found not in (commit.expects, commit.receipt.run_id):
+            assert current is not None
+            raise SliceConflict(
+                f"slice {commit.receipt.slice_}, stage {commit.receipt.stage}: run {current.run_id} (process {current.process} on {current.host}) "
+                f"committed first, at {current.finished_at:%Y-%m-%d %H:%M:%S} UTC, fingerprint {current.fingerprint[:12]}",
+                "its result stands; run again to replace it",
+            )
+
+    def _receipt_shards(self, receipts: Iterable[Receipt]) -> list[ShardFile]:
+        rows: dict[Slice, list[Receipt]] = {}
+        for r in receipts:
+            rows.setdefault(r.slice_, []).append(r)
+        return [write_shard(self.storage, table_spec("receipts"), s, 0, _receipt_rows(rs)) for s, rs in rows.items()]
+
+    # -- receipts ------------------------------------------------------------------------------------------------
+
+    def receipts(self, slice_: Slice | None = None, stage: str | None = None) -> list[Receipt]:
+        """Receipts, oldest first."""
+        rows = self.read("receipts", slice_, columns=["stage", "committed_at", "receipt"])
+        found = [
+            (t, text)
+            for s, t, text in zip(rows["stage"].to_pylist(), rows["committed_at"].to_pylist(), rows["receipt"].to_pylist(), strict=True)
+            if stage is None or s == stage
+        ]
+        return [Receipt.model_validate_json(text) for _, text in sorted(found, key=lambda x: x[0])]
+
+    def current_receipts(self, slice_: Slice) -> dict[str, Receipt]:
+        """Stage → the receipt whose outputs are visible now."""
+        return {r.stage: r for r in self.receipts(slice_)}
+
+    def _current(self, receipts: Table, slice_: Slice, stage: str) -> Receipt | None:
+        shards = [s for _, s in self._files(receipts, _of_slice("receipts", slice_), None)]
+        newest: Receipt | None = None
+        for s in shards:
+            for text in read_shard(self.storage, s, ["receipt"])["receipt"].to_pylist():
+                r = Receipt.model_validate_json(text)
+                if r.stage == stage and (newest is None or r.finished_at > newest.finished_at):
+                    newest = r
+        return newest
+
+    # -- objects and artifacts -----------------------------------------------------------------------------------
+
+    def put_object(self, local: str | Path, *, kind: str, suffix: str) -> str:
+        """Store a file under its digest, once; returns its path relative to the root."""
+        with explained(str(local)):
+            digest = file_digest(local)
+        path = f"objects/{kind}/{digest[:2]}/{digest}{suffix}"
+        if not self.storage.exists(path):
+            self.storage.put_file(local, path)
+        return path
+
+    def record_artifact(self, artifact: Artifact) -> None:
+        """Append an artifact; others see it at once."""
+        row = conform(pa.Table.from_pylist([{**artifact.model_dump(exclude={"payload"}), "payload": json.dumps(artifact.payload, sort_keys=True)}]), table_spec("artifacts"))
+        shard = write_shard(self.storage, table_spec("artifacts"), Slice("artifacts", artifact.kind), 0, row)
+        for attempt in range(_ATTEMPTS):
+            table = self.table("artifacts")
+            tx = table.transaction()
+            replace_files(tx, [], self._data_files(table, [shard]), {"headrace.artifact": artifact.fingerprint})
+            try:
+                self.catalog.commit_together([tx])
+                return
+            except CommitFailedException:
+                time.sleep(random.uniform(0.01, 0.05 * min(attempt + 1, 10)))  # noqa: S311 - jitter, no secret
+        raise LakeError(f"artifact {artifact.name} could not be recorded in {_ATTEMPTS} attempts", "run it again")
+
+    def artifacts(self, kind: str | None = None) -> list[Artifact]:
+        """Artifacts, oldest first."""
+        rows = self.read("artifacts").to_pylist()
+        found = [Artifact(**{**r, "payload": json.loads(r["payload"])}) for r in rows if kind is None or r["kind"] == kind]
+        return sorted(found, key=lambda a: a.created_at)
+
+    def find_artifact(self, kind: str, *, fingerprint: str | None = None, name: str | None = None) -> Artifact | None:
+        """The newest artifact of a kind with this fingerprint and/or name."""
+        for a in reversed(self.artifacts(kind)):
+            if fingerprint in (None, a.fingerprint) and name in (None, a.name):
+                return a
+        return None
+
+    # -- versions ------------------------------------------------------------------------------------------------
+
+    def tag(self, name: str, tables: Sequence[str] | None = None) -> dict[str, int]:
+        """Name the current snapshot of tables (all by default), so it can be read again and is never vacuumed.
+
+        An existing tag of that name moves. Returns table → snapshot id.
+        """
+        tagged: dict[str, int] = {}
+        for t in tables if tables is not None else TABLES:
+            table = self.table(t)
+            snapshot = table.current_snapshot()
+            if snapshot is not None:
+                table.manage_snapshots().create_tag(snapshot.snapshot_id, name).commit()
+                tagged[t] = snapshot.snapshot_id
+        return tagged
+
+    def tags(self) -> dict[str, dict[str, int]]:
+        """Tag → table → snapshot id."""
+        found: dict[str, dict[str, int]] = {}
+        for t in TABLES:
+            for name, ref in self.table(t).metadata.refs.items():
+                if ref.snapshot_ref_type == "tag":
+                    found.setdefault(name, {})[t] = ref.snapshot_id
+        return found
+
+    def _tagged(self, table: Table, name: str, tag: str) -> int:
+        ref = table.metadata.refs.get(tag)
+        if ref is not None:
+            return ref.snapshot_id
+        known = self.tags()
+        if tag in known:
+            return -1  # the table was still empty when the tag was set
+        raise InputError(f"table {name} has no tag '{tag}'", f"tags: {', '.join(sorted(known)) or 'none'}")
+
+    def history(self, table: str) -> list[dict[str, Any]]:
+        """Snapshots of a table, oldest first: id, time, operation, and which stage run made it."""
+        rows = []
+        for s in self.table(table).metadata.snapshots:
+            summary = dict(s.summary.additional_properties) if s.summary is not None else {}
+            rows.append(
+                {
+                    "snapshot": s.snapshot_id,
+                    "at": s.timestamp_ms / 1000,
+                    "operation": s.summary.operation.value if s.summary is not None else "",
+                    "rows": int(summary.get("total-records", 0)),
+                    **{k.removeprefix("headrace."): v for k, v in summary.items() if k.startswith("headrace.")},
+                }
+            )
+        return rows
+
+
+def content_digest(shards: Sequence[ShardFile]) -> str:
+    """Digest of a slice's content: of its files' parts and digests."""
+    return digest_of(sorted([s.part, s.digest] for s in shards))
+
+
+def _of_slice(table: str, slice_: Slice, stage: str | None = None) -> BooleanExpression:
+    condition: BooleanExpression = And(EqualTo("source", slice_.source), EqualTo("slice", slice_.interval))
+    if stage is not None and "stage" in TABLES[table].partition:
+        condition = And(condition, EqualTo("stage", stage))
+    return condition
+
+
+def _receipt_rows(receipts: Sequence[Receipt]) -> pa.Table:
+    return pa.Table.from_pylist(
+        [
+            {
+                "stage": r.stage,
+                "fingerprint": r.fingerprint,
+                "committed_at": r.finished_at,
+                "read": r.counts.read,
+                "kept": r.counts.kept,
+                "dropped": r.counts.dropped,
+                "failed": r.counts.failed,
+                "receipt": r.model_dump_json(),
+            }
+            for r in receipts
+        ]
+    )
+
+
+def _summary(commits: Sequence[StageCommit]) -> dict[str, str]:
+    def joined(values: Iterable[str]) -> str:
+        return ",".join(dict.fromkeys(values))
+
+    rs = [c.receipt for c in commits]
+    return {
+        "headrace.stage": joined(r.stage for r in rs),
+        "headrace.slice": joined(str(r.slice_) for r in rs),
+        "headrace.fingerprint": joined(r.fingerprint for r in rs),
+        "headrace.run": joined(r.run_id for r in rs),
+    }
+
+
+def _catalog_uri(settings: Settings, storage: Storage) -> str:
+    uri = settings.lake.catalog
+    if not uri:
+        return f"sqlite:///{storage.root}/catalog.db?timeout=60"
+    if uri.startswith("sqlite:///"):
+        path = uri.removeprefix("sqlite:///")
+        return f"sqlite:///{settings.resolve(path).resolve()}?timeout=60"
+    if not uri.startswith("postgresql"):
+        raise ConfigError(f"lake.catalog: '{uri.partition(':')[0]}' is not supported", "use sqlite:///file.db or postgresql+psycopg2://user@host/database")
+    if settings.lake.catalog_password is None:
+        return uri
+    from sqlalchemy.engine import make_url
+
+    return make_url(uri).set(password=settings.lake.catalog_password.reveal()).render_as_string(hide_password=False)
+
+
+__all__ = ["ANY", "Lake", "StageCommit", "content_digest"]

@@ -1,0 +1,129 @@
+"""Receipts: what a stage run leaves behind, and artifacts: what the jobs above the slices leave behind."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from headrace_lake.slices import Slice
+from headrace_lake.strict import StrictModel
+
+
+def new_run_id() -> str:
+    """A sortable, unique run id: UTC time and 32 random bits."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
+
+
+class ShardFile(StrictModel):
+    """One immutable Parquet file of a table.
+
+    Attributes:
+        path: relative to the lake's root; its name holds part and digest.
+        bytes: size of the file.
+    """
+
+    table: str
+    part: int
+    path: str
+    rows: int
+    bytes: int
+    digest: str
+
+
+class InputRef(StrictModel):
+    """What a stage read: the content of a table's slice, and the receipt that wrote it if known."""
+
+    table: str
+    digest: str
+    rows: int = 0
+    producer: str = ""
+
+
+class Counts(StrictModel):
+    """Rows in, rows out. `read = kept + dropped + failed` holds or the receipt cannot be made."""
+
+    read: int = 0
+    kept: int = 0
+    dropped: int = 0
+    failed: int = 0
+    reasons: dict[str, int] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Counts:
+        if self.read != self.kept + self.dropped + self.failed:
+            raise ValueError(f"read {self.read} != kept {self.kept} + dropped {self.dropped} + failed {self.failed}")
+        if sum(self.reasons.values()) != self.dropped:
+            raise ValueError(f"reasons add up to {sum(self.reasons.values())}, dropped is {self.dropped}")
+        return self
+
+    def __add__(self, other: Counts) -> Counts:
+        reasons = dict(self.reasons)
+        for reason, n in other.reasons.items():
+            reasons[reason] = reasons.get(reason, 0) + n
+        return Counts(
+            read=self.read + other.read,
+            kept=self.kept + other.kept,
+            dropped=self.dropped + other.dropped,
+            failed=self.failed + other.failed,
+            reasons=dict(sorted(reasons.items())),
+        )
+
+
+class Receipt(StrictModel):
+    """What a stage run leaves. It becomes visible in the same commit as the outputs it describes."""
+
+    run_id: str
+    stage: str
+    version: str
+    source: str
+    slice: str
+    fingerprint: str
+    code: str
+    params: dict[str, Any]
+    params_digest: str
+    inputs: tuple[InputRef, ...]
+    outputs: tuple[ShardFile, ...]
+    counts: Counts
+    started_at: datetime
+    finished_at: datetime
+    host: str
+    process: int
+    notes: tuple[str, ...] = ()
+
+    @property
+    def slice_(self) -> Slice:
+        return Slice(self.source, self.slice)
+
+    def outputs_of(self, table: str) -> list[ShardFile]:
+        """The files of one output table, by part."""
+        return sorted((o for o in self.outputs if o.table == table), key=lambda o: (o.part, o.path))
+
+
+def here() -> dict[str, Any]:
+    """Host and process, as receipts record them."""
+    return {"host": socket.gethostname(), "process": os.getpid()}
+
+
+class Artifact(StrictModel):
+    """A mix, run, checkpoint, evaluation, gate decision or release.
+
+    Attributes:
+        fingerprint: digest of (kind, inputs, parameters, code): the same one is never computed twice.
+        digest: digest of the content.
+        path: relative to the lake's root, or absolute where it lies outside, or empty.
+        parents: fingerprints of receipts and artifacts that it was made from.
+    """
+
+    kind: str
+    name: str
+    fingerprint: str
+    digest: str = ""
+    path: str = ""
+    parents: tuple[str, ...] = ()
+    created_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
+    payload: dict[str, Any] = Field(default_factory=dict)

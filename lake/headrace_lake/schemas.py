@@ -1,0 +1,241 @@
+"""Every table of the lake: its Arrow schema with units, declared once and checked at every write.
+
+A field's metadata holds `unit` (bytes, characters, tokens, nats, seconds ...) and `doc`. All tables of slices
+carry `source`, `slice` (the partition) and `part`, the ordinal of the shard within its slice: row group `part` of
+a verdict table belongs to row group `part` of the documents, so a join never shuffles.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from headrace_lake.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """A table: its schema, the columns it is partitioned by, and one line on what it holds."""
+
+    name: str
+    schema: pa.Schema
+    partition: tuple[str, ...]
+    doc: str
+    key: str = "uid"
+
+    @property
+    def is_verdict(self) -> bool:
+        """A verdict table keeps a row for dropped documents too (column `keep`)."""
+        return "keep" in self.schema.names
+
+
+def _f(name: str, type_: pa.DataType, doc: str, *, unit: str = "", null: bool = False) -> pa.Field:
+    meta = {"doc": doc} | ({"unit": unit} if unit else {})
+    return pa.field(name, type_, nullable=null, metadata=meta)
+
+
+_S, _I, _L, _B, _D = pa.string(), pa.int32(), pa.int64(), pa.bool_(), pa.float64()
+_TIME = pa.timestamp("us", tz="UTC")
+
+_SLICE = [
+    _f("source", _S, "source id"),
+    _f("slice", _S, "interval id within the source"),
+    _f("part", _I, "ordinal of the shard within the slice"),
+]
+_ROW = [_f("uid", _S, "document id: 32 hex digits"), *_SLICE]
+_VERDICT = [
+    *_ROW,
+    _f("keep", _B, "the verdict"),
+    _f("reason", _S, "why not, null when kept", null=True),
+    _f("measured", _S, "measured values behind the verdict, JSON", null=True),
+]
+
+
+def _spec(name: str, fields: list[pa.Field], doc: str, partition: tuple[str, ...] = ("source", "slice"), key: str = "uid") -> TableSpec:
+    return TableSpec(name, pa.schema(fields), partition, doc, key)
+
+
+def _verdict(name: str, doc: str, extra: list[pa.Field] | None = None) -> TableSpec:
+    return _spec(name, [*_VERDICT, *(extra or [])], doc)
+
+
+_SPECS = [
+    _spec(
+        "captures",
+        [
+            *_ROW,
+            _f("url", _S, "address that was asked for"),
+            _f("final_url", _S, "address after redirects"),
+            _f("status", _I, "HTTP status; 0 for an imported file"),
+            _f("fetched_at", _TIME, "when the response was complete"),
+            _f("content_type", _S, "media type as declared", null=True),
+            _f("charset", _S, "charset as declared", null=True),
+            _f("content_digest", _S, "BLAKE2b-128 of the decoded body, hex"),
+            _f("content_bytes", _L, "decoded body", unit="bytes"),
+            _f("warc_path", _S, "WARC object, relative to the lake's root"),
+            _f("warc_offset", _L, "start of the record in the WARC object", unit="bytes"),
+            _f("warc_length", _L, "length of the (compressed) record", unit="bytes"),
+            _f("etag", _S, "validator for conditional re-fetch", null=True),
+            _f("last_modified", _S, "validator for conditional re-fetch", null=True),
+            _f("robots_digest", _S, "BLAKE2b-128 of the robots.txt that allowed the fetch", null=True),
+            _f("licence", _S, "SPDX id or the source's licence id"),
+            _f("licence_class", _S, "class in the licence policy: public, attribution, share-alike, copyleft, own, restricted"),
+            _f("licence_basis", _S, "where the licence was found: policy, rel-license, meta, header"),
+            _f("licence_evidence", _S, "digest of the evidence that was stored with the decision"),
+            _f("language_hint", _S, "declared language (BCP 47) if any", null=True),
+        ],
+        "what was fetched or imported: one row a response, bytes in WARC objects",
+    ),
+    _spec(
+        "documents",
+        [
+            *_ROW,
+            _f("url", _S, "where it came from"),
+            _f("title", _S, "title if found", null=True),
+            _f("text", pa.large_string(), "extracted text, Markdown-like, never rewritten afterwards"),
+            _f("characters", _L, "length of the text", unit="characters"),
+            _f("bytes", _L, "length of the text in UTF-8", unit="bytes"),
+            _f("replaced_characters", _L, "undecodable sequences replaced by U+FFFD", unit="characters"),
+            _f("language_hint", _S, "declared language (BCP 47) if any", null=True),
+            _f("licence", _S, "licence id"),
+            _f("licence_class", _S, "class in the licence policy"),
+            _f("content_digest", _S, "digest of the capture it came from"),
+        ],
+        "one document a row",
+    ),
+    _verdict(
+        "verdict_language",
+        "language of each document",
+        [_f("language", _S, "ISO 639-1 code"), _f("score", _D, "classifier's probability")],
+    ),
+    _verdict("verdict_gopher_quality", "Gopher quality rules (Rae et al. 2021, table A1)"),
+    _verdict("verdict_gopher_repetition", "Gopher repetition rules (Rae et al. 2021, table A1)"),
+    _verdict("verdict_c4", "C4 rules (Raffel et al. 2020)"),
+    _verdict("verdict_fineweb", "FineWeb rules (Penedo et al. 2024)"),
+    _spec(
+        "text_digests",
+        [*_ROW, _f("text_digest", _S, "BLAKE2b-128 of the normalised text, hex")],
+        "digests of texts, from which duplicates are found",
+    ),
+    _verdict(
+        "verdict_exact_duplicate",
+        "exact duplicates within and across slices",
+        [
+            _f("text_digest", _S, "digest of the normalised text"),
+            _f("keeper", _S, "source/slice/uid of the copy that is kept"),
+            _f("copies", _L, "copies known when the verdict was made", unit="documents"),
+        ],
+    ),
+    _spec(
+        "admitted",
+        [
+            *_ROW,
+            _f("language", _S, "ISO 639-1 code"),
+            _f("licence", _S, "licence id"),
+            _f("licence_class", _S, "class in the licence policy"),
+            _f("bytes", _L, "length of the text in UTF-8", unit="bytes"),
+        ],
+        "documents that every verdict keeps",
+    ),
+    _spec(
+        "token_shards",
+        [
+            *_SLICE,
+            _f("tokenizer_digest", _S, "digest of the vocabulary specification"),
+            _f("bin_path", _S, "Megatron .bin object, relative to the lake's root"),
+            _f("idx_path", _S, "Megatron .idx object, relative to the lake's root"),
+            _f("documents", _L, "documents in the shard", unit="documents"),
+            _f("tokens", _L, "tokens in the shard, end-of-document tokens included", unit="tokens"),
+        ],
+        "token files in Megatron's format (int32 ids)",
+        key="part",
+    ),
+    _spec(
+        "passports",
+        [
+            *_ROW,
+            _f("ordinal", _L, "sequence number in the .idx of token shard (source, slice, part)"),
+            _f("token_start", _L, "first token in the .bin", unit="tokens"),
+            _f("token_count", _L, "tokens, end-of-document token included", unit="tokens"),
+            _f("byte_start", _L, "first byte of the document's text", unit="bytes"),
+            _f("byte_end", _L, "end of the document's text, exclusive", unit="bytes"),
+            _f("language", _S, "ISO 639-1 code"),
+            _f("licence", _S, "licence id"),
+            _f("licence_class", _S, "class in the licence policy"),
+        ],
+        "from a run of tokens back to the document",
+    ),
+    _spec(
+        "exclusions",
+        [
+            *_ROW,
+            _f("stage", _S, "stage that dropped the row"),
+            _f("reason", _S, "rule that dropped it"),
+            _f("detail", _S, "measured value", null=True),
+        ],
+        "rows that a stage dropped, with the reason",
+        ("source", "slice", "stage"),
+    ),
+    _spec(
+        "quarantine",
+        [
+            *_ROW,
+            _f("stage", _S, "stage that failed on the row"),
+            _f("error", _S, "exception class and message"),
+            _f("row", _S, "the input row as JSON, long values cut"),
+        ],
+        "rows that raised in a stage",
+        ("source", "slice", "stage"),
+    ),
+    _spec(
+        "receipts",
+        [
+            _f("stage", _S, "stage name"),
+            _f("source", _S, "source id"),
+            _f("slice", _S, "interval id"),
+            _f("fingerprint", _S, "digest of (stage, slice, inputs, parameters, code)"),
+            _f("committed_at", _TIME, "time of the commit"),
+            _f("read", _L, "input rows", unit="rows"),
+            _f("kept", _L, "rows kept", unit="rows"),
+            _f("dropped", _L, "rows dropped with a reason", unit="rows"),
+            _f("failed", _L, "rows quarantined", unit="rows"),
+            _f("receipt", _S, "the whole receipt as JSON"),
+        ],
+        "one row a committed stage run",
+        ("source", "slice"),
+        key="fingerprint",
+    ),
+    _spec(
+        "artifacts",
+        [
+            _f("kind", _S, "mix, run, checkpoint, evaluation, gate, release, crawl-log"),
+            _f("name", _S, "human-readable name"),
+            _f("fingerprint", _S, "digest of (kind, inputs, parameters, code)"),
+            _f("digest", _S, "digest of the content"),
+            _f("path", _S, "where it lies, relative to the lake's root, or empty"),
+            _f("parents", pa.list_(pa.field("element", _S, nullable=False)), "fingerprints it was made from"),
+            _f("created_at", _TIME, "when"),
+            _f("payload", _S, "the artifact's own record as JSON"),
+        ],
+        "mixes, runs, checkpoints, evaluations, gates and releases",
+        ("kind",),
+        key="fingerprint",
+    ),
+]
+
+TABLES: dict[str, TableSpec] = {s.name: s for s in _SPECS}
+
+
+def table_spec(name: str) -> TableSpec:
+    """The declaration of a table.
+
+    Raises:
+        ConfigError: no such table; the message names the nearest one.
+    """
+    if name in TABLES:
+        return TABLES[name]
+    import difflib
+
+    near = difflib.get_close_matches(name, TABLES, n=1)
+    raise ConfigError(f"no table '{name}'", f"did you mean '{near[0]}'?" if near else f"tables: {', '.join(TABLES)}")

@@ -1,0 +1,126 @@
+"""The settings file (`headrace.yaml`): where the lake lies, which catalog, which Ray, which Airflow.
+
+Every field has a default that runs on one machine. Secrets are never values in this file: they are references
+(`{file: path}` or `{env: NAME}`) resolved at the moment of use, so settings can travel to workers and into logs.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic import Field, model_validator
+
+from headrace_lake.errors import ConfigError
+from headrace_lake.strict import StrictModel, load_yaml, parse
+
+SETTINGS_FILE = "headrace.yaml"
+
+
+class Secret(StrictModel):
+    """A reference to a secret: exactly one of a file that holds it or an environment variable's name."""
+
+    file: Path | None = None
+    env: str | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Secret:
+        if (self.file is None) == (self.env is None):
+            raise ValueError("give exactly one of 'file' and 'env'")
+        return self
+
+    def reveal(self) -> str:
+        """The secret itself. Never log it."""
+        if self.file is not None:
+            try:
+                return self.file.read_text(encoding="utf-8").strip()
+            except OSError as exc:
+                raise ConfigError(f"secret file {self.file}: {exc.strerror}", "create it with mode 600") from exc
+        value = os.environ.get(self.env or "")
+        if not value:
+            raise ConfigError(f"environment variable {self.env} is not set", "set it where the command runs")
+        return value
+
+
+class S3Settings(StrictModel):
+    """An S3-compatible object store."""
+
+    endpoint: str
+    region: str = "us-east-1"
+    access_key: Secret
+    secret_key: Secret
+
+
+class LakeSettings(StrictModel):
+    """Where the lake lies.
+
+    Attributes:
+        root: local folder or `s3://bucket/prefix`.
+        catalog: SQLAlchemy address of the Iceberg catalog, `sqlite:///...` or `postgresql+psycopg2://...`;
+            empty means `catalog.db` beside a local lake.
+        catalog_password: password for a Postgres catalog, kept out of the address.
+    """
+
+    root: str = "var/lake"
+    catalog: str = ""
+    catalog_password: Secret | None = None
+    s3: S3Settings | None = None
+
+    @model_validator(mode="after")
+    def _remote_needs_catalog(self) -> LakeSettings:
+        if self.root.startswith("s3://") and not (self.catalog and self.s3):
+            raise ValueError("an s3:// lake needs 'catalog' and 's3'")
+        return self
+
+
+class RaySettings(StrictModel):
+    """The Ray cluster that does the data work.
+
+    Attributes:
+        address: job API of the head, `http://host:port`.
+        token_file: file with the cluster's token (`RAY_AUTH_MODE=token`).
+    """
+
+    address: str = "http://127.0.0.1:8265"
+    token_file: Path = Path("var/ray/token")
+
+
+class AirflowSettings(StrictModel):
+    """The Airflow that schedules it all."""
+
+    address: str = "http://127.0.0.1:8080"
+    user: str = "admin"
+    password: Secret | None = None
+
+
+class Settings(StrictModel):
+    """The whole settings file."""
+
+    lake: LakeSettings = Field(default_factory=LakeSettings)
+    ray: RaySettings = Field(default_factory=RaySettings)
+    airflow: AirflowSettings = Field(default_factory=AirflowSettings)
+    sources: Path = Path("governance/sources")
+    pipelines: Path = Path("governance/pipelines")
+    policies: Path = Path("governance/policies")
+    runs: Path = Path("var/runs")
+    base: Path = Path(".")
+
+    def resolve(self, path: str | Path) -> Path:
+        """A path of this file, relative to the folder the file lies in."""
+        p = Path(path)
+        return p if p.is_absolute() else (self.base / p)
+
+
+def load_settings(path: str | Path | None = None) -> Settings:
+    """Read the settings file; without one, `headrace.yaml` of the working folder, or the defaults.
+
+    Relative paths in it count from the file's own folder.
+    """
+    if path is None:
+        file = Path(SETTINGS_FILE)
+        if not file.exists():
+            return parse({"base": str(Path.cwd())}, Settings, where="(defaults)")
+    else:
+        file = Path(path)
+    settings = load_yaml(file, Settings)
+    return settings.model_copy(update={"base": file.resolve().parent / settings.base})

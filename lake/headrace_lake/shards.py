@@ -1,0 +1,85 @@
+"""Shards: immutable, content-addressed Parquet files of a table.
+
+The same rows give the same bytes and therefore the same name, `data/<table>/<source>/<slice>/<part>-<digest>.parquet`.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from headrace_lake.errors import InputError, StageError
+from headrace_lake.fingerprint import digest_bytes
+from headrace_lake.receipts import ShardFile
+from headrace_lake.schemas import TableSpec
+from headrace_lake.slices import Slice
+from headrace_lake.storage import Storage
+
+_NAME = re.compile(r"(\d{5,})-([0-9a-f]{32})\.parquet$")
+_ROW_GROUP = 64 << 10
+
+
+def conform(table: pa.Table, spec: TableSpec, slice_: Slice | None = None, part: int | None = None) -> pa.Table:
+    """Add slice columns, order and cast to the declared schema.
+
+    Raises:
+        StageError: a column is missing, has another type, or holds nulls where none may be; names table and column.
+    """
+    columns: list[pa.ChunkedArray | pa.Array] = []
+    constants = {"source": slice_.source, "slice": slice_.interval} if slice_ is not None else {}
+    for field in spec.schema:
+        if field.name in constants:
+            column: pa.ChunkedArray | pa.Array = pa.repeat(pa.scalar(constants[field.name], field.type), table.num_rows)
+        elif field.name == "part" and part is not None:
+            column = pa.repeat(pa.scalar(part, field.type), table.num_rows)
+        elif field.name in table.column_names:
+            column = table.column(field.name)
+        elif field.nullable:
+            column = pa.nulls(table.num_rows, field.type)
+        else:
+            raise StageError(f"table {spec.name}: column '{field.name}' is missing", f"emit it as {field.type}")
+        if not column.type.equals(field.type):
+            try:
+                column = column.cast(field.type)
+            except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as exc:
+                raise StageError(f"table {spec.name}: column '{field.name}' is {column.type}, not {field.type}", str(exc).splitlines()[0]) from exc
+        if not field.nullable and column.null_count:
+            raise StageError(f"table {spec.name}: column '{field.name}' has {column.null_count} nulls", "fill it, or declare it nullable")
+        columns.append(column)
+    return pa.Table.from_arrays(columns, schema=spec.schema)
+
+
+def write_shard(storage: Storage, spec: TableSpec, slice_: Slice, part: int, table: pa.Table) -> ShardFile:
+    """Write one shard (at least one row) and return its reference. Atomic; a re-run writes the same bytes."""
+    data = conform(table, spec, slice_, part).combine_chunks()
+    sink = io.BytesIO()
+    pq.write_table(data, sink, compression="zstd", compression_level=3, row_group_size=_ROW_GROUP, write_statistics=[c for c in data.column_names if c != "text"])
+    raw = sink.getbuffer()
+    digest = digest_bytes(raw)
+    path = f"data/{spec.name}/{slice_.source}/{slice_.interval}/{part:05d}-{digest}.parquet"
+    storage.put_bytes(path, raw)
+    return ShardFile(table=spec.name, part=part, path=path, rows=data.num_rows, bytes=len(raw), digest=digest)
+
+
+def read_shard(storage: Storage, shard: ShardFile, columns: list[str] | None = None) -> pa.Table:
+    """The rows of one shard.
+
+    Raises:
+        InputError: the file is missing or half-written; names it.
+    """
+    try:
+        with storage.open_input(shard.path) as f:
+            return pq.read_table(f, columns=columns)
+    except (pa.ArrowInvalid, OSError) as exc:
+        raise InputError(f"{shard.path}: not a readable Parquet file ({str(exc).splitlines()[0]})", "run the stage that writes it again") from exc
+
+
+def parse_shard_path(table: str, path: str, rows: int, size: int) -> ShardFile:
+    """The reference of a file that the catalog lists."""
+    match = _NAME.search(path)
+    if match is None:
+        raise InputError(f"{path}: not a shard of ours", "only files written by the engine belong to the lake")
+    return ShardFile(table=table, part=int(match[1]), path=path, rows=rows, bytes=size, digest=match[2])

@@ -1,0 +1,261 @@
+"""Bytes under the lake's root: the same calls for a local folder and for an S3 bucket.
+
+Writes are atomic: locally a temporary file is flushed, synced and renamed; on S3 an object appears when its upload
+completes. `exclusive=True` lets exactly one of many racing writers win (`O_EXCL` link, or `If-None-Match: *`).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import IO, Any
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+
+from headrace_lake.errors import InputError, StorageError
+from headrace_lake.fingerprint import digest_bytes
+from headrace_lake.settings import LakeSettings
+
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """One object in a listing: path relative to the root, size in bytes, seconds since its last write."""
+
+    path: str
+    bytes: int
+    age_seconds: float
+
+
+@contextmanager
+def explained(what: str) -> Iterator[None]:
+    """Turn the operating system's errors into ours, naming the object."""
+    try:
+        yield
+    except FileNotFoundError as exc:
+        raise InputError(f"{what}: no such object", "check the path, or run the stage that writes it") from exc
+    except OSError as exc:
+        if exc.errno in _NO_SPACE or "No space left" in str(exc):
+            raise StorageError(f"{what}: no space left on the device", "free disk space or run 'headrace table vacuum', then run again") from exc
+        raise StorageError(f"{what}: {exc.strerror or exc}", "check the storage below the lake and its permissions") from exc
+
+
+class Storage:
+    """The object store of one lake."""
+
+    def __init__(self, settings: LakeSettings, base: Path) -> None:
+        self.settings = settings
+        self.remote = settings.root.startswith("s3://")
+        self.root = settings.root.rstrip("/") if self.remote else str((base / settings.root).resolve())
+
+    # -- names ---------------------------------------------------------------------------------------------------
+
+    def uri(self, path: str) -> str:
+        """The absolute address of a relative path, as Iceberg metadata holds it."""
+        return f"{self.root}/{path}" if self.remote else f"file://{self.root}/{path}"
+
+    def relative(self, uri: str) -> str:
+        """The inverse of `uri`."""
+        prefix = self.uri("")
+        if not uri.startswith(prefix):
+            raise InputError(f"{uri}: outside the lake at {self.root}", "open the lake that wrote it")
+        return uri[len(prefix) :]
+
+    # -- file systems --------------------------------------------------------------------------------------------
+
+    def iceberg_properties(self) -> dict[str, str]:
+        """What pyiceberg's file access needs; holds secrets, so never log it."""
+        s3 = self.settings.s3
+        if not self.remote or s3 is None:
+            return {}
+        return {
+            "s3.endpoint": s3.endpoint,
+            "s3.region": s3.region,
+            "s3.access-key-id": s3.access_key.reveal(),
+            "s3.secret-access-key": s3.secret_key.reveal(),
+            "s3.force-virtual-addressing": "false",
+        }
+
+    @cached_property
+    def arrow(self) -> pafs.FileSystem:
+        """A pyarrow file system whose paths are relative to the root."""
+        s3 = self.settings.s3
+        if not self.remote or s3 is None:
+            os.makedirs(self.root, exist_ok=True)
+            return pafs.SubTreeFileSystem(self.root, pafs.LocalFileSystem(use_mmap=True))
+        scheme, _, host = s3.endpoint.partition("://")
+        base = pafs.S3FileSystem(
+            access_key=s3.access_key.reveal(),
+            secret_key=s3.secret_key.reveal(),
+            region=s3.region,
+            endpoint_override=host,
+            scheme=scheme,
+            force_virtual_addressing=False,
+        )
+        return pafs.SubTreeFileSystem(self.root.removeprefix("s3://"), base)
+
+    @cached_property
+    def _s3(self) -> Any:
+        """s3fs, for the conditional writes that pyarrow does not offer."""
+        import s3fs
+
+        s3 = self.settings.s3
+        assert s3 is not None
+        return s3fs.S3FileSystem(
+            key=s3.access_key.reveal(),
+            secret=s3.secret_key.reveal(),
+            endpoint_url=s3.endpoint,
+            client_kwargs={"region_name": s3.region},
+            skip_instance_cache=True,
+            use_listings_cache=False,
+        )
+
+    def _key(self, path: str) -> str:
+        return f"{self.root.removeprefix('s3://')}/{path}"
+
+    # -- writing -------------------------------------------------------------------------------------------------
+
+    def put_file(self, local: str | Path, path: str) -> None:
+        """Copy a local file to `path`, atomically; an equal name is replaced."""
+        with explained(path):
+            if self.remote:
+                self._s3.put_file(str(local), self._key(path))
+            else:
+                with open(local, "rb") as src, self._replacing(path) as dst:
+                    shutil.copyfileobj(src, dst, 1 << 20)
+
+    def put_bytes(self, path: str, data: bytes | memoryview | pa.Buffer, *, exclusive: bool = False) -> bool:
+        """Write `data` to `path`, atomically.
+
+        Returns:
+            False if `exclusive` was asked for and somebody else had written `path` already; else True.
+        """
+        view = memoryview(data)
+        with explained(path):
+            if self.remote:
+                try:
+                    self._s3.pipe_file(self._key(path), bytes(view), mode="create" if exclusive else "overwrite")
+                except FileExistsError:
+                    return False
+                except OSError as exc:
+                    # s3fs answers a lost exclusive create with EINVAL; look whether that is what happened.
+                    if exclusive and exc.errno == errno.EINVAL and self.exists(path):
+                        return False
+                    raise
+                return True
+            if not exclusive:
+                with self._replacing(path) as f:
+                    f.write(view)
+                return True
+            return self._create_once(path, view)
+
+    def _create_once(self, path: str, data: memoryview) -> bool:
+        target = Path(self.root) / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        fd, temporary = tempfile.mkstemp(dir=target.parent, prefix=".tmp-")
+        try:
+            with os.fdopen(fd, "wb") as f:
+                f.write(data)
+                f.flush()
+                os.fsync(f.fileno())
+            os.link(temporary, target)
+        except FileExistsError:
+            return False
+        finally:
+            os.unlink(temporary)
+        return True
+
+    @contextmanager
+    def _replacing(self, path: str) -> Iterator[IO[bytes]]:
+        target = Path(self.root) / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        fd, temporary = tempfile.mkstemp(dir=target.parent, prefix=".tmp-")
+        try:
+            with os.fdopen(fd, "wb") as f:
+                yield f
+                f.flush()
+                os.fsync(f.fileno())
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, target)
+        except BaseException:
+            with _quiet():
+                os.unlink(temporary)
+            raise
+
+    # -- reading -------------------------------------------------------------------------------------------------
+
+    def exists(self, path: str) -> bool:
+        """Whether an object lies at `path`."""
+        return bool(self.arrow.get_file_info(path).type == pafs.FileType.File)
+
+    def size(self, path: str) -> int:
+        """Size in bytes.
+
+        Raises:
+            InputError: no such object.
+        """
+        info = self.arrow.get_file_info(path)
+        if info.type != pafs.FileType.File:
+            raise InputError(f"{path}: no such object in the lake at {self.root}", "check the path, or run the stage that writes it")
+        return int(info.size)
+
+    def read_bytes(self, path: str) -> bytes:
+        """The whole object."""
+        with explained(path), self.arrow.open_input_file(path) as f:
+            return bytes(f.read())
+
+    def open_input(self, path: str) -> pa.NativeFile:
+        """A seekable reader."""
+        with explained(path):
+            return self.arrow.open_input_file(path)
+
+    def local_path(self, path: str) -> Path:
+        """A local file with the object's bytes: the object itself, or a copy in a cache folder.
+
+        Only immutable (content-addressed) objects may be asked for: the copy is never refreshed.
+        """
+        if not self.remote:
+            return Path(self.root) / path
+        cached = Path(tempfile.gettempdir()) / f"headrace-cache-{os.getuid()}" / digest_bytes(self.uri(path).encode()) / Path(path).name
+        if not cached.exists():
+            with explained(path):
+                cached.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                fd, temporary = tempfile.mkstemp(dir=cached.parent)
+                os.close(fd)
+                self._s3.get_file(self._key(path), temporary)
+                os.replace(temporary, cached)
+        return cached
+
+    def list(self, prefix: str) -> list[StoredObject]:
+        """All objects below a folder, sorted by path."""
+        now = time.time()
+        infos = self.arrow.get_file_info(pafs.FileSelector(prefix, recursive=True, allow_not_found=True))
+        found = [
+            StoredObject(i.path, int(i.size), now - i.mtime.timestamp() if i.mtime is not None else 0.0)
+            for i in infos
+            if i.type == pafs.FileType.File
+        ]
+        return sorted(found, key=lambda o: o.path)
+
+    def delete(self, path: str) -> None:
+        """Remove one object; a missing one is no error."""
+        with _quiet():
+            self.arrow.delete_file(path)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    try:
+        yield
+    except (FileNotFoundError, OSError):
+        return

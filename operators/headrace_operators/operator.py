@@ -1,0 +1,146 @@
+"""`HeadraceOperator`: one `headrace` command as one Ray job, deferred while it runs.
+
+Life of a task: render the argv → ask Ray for the job (attach to it, find it done, or submit it) → defer to
+`RayJobTrigger`, which costs no worker slot and prints the remote log → resume with the result. A worker killed at
+any of these points loses nothing: the retry asks for the same submission id and adopts what it finds.
+
+Only the result line's JSON goes to XCom; it is checked to be small.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+from headrace_lake.settings import Settings, load_settings
+from headrace_operators.operator_env import SETTINGS_ENV
+from headrace_operators.ray_jobs import JobRequest, Owner, RayJobs, settings_digest
+from headrace_operators.trigger import RayJobTrigger
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+MAX_XCOM_BYTES = 16_384
+"""XCom is for receipts' summaries; data lives in the lake."""
+
+
+def current_settings() -> tuple[Settings, str]:
+    """Settings of this Airflow and the file they come from ('' for the defaults)."""
+    path = os.environ.get(SETTINGS_ENV, "")
+    return load_settings(path or None), str(Path(path).resolve()) if path else ""
+
+
+class HeadraceOperator(BaseOperator):
+    """Run `headrace ARGV...` on the Ray cluster.
+
+    Args:
+        argv: the command's words after `headrace`; each is a Jinja template. Words that render to nothing are
+            dropped, so `"{{ '--force' if params.force }}"` is an optional flag. A word that renders to a JSON list
+            (with `render_template_as_native_obj`) or a list inside argv is spread.
+        slice_text: the slice or slices (template), part of the job's identity and shown in its metadata.
+        fingerprint: fingerprint of the work where it is known beforehand (template).
+        remote_env: environment of the remote command. Never put secrets here: Ray shows it.
+        program: words that start the program on the cluster.
+        cpus: CPUs reserved for the command itself (training takes them; commands that start Ray tasks take none).
+    """
+
+    template_fields: Sequence[str] = ("argv", "slice_text", "fingerprint", "remote_env")
+    template_fields_renderers: ClassVar[dict[str, str]] = {"argv": "json", "remote_env": "json"}
+    ui_color = "#d7ecf2"
+
+    def __init__(
+        self,
+        *,
+        argv: Sequence[str],
+        slice_text: str = "",
+        fingerprint: str = "",
+        remote_env: Mapping[str, str] | None = None,
+        program: Sequence[str] = ("python", "-m", "headrace_cli"),
+        cpus: float = 0.0,
+        poll_s: float = 1.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.argv = list(argv)
+        self.slice_text = slice_text
+        self.fingerprint = fingerprint
+        self.remote_env = dict(remote_env or {})
+        self.program = list(program)
+        self.cpus = cpus
+        self.poll_s = poll_s
+        self._running: tuple[RayJobs, str] | None = None
+
+    def execute(self, context: Context) -> Any:
+        """Submit or adopt the job, then defer."""
+        settings, file = current_settings()
+        jobs = RayJobs.of(settings)
+        request = self._request(settings, file)
+        owner = owner_of(context)
+        self.log.info("command: %s", request.entrypoint)
+        ensured = jobs.ensure(request, owner, say=self.log.info)
+        sid = ensured.job.submission_id
+        self._running = (jobs, sid) if ensured.owned else None
+        self.log.info("%s Ray job %s (%s)", ensured.decision, sid, ensured.job.status)
+        context["ti"].xcom_push(key="ray_job", value={"submission_id": sid, "decision": ensured.decision, "dashboard": jobs.address})
+        trigger = RayJobTrigger(jobs.address, str(jobs.token_file.resolve()), sid, ensured.owned, self.poll_s)
+        self.defer(trigger=trigger, method_name="resume")
+
+    def resume(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """The job has ended: hand its result on, or fail with its own error line."""
+        status, sid = event["status"], event["submission_id"]
+        if status != "SUCCEEDED":
+            text = f"Ray job {sid} ended {status}: {event.get('error') or event.get('message')}"
+            # Exit code 2 is an error that a human must mend: retrying would only repeat it.
+            if "exit code 2" in str(event.get("message")):
+                raise AirflowFailException(text)
+            raise AirflowException(text)
+        self.log.info("Ray job %s succeeded", sid)
+        result = dict(event.get("result") or {})
+        if len(json.dumps(result)) > MAX_XCOM_BYTES:
+            raise AirflowFailException(f"the result of {sid} is larger than {MAX_XCOM_BYTES} bytes: results are summaries")
+        return result
+
+    def on_kill(self) -> None:
+        """The worker is told to stop before it could defer: stop the remote job too."""
+        if self._running is not None:
+            jobs, sid = self._running
+            self.log.info("stopping Ray job %s", sid)
+            jobs.stop(sid)
+
+    def _request(self, settings: Settings, file: str) -> JobRequest:
+        env = dict(self.remote_env)
+        if file:
+            env.setdefault(SETTINGS_ENV, file)
+        identity = {"settings": settings_digest(settings), "slice": self.slice_text, "fingerprint": self.fingerprint}
+        return JobRequest([*self.program, *words(self.argv)], identity, env, self.cpus)
+
+
+def words(argv: Sequence[Any]) -> list[str]:
+    """Rendered argv as plain words: lists are spread, empty words and None dropped."""
+    out: list[str] = []
+    for word in argv:
+        if isinstance(word, (list, tuple)):
+            out += words(word)
+        elif word is not None and str(word).strip() not in ("", "None"):
+            out.append(str(word))
+    return out
+
+
+def owner_of(context: Context) -> Owner:
+    """Who this task is, for the job's metadata."""
+    ti: Any = context["ti"]
+    run: Any = context.get("dag_run")
+    return Owner(
+        dag_id=ti.dag_id,
+        run_id=ti.run_id,
+        task_id=ti.task_id,
+        map_index=ti.map_index if ti.map_index is not None else -1,
+        generation=int(ti.max_tries or 0),
+        user=str(getattr(run, "triggering_user_name", None) or ""),
+    )

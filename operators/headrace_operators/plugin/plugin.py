@@ -1,0 +1,23 @@
+"""Airflow plugin: a navigation page with the ledger and a tab on each run with its receipts.
+
+Plugin routes are open unless they ask for a user: every route here depends on `GetUserDep`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from airflow.plugins_manager import AirflowPlugin
+
+from headrace_operators.plugin.app import app
+
+
+class HeadracePlugin(AirflowPlugin):
+    """Registers the FastAPI application and its views."""
+
+    name = "headrace"
+    fastapi_apps: ClassVar[list[Any]] = [{"app": app, "url_prefix": "/headrace", "name": "Headrace"}]
+    external_views: ClassVar[list[Any]] = [
+        {"name": "Headrace", "href": "/headrace/ledger", "destination": "nav", "category": "browse", "url_route": "headrace"},
+        {"name": "Receipts", "href": "/headrace/runs/{RUN_ID}?dag_id={DAG_ID}", "destination": "dag_run", "url_route": "headrace-receipts"},
+    ]

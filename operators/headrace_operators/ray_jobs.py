@@ -1,0 +1,356 @@
+"""A small client for Ray's Job REST API: submit under a fingerprint, adopt, follow, stop.
+
+What it guarantees
+- A job's submission id is `headrace-<16 hex digits of (argv, settings, slice, fingerprint)>-<attempt>`. Whoever asks
+  for the same work asks for the same id, and Ray refuses a second job of one id: the same work never runs twice at once.
+- `ensure` decides between *attach* (it runs already), *done* (this very task's job finished while nobody watched) and
+  *submit* (nothing there, or earlier attempts ended badly, or an earlier run's success must be asked again: the command
+  itself adopts finished work by fingerprint in the lake, so asking again is cheap).
+- Logs are read by offset, so a follower prints each line once. Ray's REST endpoint has no offset of its own: every poll
+  transfers the whole log, which is why commands on Ray print tens of lines, not thousands.
+
+What it costs: a trivial job takes 2-3 s on Ray. Right after its start the head answers 500 until its job agent is up;
+requests are retried for `RETRY_FOR_S`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import shlex
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import httpx
+
+from headrace_lake.errors import ServiceError
+from headrace_lake.settings import RaySettings, Settings
+
+TERMINAL = frozenset({"SUCCEEDED", "FAILED", "STOPPED"})
+RETRY_FOR_S = 60.0
+"""How long 500s and refused connections are retried; a Ray head on 2 busy cores needs up to 30 s (measured 5-11 s idle)."""
+STOP_WITHIN_S = 30.0
+"""How long a stopped job may take to end: Ray sends SIGTERM, and SIGKILL after 3 s."""
+RESULT_PREFIX = "HEADRACE_RESULT "
+"""Last line of a command's output: this prefix and one JSON object (small: it travels through XCom)."""
+
+Decision = Literal["submitted", "attached", "done"]
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Who asks for a job: goes into the job's metadata and decides what a later request may adopt.
+
+    Attributes:
+        generation: grows when a human clears the task (Airflow's `max_tries`), stays the same over automatic retries.
+    """
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int = -1
+    generation: int = 0
+    user: str = ""
+
+    def metadata(self) -> dict[str, str]:
+        """As Ray job metadata (strings only)."""
+        return {
+            "dag_id": self.dag_id,
+            "run_id": self.run_id,
+            "task_id": self.task_id,
+            "map_index": str(self.map_index),
+            "generation": str(self.generation),
+            "user": self.user,
+        }
+
+    def same_task(self, metadata: Mapping[str, str]) -> bool:
+        """Was the job submitted by this task of this run (in any generation)?"""
+        mine = self.metadata()
+        return all(metadata.get(key) == mine[key] for key in ("dag_id", "run_id", "task_id", "map_index"))
+
+    def same_generation(self, metadata: Mapping[str, str]) -> bool:
+        """Was the job submitted by this task since it was last cleared?"""
+        return self.same_task(metadata) and metadata.get("generation") == str(self.generation)
+
+
+@dataclass(frozen=True)
+class JobRequest:
+    """One command line to run on the cluster.
+
+    Attributes:
+        argv: the command, word by word; quoted by `shlex.join`, never by hand.
+        identity: what makes this work the same work (settings digest, slice, fingerprint ...), with argv.
+        cpus: CPUs reserved for the command itself. Zero leaves them to the Ray tasks it starts.
+    """
+
+    argv: Sequence[str]
+    identity: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)
+    cpus: float = 0.0
+
+    @property
+    def entrypoint(self) -> str:
+        """The command as the one string that Ray's API takes."""
+        return shlex.join(self.argv)
+
+    @property
+    def stem(self) -> str:
+        """Submission id without its attempt."""
+        text = json.dumps({"argv": list(self.argv), "identity": dict(self.identity)}, sort_keys=True, ensure_ascii=False)
+        return f"headrace-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job as Ray reports it; times are Unix seconds."""
+
+    submission_id: str
+    status: str
+    message: str
+    metadata: Mapping[str, str]
+    started: float | None = None
+    ended: float | None = None
+
+    @property
+    def ended_well(self) -> bool:
+        """Did the command exit with 0?"""
+        return self.status == "SUCCEEDED"
+
+    @property
+    def terminal(self) -> bool:
+        """Has it ended?"""
+        return self.status in TERMINAL
+
+
+@dataclass(frozen=True)
+class Ensured:
+    """What `ensure` did: the job to follow and whether this caller owns it (may stop it)."""
+
+    job: Job
+    decision: Decision
+    owned: bool
+
+
+def settings_digest(settings: Settings) -> str:
+    """Digest of the settings that decide where work reads and writes (secrets are references, not values)."""
+    return hashlib.sha256(settings.model_dump_json().encode()).hexdigest()[:16]
+
+
+def result_of(log: str) -> dict[str, Any]:
+    """The JSON object of the last `HEADRACE_RESULT` line of a log, or an empty one."""
+    for line in reversed(log.splitlines()):
+        if line.startswith(RESULT_PREFIX):
+            try:
+                value = json.loads(line[len(RESULT_PREFIX) :])
+            except json.JSONDecodeError:
+                return {}
+            return value if isinstance(value, dict) else {}
+    return {}
+
+
+def error_line(log: str) -> str:
+    """The one line of a failed command's log that says why: its last non-empty line."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    errors = [line for line in lines if line.lower().startswith("error")]
+    return (errors or lines or ["(the command printed nothing)"])[-1][:500]
+
+
+class _TokenAuth(httpx.Auth):
+    """Reads the token at each request, so a rotated file is honoured and no object holds the secret."""
+
+    def __init__(self, token_file: Path) -> None:
+        self._file = token_file
+
+    def auth_flow(self, request: httpx.Request) -> Any:
+        try:
+            token = self._file.read_text(encoding="ascii").strip()
+        except FileNotFoundError as exc:
+            raise ServiceError(f"{self._file}: Ray's token file is missing", "start Ray with `headrace services up`") from exc
+        request.headers["Authorization"] = f"Bearer {token}"
+        yield request
+
+
+class RayJobs:
+    """Ray's Job API at one address, authenticated by a token file."""
+
+    def __init__(self, address: str, token_file: str | Path, *, timeout_s: float = 30.0) -> None:
+        self.address = address.rstrip("/")
+        self.token_file = Path(token_file)
+        self._timeout = timeout_s
+
+    @classmethod
+    def of(cls, settings: Settings) -> RayJobs:
+        """The cluster that a settings file names."""
+        ray: RaySettings = settings.ray
+        return cls(ray.address, settings.resolve(ray.token_file))
+
+    # -- requests ---------------------------------------------------------------------------------
+
+    def _request(self, method: str, path: str, *, body: Mapping[str, Any] | None = None, retry_for_s: float = RETRY_FOR_S) -> httpx.Response:
+        with httpx.Client(auth=_TokenAuth(self.token_file), timeout=self._timeout, trust_env=False) as client:
+            deadline = time.monotonic() + retry_for_s
+            while True:
+                response, why = None, ""
+                try:
+                    response = client.request(method, f"{self.address}{path}", json=body)
+                    why = response.text[:300]
+                except httpx.TransportError as exc:
+                    why = f"{type(exc).__name__}: {exc}"
+                if response is not None and response.status_code < 500:
+                    return self._checked(response)
+                if response is not None and "already exists" in response.text:
+                    return response
+                if time.monotonic() > deadline:
+                    raise ServiceError(f"Ray at {self.address}: {method} {path} kept failing: {why}", "check `headrace services status`")
+                time.sleep(0.5)
+
+    async def _arequest(self, client: httpx.AsyncClient, method: str, path: str) -> httpx.Response:
+        deadline = time.monotonic() + RETRY_FOR_S
+        while True:
+            response, why = None, ""
+            try:
+                response = await client.request(method, f"{self.address}{path}")
+                why = response.text[:300]
+            except httpx.TransportError as exc:
+                why = f"{type(exc).__name__}: {exc}"
+            if response is not None and response.status_code < 500:
+                return self._checked(response)
+            if time.monotonic() > deadline:
+                raise ServiceError(f"Ray at {self.address}: {method} {path} kept failing: {why}", "check `headrace services status`")
+            await asyncio.sleep(0.5)
+
+    def _checked(self, response: httpx.Response) -> httpx.Response:
+        if response.status_code in (401, 403):
+            raise ServiceError(f"Ray at {self.address} refused the token of {self.token_file}", "use the token of the cluster that runs there")
+        if response.status_code >= 400 and response.status_code != 404:
+            raise ServiceError(f"Ray at {self.address} answered {response.status_code}: {response.text[:300]}", "mend the request")
+        return response
+
+    def _async_client(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(auth=_TokenAuth(self.token_file), timeout=self._timeout, trust_env=False)
+
+    # -- the API ----------------------------------------------------------------------------------
+
+    def alive(self) -> bool:
+        """Does the head answer, and take our token?"""
+        try:
+            return self._request("GET", "/api/version", retry_for_s=0).status_code == 200
+        except ServiceError:
+            return False
+
+    def job(self, submission_id: str) -> Job | None:
+        """The job of this id, or None."""
+        response = self._request("GET", f"/api/jobs/{submission_id}")
+        return None if response.status_code == 404 else _job(response.json())
+
+    def jobs(self) -> list[Job]:
+        """Every job that was submitted (not interactive drivers)."""
+        rows = self._request("GET", "/api/jobs/").json()
+        return [_job(row) for row in rows if row.get("submission_id")]
+
+    def logs(self, submission_id: str) -> str:
+        """Everything the command has printed so far."""
+        response = self._request("GET", f"/api/jobs/{submission_id}/logs")
+        return "" if response.status_code == 404 else str(response.json().get("logs") or "")
+
+    def stop(self, submission_id: str) -> None:
+        """Ask Ray to stop the job; returns at once."""
+        self._request("POST", f"/api/jobs/{submission_id}/stop")
+
+    def stop_and_wait(self, submission_id: str, within_s: float = STOP_WITHIN_S) -> None:
+        """Stop the job and wait until it has ended.
+
+        Raises:
+            ServiceError: it still runs after `within_s`.
+        """
+        self.stop(submission_id)
+        deadline = time.monotonic() + within_s
+        while True:
+            job = self.job(submission_id)
+            if job is None or job.terminal:
+                return
+            if time.monotonic() > deadline:
+                raise ServiceError(f"Ray job {submission_id} did not stop within {within_s:.0f} s", "look at the cluster's dashboard")
+            time.sleep(0.3)
+
+    def ensure(self, request: JobRequest, owner: Owner, *, say: Callable[[str], None] = lambda _: None) -> Ensured:
+        """Make sure that the work of `request` is running or done, once.
+
+        Returns: the job to follow. `attached` jobs of other tasks are not owned: their own task stops them.
+        """
+        attempt = 1
+        while True:
+            sid = f"{request.stem}-{attempt}"
+            job = self.job(sid)
+            if job is None:
+                response = self._submit(request, owner, sid)
+                if response is None:
+                    continue  # somebody else submitted this id between our look and our request: look again
+                return Ensured(Job(sid, "PENDING", "", owner.metadata()), "submitted", True)
+            if not job.terminal:
+                if owner.same_task(job.metadata) and not owner.same_generation(job.metadata):
+                    say(f"{sid} belongs to this task before it was cleared: stopping it")
+                    self.stop_and_wait(sid)
+                else:
+                    return Ensured(job, "attached", owner.same_task(job.metadata))
+            elif job.ended_well and owner.same_generation(job.metadata):
+                return Ensured(job, "done", True)
+            attempt += 1
+
+    def _submit(self, request: JobRequest, owner: Owner, sid: str) -> httpx.Response | None:
+        body: dict[str, Any] = {
+            "entrypoint": request.entrypoint,
+            "submission_id": sid,
+            "metadata": owner.metadata(),
+            "runtime_env": {"env_vars": {"PYTHONUNBUFFERED": "1", **request.env}},
+        }
+        if request.cpus:
+            body["entrypoint_num_cpus"] = request.cpus
+        response = self._request("POST", "/api/jobs/", body=body)
+        return response if response.status_code < 300 else None
+
+    # -- following (the triggerer's side) ------------------------------------------------------------
+
+    async def follow(self, submission_id: str, *, poll_s: float = 1.0) -> AsyncIterator[str | Job]:
+        """Yield each new complete log line while the job runs, and at last the ended job itself.
+
+        Raises:
+            ServiceError: the job is unknown to Ray (the head was restarted), or Ray stays unreachable.
+        """
+        offset = 0
+        async with self._async_client() as client:
+            while True:
+                response = await self._arequest(client, "GET", f"/api/jobs/{submission_id}")
+                if response.status_code == 404:
+                    raise ServiceError(f"Ray job {submission_id} is gone", "the Ray head was restarted: retry the task")
+                job = _job(response.json())
+                text = (await self._arequest(client, "GET", f"/api/jobs/{submission_id}/logs")).json().get("logs") or ""
+                end = len(text) if job.terminal else text.rfind("\n") + 1
+                if end > offset:
+                    for line in text[offset:end].splitlines():
+                        yield line
+                    offset = end
+                if job.terminal:
+                    yield job
+                    return
+                await asyncio.sleep(poll_s)
+
+    async def astop(self, submission_id: str) -> None:
+        """`stop` for an event loop."""
+        async with self._async_client() as client:
+            await self._arequest(client, "POST", f"/api/jobs/{submission_id}/stop")
+
+
+def _job(row: Mapping[str, Any]) -> Job:
+    return Job(
+        submission_id=str(row["submission_id"]),
+        status=str(row["status"]),
+        message=str(row.get("message") or ""),
+        metadata={str(k): str(v) for k, v in (row.get("metadata") or {}).items()},
+        started=row["start_time"] / 1000 if row.get("start_time") else None,
+        ended=row["end_time"] / 1000 if row.get("end_time") else None,
+    )

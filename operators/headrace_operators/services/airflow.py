@@ -1,0 +1,167 @@
+"""The local Airflow: scheduler, DAG processor, triggerer and API server as four processes, SQLite, LocalExecutor.
+
+Why not `airflow standalone`: it also starts two log servers that listen on every interface; the API server reads local
+log files without them, so here they are left out (`--skip-serve-logs`) and everything listens on loopback only.
+It also leaves orphans on SIGTERM.
+
+What it costs: about 1 GB of memory, 20-60 s until ready on 2 cores.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+
+from headrace_lake.errors import ServiceError
+from headrace_operators.services.process import Daemon, free_port, port_in_use
+
+COMPONENTS: dict[str, list[str]] = {
+    "api-server": ["api-server"],
+    "scheduler": ["scheduler", "--skip-serve-logs"],
+    "dag-processor": ["dag-processor"],
+    "triggerer": ["triggerer", "--skip-serve-logs"],
+}
+READY_WITHIN_S = 150.0
+"""Measured 15-60 s on 2 busy cores."""
+PARALLELISM = 4
+"""Worker processes: each holds an idle Airflow of about 100 MB, and our tasks only submit and defer."""
+USERS = {"admin": "admin", "reviewer": "op"}
+"""Local users and roles; two, because who triggers a run may not approve its gate."""
+
+PLUGIN_FILE = '"""Generated: registers the Headrace plugin."""\n\nfrom headrace_operators.plugin import HeadracePlugin as HeadracePlugin\n'
+
+
+class LocalAirflow:
+    """Start, probe and stop one Airflow.
+
+    Args:
+        folder: AIRFLOW_HOME (database, logs, passwords, configuration).
+        address: where the API server and the UI listen, `http://127.0.0.1:PORT`.
+    """
+
+    def __init__(self, folder: Path, address: str, dags: Path) -> None:
+        self.folder = folder.resolve()
+        self.address = address.rstrip("/")
+        self.dags = dags.resolve()
+        self.daemons = {name: Daemon(f"airflow-{name}", self.folder / "run", signal.SIGINT, 15.0) for name in COMPONENTS}
+
+    @property
+    def passwords_file(self) -> Path:
+        """User → password, readable by its owner only."""
+        return self.folder / "simple_auth_manager_passwords.json.generated"
+
+    def environment(self) -> dict[str, str]:
+        """Airflow's configuration as environment variables."""
+        url = urlsplit(self.address)
+        return {
+            "AIRFLOW_HOME": str(self.folder),
+            "AIRFLOW__API__BASE_URL": self.address,
+            "AIRFLOW__API__HOST": str(url.hostname),
+            "AIRFLOW__API__PORT": str(url.port),
+            "AIRFLOW__API__WORKERS": "1",
+            "AIRFLOW__API__EXPOSE_CONFIG": "False",
+            "AIRFLOW__CORE__AUTH_MANAGER": "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager",
+            "AIRFLOW__CORE__DAGS_FOLDER": str(self.dags),
+            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.address}/execution/",
+            "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__PARALLELISM": str(PARALLELISM),
+            "AIRFLOW__CORE__PLUGINS_FOLDER": str(self.folder / "plugins"),
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{user}:{role}" for user, role in USERS.items()),
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self.passwords_file),
+            "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "60",
+            "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.folder / 'airflow.db'}",
+            "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(self.folder / "logs"),
+            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
+            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
+            "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "False",
+            "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
+            "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+        }
+
+    def healthy(self) -> bool:
+        """Are all four components ours, alive and reporting?"""
+        if any(daemon.pid() is None for daemon in self.daemons.values()):
+            return False
+        return self._reporting()
+
+    def _reporting(self) -> bool:
+        try:
+            health = httpx.get(f"{self.address}/api/v2/monitor/health", timeout=5.0, trust_env=False).json()
+        except (httpx.HTTPError, ValueError):
+            return False
+        parts = ("metadatabase", "scheduler", "triggerer", "dag_processor")
+        return all((health.get(part) or {}).get("status") == "healthy" for part in parts)
+
+    def start(self, env: Mapping[str, str], cwd: Path) -> None:
+        """Start all components and wait until each reports healthy; a healthy Airflow is kept.
+
+        Raises:
+            ServiceError: the port is taken, or a component did not come up.
+        """
+        if self.healthy():
+            return
+        self.stop()
+        url = urlsplit(self.address)
+        if url.hostname != "127.0.0.1" or url.port is None:
+            raise ServiceError(f"airflow.address {self.address} is no loopback address with a port", "write http://127.0.0.1:PORT")
+        if port_in_use(url.port):
+            raise ServiceError(f"port {url.port} (airflow.address) is in use", "stop what listens there or change airflow.address")
+        (self.folder / "plugins").mkdir(parents=True, exist_ok=True)
+        (self.folder / "plugins" / "headrace_plugin.py").write_text(PLUGIN_FILE, encoding="utf-8")
+        write_passwords(self.passwords_file)
+        environment = {**env, **self.environment()}
+        self._migrate(environment, cwd)
+        for name, words in COMPONENTS.items():
+            self.daemons[name].start([_airflow(), *words], environment, cwd)
+        self.daemons["api-server"].wait_until(self._ready, READY_WITHIN_S)
+
+    def _ready(self) -> bool:
+        for daemon in self.daemons.values():
+            if daemon.pid() is None:
+                raise ServiceError(f"{daemon.name} ended while starting: {daemon.tail()}", f"read {daemon.log_file}")
+        return self._reporting()
+
+    def _migrate(self, env: Mapping[str, str], cwd: Path) -> None:
+        """Create or upgrade the database; skipped when this version has done so."""
+        from importlib.metadata import version
+
+        mark = self.folder / f"db-{version('apache-airflow-core')}.ready"
+        if mark.exists() and (self.folder / "airflow.db").exists():
+            return
+        migrate = Daemon("airflow-migrate", self.folder / "run", signal.SIGTERM, 5.0)
+        pid = migrate.start([_airflow(), "db", "migrate"], env, cwd)
+        _, status = os.waitpid(pid, 0)
+        if status != 0:
+            raise ServiceError(f"airflow db migrate failed: {migrate.tail()}", f"read {migrate.log_file}")
+        migrate.pid_file.unlink(missing_ok=True)
+        mark.touch()
+
+    def stop(self) -> bool:
+        """Stop all components; returns whether any ran."""
+        order = ("dag-processor", "scheduler", "triggerer", "api-server")
+        return any([self.daemons[name].stop() for name in order])
+
+
+def _airflow() -> str:
+    return str(Path(sys.executable).parent / "airflow")
+
+
+def write_passwords(file: Path) -> None:
+    """Random passwords for the local users, once."""
+    if file.exists():
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as out:
+        json.dump({user: secrets.token_urlsafe(12) for user in USERS}, out)

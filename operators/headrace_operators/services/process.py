@@ -1,0 +1,154 @@
+"""Child processes that outlive the command that started them: pid file, log file, readiness, stop by pid.
+
+A pid file holds the pid and the process's start time in clock ticks, so a recycled pid is never mistaken for ours.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from headrace_lake.errors import ServiceError
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A loopback port that nobody listens on now."""
+    with socket.socket() as sock:
+        sock.bind((host, 0))
+        return int(sock.getsockname()[1])
+
+
+def port_in_use(port: int, host: str = "127.0.0.1") -> bool:
+    """Does anybody accept connections on this port?"""
+    with socket.socket() as sock:
+        sock.settimeout(0.5)
+        return sock.connect_ex((host, port)) == 0
+
+
+@dataclass(frozen=True)
+class Daemon:
+    """One background process.
+
+    Attributes:
+        stop_signal: what makes it end in good order.
+        stop_within_s: how long that may take before its process group is killed.
+    """
+
+    name: str
+    folder: Path
+    stop_signal: int = signal.SIGTERM
+    stop_within_s: float = 20.0
+
+    @property
+    def log_file(self) -> Path:
+        """Standard output and error of the process."""
+        return self.folder / f"{self.name}.log"
+
+    @property
+    def pid_file(self) -> Path:
+        """Where its pid and start time are kept."""
+        return self.folder / f"{self.name}.pid"
+
+    def pid(self) -> int | None:
+        """The pid if the process that we started is alive."""
+        try:
+            pid_text, born = self.pid_file.read_text(encoding="ascii").split()
+        except (FileNotFoundError, ValueError):
+            return None
+        pid = int(pid_text)
+        return pid if _born(pid) == born else None
+
+    def start(self, argv: Sequence[str], env: Mapping[str, str], cwd: Path) -> int:
+        """Start it in its own session, output to the log file; returns the pid."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with self.log_file.open("ab") as log:
+                child = subprocess.Popen(  # noqa: S603 - argv is ours, no shell
+                    list(argv),
+                    env=dict(env),
+                    cwd=cwd,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    # A command run in the background inherits an ignored SIGINT, and Python then never hears ours.
+                    preexec_fn=_default_signals,
+                )
+        except FileNotFoundError as exc:
+            raise ServiceError(f"{self.name}: program '{argv[0]}' is not installed", "run `make venv`") from exc
+        self.pid_file.write_text(f"{child.pid} {_born(child.pid)}", encoding="ascii")
+        return child.pid
+
+    def wait_until(self, ready: Callable[[], bool], within_s: float) -> None:
+        """Poll `ready` until it holds.
+
+        Raises:
+            ServiceError: the process ended or the time is over; names the log file and its last line.
+        """
+        deadline = time.monotonic() + within_s
+        while not ready():
+            if self.pid() is None:
+                raise ServiceError(f"{self.name} ended while starting: {self.tail()}", f"read {self.log_file}")
+            if time.monotonic() > deadline:
+                raise ServiceError(f"{self.name} was not ready within {within_s:.0f} s: {self.tail()}", f"read {self.log_file}")
+            time.sleep(0.3)
+
+    def stop(self) -> bool:
+        """Stop it by pid; returns whether it was running."""
+        pid = self.pid()
+        if pid is None:
+            self.pid_file.unlink(missing_ok=True)
+            return False
+        _send(os.kill, pid, self.stop_signal)
+        deadline = time.monotonic() + self.stop_within_s
+        while self.pid() is not None and time.monotonic() < deadline:
+            _reap(pid)
+            time.sleep(0.1)
+        # Its own session is its own group: what it left behind goes with it.
+        _send(os.killpg, pid, signal.SIGKILL)
+        _reap(pid)
+        self.pid_file.unlink(missing_ok=True)
+        return True
+
+    def tail(self) -> str:
+        """The last line of its log."""
+        try:
+            lines = self.log_file.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        except FileNotFoundError:
+            return "(no log)"
+        return lines[-1][:300] if lines else "(empty log)"
+
+
+def _default_signals() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _send(kill: Callable[[int, int], None], pid: int, number: int) -> None:
+    try:
+        kill(pid, number)
+    except (ProcessLookupError, PermissionError):
+        return
+
+
+def _reap(pid: int) -> None:
+    """Collect our own ended child, else it stays a zombie and looks alive."""
+    try:
+        os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return
+
+
+def _born(pid: int) -> str:
+    """Start time of a living process in clock ticks since boot ('' if it is gone or a zombie)."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    return "" if fields[0] == "Z" else fields[19]

@@ -1,0 +1,115 @@
+"""The local Ray head: one node, loopback, token authentication.
+
+`ray start --block` stays in the foreground of its own process and ends on SIGTERM, taking its children along. Never
+`ray stop`: that kills every Ray of the machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import signal
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from headrace_lake.errors import ServiceError
+from headrace_operators.ray_jobs import RayJobs
+from headrace_operators.services.process import Daemon, free_port, port_in_use
+
+OBJECT_STORE_BYTES = 200 << 20
+"""Small: our workers exchange files of the lake, not objects."""
+READY_WITHIN_S = 90.0
+"""A head needs 5-11 s on an idle machine."""
+
+LOOPBACK_ENVIRONMENT = {
+    # Ray replaces 127.0.0.1 by the host's outer address unless told that this is a one-machine cluster. The switch is
+    # named after the systems it was made for; on Linux it does the same.
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+
+
+class RayHead:
+    """Start, probe and stop one Ray head.
+
+    Args:
+        address: where its job API listens, `http://127.0.0.1:PORT`.
+        cpus: CPUs that Ray may hand out.
+    """
+
+    def __init__(self, folder: Path, address: str, token_file: Path, *, cpus: float) -> None:
+        self.address = address
+        self.token_file = token_file
+        self.cpus = cpus
+        self.daemon = Daemon("ray", folder, signal.SIGTERM, 20.0)
+        self.jobs = RayJobs(address, token_file, timeout_s=10.0)
+
+    def healthy(self) -> bool:
+        """Is our head alive and answering with our token?"""
+        return self.daemon.pid() is not None and self.token_file.exists() and self.jobs.alive()
+
+    def start(self, env: Mapping[str, str], cwd: Path) -> None:
+        """Start the head and wait until it takes jobs; a healthy one is kept.
+
+        Raises:
+            ServiceError: the port is taken by somebody else, or the head did not come up.
+        """
+        if self.healthy():
+            return
+        self.daemon.stop()
+        url = urlsplit(self.address)
+        if url.hostname != "127.0.0.1" or url.port is None:
+            raise ServiceError(f"ray.address {self.address} is no loopback address with a port", "write http://127.0.0.1:PORT")
+        if port_in_use(url.port):
+            raise ServiceError(f"port {url.port} (ray.address) is in use", "stop what listens there or change ray.address")
+        write_token(self.token_file)
+        metrics = {"DASHBOARD_METRIC_PORT": str(free_port()), "AUTOSCALER_METRIC_PORT": str(free_port())}
+        environment = {**env, **token_environment(self.token_file), **LOOPBACK_ENVIRONMENT, **metrics}
+        self.daemon.start(self._argv(url.port), environment, cwd)
+        self.daemon.wait_until(self.jobs.alive, READY_WITHIN_S)
+
+    def stop(self) -> bool:
+        """Stop it; returns whether it ran."""
+        return self.daemon.stop()
+
+    def _argv(self, port: int) -> list[str]:
+        # Unix sockets allow 107 bytes of path, so the session lies under the short system folder, one per checkout.
+        session = Path(tempfile.gettempdir()) / f"headrace-ray-{hashlib.sha256(str(self.daemon.folder.resolve()).encode()).hexdigest()[:8]}"
+        options = {
+            "node-ip-address": "127.0.0.1",
+            "port": free_port(),
+            "dashboard-host": "127.0.0.1",
+            "dashboard-port": port,
+            "dashboard-agent-listen-port": free_port(),
+            "dashboard-agent-grpc-port": free_port(),
+            "runtime-env-agent-port": free_port(),
+            "metrics-export-port": free_port(),
+            "node-manager-port": free_port(),
+            "object-manager-port": free_port(),
+            "ray-client-server-port": free_port(),
+            "num-cpus": int(self.cpus),
+            "object-store-memory": OBJECT_STORE_BYTES,
+            "temp-dir": session,
+        }
+        ray = Path(sys.executable).parent / "ray"
+        flags = [f"--{name}={value}" for name, value in options.items()]
+        return [str(ray), "start", "--head", "--block", "--include-dashboard=true", "--disable-usage-stats", *flags]
+
+
+def token_environment(token_file: Path) -> dict[str, str]:
+    """What any process needs to talk to this Ray."""
+    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token_file.resolve())}
+
+
+def write_token(file: Path) -> None:
+    """Create the token once, readable by its owner only."""
+    if file.exists():
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as out:
+        out.write(secrets.token_hex(32))

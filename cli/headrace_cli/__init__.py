@@ -1,0 +1,1 @@
+"""The command line: everything that a DAG does, for one slice at a time."""

@@ -1,0 +1,58 @@
+"""Importing our packages loads nothing heavy and leaves no trace: command lines answer fast, DAGs parse in milliseconds."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HEAVY = ("torch", "ray", "megatron", "airflow")
+
+PROBE = """
+import importlib, os, pkgutil, sys, threading
+heavy, names, walk = sys.argv[1].split(","), sys.argv[2].split(","), sys.argv[3] == "all"
+for name in names:
+    module = importlib.import_module(name)
+    if walk and hasattr(module, "__path__"):
+        for info in pkgutil.walk_packages(module.__path__, name + "."):
+            if not info.name.rsplit(".", 1)[-1].startswith("__"):
+                importlib.import_module(info.name)
+print("loaded:", sorted(set(heavy) & set(sys.modules)))
+print("files:", os.listdir("."))
+print("threads:", [t.name for t in threading.enumerate() if t is not threading.main_thread()])
+"""
+
+CLEAN = ["loaded: []", "files: []", "threads: []"]
+
+
+def _probe(folder: Path, names: str, *, walk: bool, heavy: tuple[str, ...] = HEAVY) -> list[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE, ",".join(heavy), names, "all" if walk else "top"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("package", ["headrace_lake", "headrace_governance"])
+def test_every_module_of_the_data_side_imports_without_torch_ray_or_airflow(package: str, tmp_path: Path) -> None:
+    assert _probe(tmp_path, package, walk=True) == CLEAN
+
+
+@pytest.mark.parametrize("package", ["headrace_tokenizers", "headrace_jobs"])
+def test_the_training_side_loads_torch_only_when_it_works(package: str, tmp_path: Path) -> None:
+    assert _probe(tmp_path, f"{package},{package}.cli", walk=False) == CLEAN
+
+
+def test_the_whole_command_line_imports_light(tmp_path: Path) -> None:
+    assert _probe(tmp_path, "headrace_cli.main", walk=False) == CLEAN
+
+
+def test_no_module_of_the_operators_loads_torch_ray_or_megatron(tmp_path: Path) -> None:
+    assert _probe(tmp_path, "headrace_operators", walk=True, heavy=("torch", "ray", "megatron"))[0] == "loaded: []"

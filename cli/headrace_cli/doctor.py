@@ -38,22 +38,23 @@ MIN_DISK_GB = 3.0
 MIN_OPEN_FILES = 1024
 """Soft limit; Ray and Airflow together hold some hundreds."""
 LOCK = Path("requirements/lock.txt")
-ROLES = {
-    "pyarrow": "the lake",
-    "pyiceberg": "the lake",
-    "ray": "data work",
-    "datatrove": "text filters",
-    "spacy": "text filters (Gopher and C4 raise without it)",
-    "trafilatura": "text extraction",
-    "apache-airflow": "scheduling",
-    "megatron-core": "training",
-    "transformers": "release bundles",
-    "dashscope": "Qwen's vocabulary",
+PACKAGES = {
+    "pyarrow": ("all", "the lake"),
+    "pyiceberg": ("all", "the lake"),
+    "ray": ("data", "data work"),
+    "datatrove": ("data", "text filters"),
+    "spacy": ("data", "text filters (Gopher and C4 raise without it)"),
+    "trafilatura": ("data", "text extraction"),
+    "dashscope": ("data", "Qwen's vocabulary"),
+    "apache-airflow": ("airflow", "scheduling"),
+    "megatron-core": ("train", "training"),
+    "transformers": ("train", "release bundles"),
 }
-"""Distribution → who needs it."""
+"""Distribution → (role whose image holds it, who needs it). A laptop plays every role."""
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 State = Literal["ok", "optional", "missing"]
+Role = Literal["all", "airflow", "data", "train"]
 
 
 @dataclass(frozen=True)
@@ -73,15 +74,20 @@ class Check:
     way_out: str = ""
 
 
-def checks(settings: Settings, *, root: Path | None = None) -> list[Check]:
+def checks(settings: Settings, *, root: Path | None = None, role: Role = "all") -> list[Check]:
     """All findings for this machine.
 
     Args:
         settings: whose lake, Ray and Airflow are meant.
         root: the checkout, for the lock; the settings' base by default.
+        role: `all` on a laptop; in an image, the one role it plays.
     """
     root = root or settings.base
-    found = [_python(), *_packages(), _torch(), _transformer_engine(), _lock(root / LOCK)]
+    found = [_python(), *_packages(role)]
+    if role in ("all", "train"):
+        found += [_torch(), _transformer_engine()]
+    if role == "all":
+        found.append(_lock(root / LOCK))
     found += [_cpus(), _memory(), _open_files(), _disk(settings), _lake(settings), _token(settings)]
     found += [_service("Ray", settings.ray.address), _service("Airflow", settings.airflow.address)]
     found += _tools()
@@ -103,13 +109,15 @@ def _version(distribution: str) -> str | None:
         return None
 
 
-def _packages() -> Iterator[Check]:
-    for name, role in ROLES.items():
+def _packages(role: Role) -> Iterator[Check]:
+    for name, (needed_by, use) in PACKAGES.items():
+        if "all" not in (role, needed_by) and role != needed_by:
+            continue
         version = _version(name)
         if version:
             yield Check(name, "ok", version)
         else:
-            yield Check(name, "missing", f"not installed; {role} needs it", "make setup (or the extra of this role: pyproject.toml)")
+            yield Check(name, "missing", f"not installed; {use} needs it", "make setup (or the extra of this role: pyproject.toml)")
 
 
 def _torch() -> Check:
@@ -257,10 +265,11 @@ MARKS = {"ok": "[green]ok[/]", "optional": "[yellow]optional[/]", "missing": "[r
 
 def doctor(
     settings: Annotated[Path | None, typer.Option("--settings", help="Settings file; headrace.yaml here by default.")] = None,
+    role: Annotated[Role, typer.Option(help="The role this machine or image plays.")] = "all",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON list instead of the table.")] = False,
 ) -> None:
     """What is missing on this machine, and how to get it."""
-    found = checks(load_settings(settings))
+    found = checks(load_settings(settings), role=role)
     missing = [check for check in found if check.state == "missing"]
     if as_json:
         typer.echo(orjson.dumps([asdict(check) for check in found], option=orjson.OPT_INDENT_2).decode())

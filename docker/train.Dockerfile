@@ -1,0 +1,35 @@
+# The training side: Megatron-Core.
+#   docker build -f docker/train.Dockerfile -t headrace-train .
+# Versions come from the lock: the extra says which packages, requirements/lock.txt which release of each.
+FROM python:3.11-slim-bookworm AS build
+WORKDIR /opt/src
+COPY requirements/ requirements/
+RUN python -m venv /opt/venv \
+    && /opt/venv/bin/pip install --no-cache-dir --require-hashes -r requirements/bootstrap.txt \
+    && sed -E 's/ *\\$//; /^ *--hash/d' requirements/lock.txt > requirements/pins.txt
+COPY pyproject.toml README.md LICENSE ./
+COPY lake/ lake/
+COPY governance/ governance/
+COPY tokenizers/ tokenizers/
+COPY megatron_jobs/ megatron_jobs/
+COPY operators/ operators/
+COPY cli/ cli/
+# torch by itself: its CPU wheel has an index of its own (--build-arg TORCH_INDEX=...); without one, the default index and CUDA.
+ARG TORCH_INDEX=""
+RUN /opt/venv/bin/pip install --no-cache-dir ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} torch==2.13.0
+RUN /opt/venv/bin/uv pip install --no-cache --python /opt/venv/bin/python --constraint requirements/pins.txt ".[models,train]"
+
+FROM python:3.11-slim-bookworm
+RUN useradd --create-home --uid 10001 headrace
+COPY --from=build /opt/venv /opt/venv
+WORKDIR /opt/headrace
+COPY dags/ dags/
+COPY governance/sources/ governance/sources/
+COPY governance/pipelines/ governance/pipelines/
+COPY governance/policies/ governance/policies/
+COPY tokenizers/configs/ tokenizers/configs/
+COPY megatron_jobs/configs/ megatron_jobs/configs/
+ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1
+USER headrace
+ENTRYPOINT ["headrace"]
+CMD ["doctor", "--role", "train"]

@@ -1,0 +1,49 @@
+"""What can be held about the images and the chart without a Docker engine or a cluster."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from headrace_lake.settings import Settings
+
+IMAGES = ("airflow", "data", "train")
+
+
+@pytest.fixture(params=IMAGES)
+def image(request: pytest.FixtureRequest, checkout: Path) -> str:
+    """Text of a role's Dockerfile."""
+    return (checkout / "docker" / f"{request.param}.Dockerfile").read_text(encoding="utf-8")
+
+
+def test_every_path_an_image_copies_exists(image: str, checkout: Path) -> None:
+    sources = [word for line in re.findall(r"^COPY (?!--from)(.+) \S+$", image, re.M) for word in line.split()]
+    assert sources and [s for s in sources if not (checkout / s).exists()] == []
+
+
+def test_every_extra_an_image_installs_exists_and_excludes_the_other_side(image: str, checkout: Path) -> None:
+    extras = tomllib.loads((checkout / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    named = re.search(r'"\.\[([\w,]+)\]"', image)
+    assert named
+    chosen = named[1].split(",")
+    assert set(chosen) <= set(extras) and "dev" not in chosen
+    assert not ("airflow" in chosen and {"data", "train"} & set(chosen))
+
+
+def test_no_image_runs_as_root(image: str) -> None:
+    assert re.search(r"^USER headrace$", image.rsplit("FROM ", 1)[1], re.M)
+
+
+def test_torch_in_the_train_image_is_the_one_of_the_project(checkout: Path) -> None:
+    text = (checkout / "docker/train.Dockerfile").read_text(encoding="utf-8")
+    extras = tomllib.loads((checkout / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    assert re.findall(r"torch==[\d.]+", text) == [r for r in extras["train"] if r.startswith("torch==")]
+
+
+def test_the_settings_in_the_chart_are_settings(checkout: Path) -> None:
+    values = yaml.safe_load((checkout / "charts/headrace/values.yaml").read_text(encoding="utf-8"))
+    assert Settings.model_validate(values["settings"]).lake.root == "s3://headrace/lake"

@@ -1,0 +1,1 @@
+"""Sources, crawl, cleaning, deduplication and compliance."""

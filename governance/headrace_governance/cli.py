@@ -1,0 +1,135 @@
+"""Commands of the data side: `samples`, `source` and `crawl`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Sources, sample site and crawl.", no_args_is_help=True)
+samples = typer.Typer(help="The sample site: real packages' pages, opened without installing.", no_args_is_help=True)
+source = typer.Typer(help="Sources: list and check them.", no_args_is_help=True)
+app.add_typer(samples, name="samples")
+app.add_typer(source, name="source")
+
+SettingsOption = Annotated[Path | None, typer.Option("--settings", help="Settings file; headrace.yaml of this folder by default.")]
+
+
+@samples.command("build")
+def samples_build(
+    out: Annotated[Path, typer.Option("--out", help="Folder of the site.")] = Path("var/samples"),
+    cache: Annotated[Path | None, typer.Option("--cache", help="Folder for downloaded packages; OUT/packages by default.")] = None,
+    languages: Annotated[str, typer.Option("--languages", help="ISO 639-1 codes with commas; all by default.")] = "",
+    sections: Annotated[str, typer.Option("--sections", help="Sections with commas; all by default.")] = "",
+    pages_per_language: Annotated[int, typer.Option("--pages-per-language", min=1, help="Pages per section and language at most.")] = 260,
+) -> None:
+    """Fetch the packages, open them without installing, and lay out the site."""
+    from headrace_governance.samples.build import build_site
+
+    manifest = build_site(
+        out, cache=cache or out / "packages", languages=_words(languages), sections=_words(sections), pages_per_language=pages_per_language, say=typer.echo
+    )
+    typer.echo(f"sample site ready: {manifest}")
+
+
+@samples.command("serve")
+def samples_serve(
+    folder: Annotated[Path, typer.Option("--dir", help="Folder of the site.")] = Path("var/samples"),
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 takes a free one.")] = 8790,
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    log: Annotated[Path | None, typer.Option("--log", help="Write one JSON line a request.")] = None,
+    url_file: Annotated[Path | None, typer.Option("--url-file", help="Write the site's address here once it is up.")] = None,
+) -> None:
+    """Serve the site until interrupted; the first line printed is its address."""
+    import signal
+
+    from headrace_governance.samples.serve import SampleServer
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    server = SampleServer(folder, host=host, port=port, log=log)
+    signal.signal(signal.SIGTERM, stop)
+    typer.echo(server.url)
+    if url_file is not None:
+        url_file.parent.mkdir(parents=True, exist_ok=True)
+        part = url_file.with_name(url_file.name + ".part")
+        part.write_text(server.url + "\n", encoding="utf-8")
+        part.replace(url_file)
+    try:
+        server.serve_forever(poll_interval=0.1)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        server.server_close()
+
+
+@source.command("ls")
+def source_ls(settings: SettingsOption = None) -> None:
+    """List all sources."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from headrace_governance.sources import load_sources
+    from headrace_lake.settings import load_settings
+
+    conf = load_settings(settings)
+    table = Table("source", "modality", "languages", "licence", "class", "fetch", "declared tokens")
+    for s in load_sources(conf.resolve(conf.sources)).values():
+        table.add_row(s.id, s.modality, " ".join(s.languages), s.licence.id, s.licence.cls, s.fetch.kind, f"{s.declared_tokens:,}")
+    Console().print(table)
+
+
+@source.command("check")
+def source_check(ids: Annotated[list[str] | None, typer.Argument(help="Source ids; all by default.")] = None, settings: SettingsOption = None) -> None:
+    """Check source files and policies; the first mistake is named with its file and field."""
+    from headrace_governance.crawl.licence import load_licence_policy
+    from headrace_governance.crawl.policy import load_fetch_policy
+    from headrace_governance.sources import check_licence, get_source, load_sources
+    from headrace_lake.settings import load_settings
+
+    conf = load_settings(settings)
+    folder, policies = conf.resolve(conf.sources), conf.resolve(conf.policies)
+    load_fetch_policy(policies)
+    policy = load_licence_policy(policies)
+    found = [get_source(folder, i) for i in ids] if ids else list(load_sources(folder).values())
+    for s in found:
+        check_licence(s, policy.licences, policy.fetchable)
+    typer.echo(f"{len(found)} sources are in order")
+
+
+@app.command("crawl")
+def crawl(
+    slice_: Annotated[str, typer.Argument(metavar="SOURCE/INTERVAL", help="The slice, such as debian-handbook-en/2026-11-01.")],
+    base_url: Annotated[str | None, typer.Option("--base-url", help="Fetch from this site instead of the declared one.")] = None,
+    refresh: Annotated[bool, typer.Option("--refresh", help="Crawl again although the lake has it.")] = False,
+    settings: SettingsOption = None,
+) -> None:
+    """Crawl or import one slice of a source into the lake."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from headrace_governance.fetching import fetch_slice
+    from headrace_governance.sources import get_source
+    from headrace_lake.lake import Lake
+    from headrace_lake.settings import load_settings
+    from headrace_lake.slices import Slice
+
+    conf = load_settings(settings)
+    which = Slice.parse(slice_)
+    src = get_source(conf.resolve(conf.sources), which.source)
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(f"fetch {which}", total=None)
+
+        def progress(counts: dict[str, int]) -> None:
+            bar.update(task, total=sum(counts.values()), completed=sum(counts.values()) - counts.get("queued", 0))
+
+        receipt = fetch_slice(Lake.open(conf), src, which, base_url=base_url, refresh=refresh, progress=progress)
+    c = receipt.counts
+    reasons = ", ".join(f"{n} {r}" for r, n in c.reasons.items())
+    typer.echo(f"{which}: read {c.read} = kept {c.kept} + dropped {c.dropped} + failed {c.failed}" + (f" ({reasons})" if reasons else ""))
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(w.strip() for w in text.split(",") if w.strip())

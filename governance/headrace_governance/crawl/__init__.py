@@ -1,0 +1,1 @@
+"""The polite crawler: robots, addresses, licence evidence, bounded fetching, WARC files and `captures` rows."""

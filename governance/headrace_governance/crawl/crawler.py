@@ -1,0 +1,359 @@
+"""The crawl itself: level by level through the frontier, host by host, one decision before every kept byte.
+
+For each address: is it ours to ask (pattern, host, robots)? then fetch under limits; headers decide before the body is
+read; the page decides before its bytes are kept. Every address ends as kept, dropped with a reason, or failed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+from headrace_governance.crawl import licence as lic
+from headrace_governance.crawl.address import AddressGuard, Resolver, system_resolver
+from headrace_governance.crawl.fetch import REDIRECTS, Fetcher, FetchFailed, Limits, Refused, Response
+from headrace_governance.crawl.frontier import Frontier, StoredPage
+from headrace_governance.crawl.hosts import Host, Hosts
+from headrace_governance.crawl.pages import Page, media_type, normal_url, origin_of, read_page
+from headrace_governance.crawl.policy import FetchPolicy
+from headrace_governance.crawl.robots import any_matches
+from headrace_governance.sources import CrawlFetch, Source
+from headrace_lake.errors import SourceError
+from headrace_lake.fingerprint import digest_bytes
+
+Progress = Callable[[dict[str, int]], None]
+"""Called with state → addresses after every settled address."""
+_HTML = {"text/html", "application/xhtml+xml"}
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """An earlier capture of an address, for conditional re-fetch: a row of `captures`, and how to read its body."""
+
+    row: dict[str, Any]
+    read: Callable[[], bytes]
+
+
+@dataclass
+class Site:
+    """Where the source is fetched now, and under which name its addresses are recorded."""
+
+    declared: str
+    actual: str
+
+    def recorded(self, url: str) -> str:
+        """The address to record for one that was fetched."""
+        return self._swap(url, self.actual, self.declared)
+
+    def fetched(self, url: str) -> str:
+        """The inverse of `recorded`."""
+        return self._swap(url, self.declared, self.actual)
+
+    @staticmethod
+    def _swap(url: str, old: str, new: str) -> str:
+        if old == new or not old or not (url == old or url.startswith(old + "/")):
+            return url
+        return new + url[len(old) :]
+
+
+@dataclass
+class Outcome:
+    """How often each thing happened beyond the counts of addresses."""
+
+    not_modified: int = 0
+    requests: int = 0
+    hosts: set[str] = field(default_factory=set)
+
+
+class Crawler:
+    """One crawl of one source.
+
+    Args:
+        frontier: state; an earlier, killed crawl goes on.
+        base_url: fetch from here instead of the declared `base_url`; its `host:port` is allowed if the declared one is.
+        earlier: address → its earlier capture.
+        keep_evidence: stores bytes and returns their digest.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        frontier: Frontier,
+        policy: FetchPolicy,
+        licences: lic.LicencePolicy,
+        *,
+        base_url: str | None = None,
+        earlier: dict[str, Earlier] | None = None,
+        keep_evidence: Callable[[bytes], str] = digest_bytes,
+        resolver: Resolver = system_resolver,
+    ) -> None:
+        if not isinstance(source.fetch, CrawlFetch):
+            raise SourceError(f"source {source.id} is fetched by '{source.fetch.kind}', not by crawling", "import it instead")
+        self.source, self.fetch, self.frontier = source, source.fetch, frontier
+        self.policy, self.licences, self.earlier = policy, licences, earlier or {}
+        self.agent = self.fetch.agent or policy.agent
+        declared = self.fetch.base_url.rstrip("/")
+        self.site = Site(declared, (base_url or declared).rstrip("/"))
+        self.user_agent = policy.user_agent.replace("{agent}", self.agent)
+        self.limits = Limits(
+            total_seconds=self.fetch.timeout_seconds,
+            idle_seconds=policy.idle_seconds,
+            max_bytes=self.fetch.max_bytes,
+            max_ratio=policy.max_compression_ratio,
+            min_rate=policy.min_bytes_per_second,
+            grace_seconds=policy.grace_seconds,
+        )
+        self._fetcher = Fetcher(AddressGuard(self._allowed_hosts(), resolver), user_agent=self.user_agent, contact=policy.contact)
+        self.hosts = Hosts(self._fetcher, frontier, policy, self.agent, self.fetch.delay_seconds, keep_evidence)
+        self.seeds = [normal_url(u) for u in self.fetch.start_urls(self.site.actual + "/" if self.site.actual else None)]
+        self._seed_hosts = {urlsplit(u).netloc for u in self.seeds}
+        self.outcome = Outcome()
+
+    def _allowed_hosts(self) -> set[str]:
+        allowed = set(self.fetch.allow_hosts)
+        if self.site.actual != self.site.declared and _host_port(self.site.declared) in allowed:
+            allowed.add(_host_port(self.site.actual))
+        return allowed
+
+    async def run(self, progress: Progress | None = None) -> Outcome:
+        """Crawl until the frontier is empty."""
+        try:
+            self.frontier.add((self.site.recorded(u) for u in self.seeds), 0)
+            while (depth := self.frontier.next_depth()) is not None:
+                await self._admit(depth)
+                by_host: dict[str, list[str]] = {}
+                for url in self.frontier.admitted(depth):
+                    by_host.setdefault(origin_of(self.site.fetched(url)), []).append(url)
+                gate = asyncio.Semaphore(self.policy.hosts_at_once)
+                async with asyncio.TaskGroup() as group:
+                    for origin, urls in by_host.items():
+                        group.create_task(self._crawl_host(origin, urls, depth, gate, progress))
+        finally:
+            await self._fetcher.close()
+        return self.outcome
+
+    async def _admit(self, depth: int) -> None:
+        refusals: dict[str, tuple[str, str]] = {}
+        for url in self.frontier.unjudged(depth):
+            refusal = await self._may_ask(self.site.fetched(url))
+            if refusal is not None:
+                refusals[url] = refusal
+        self.frontier.admit(depth, refusals, self.fetch.max_pages)
+
+    async def _may_ask(self, url: str) -> tuple[str, str] | None:
+        """(reason, detail) why an address may not be asked for, or None."""
+        if any_matches(self.fetch.deny, url):
+            return "denied", "matches 'deny' of the source"
+        host = await self.hosts.get(origin_of(url))
+        if not host.robots.allowed(url, self.agent):
+            detail = {"rules": "robots.txt", "disallow-all": "robots.txt unreachable or server error"}.get(host.robots.verdict, "robots.txt")
+            return "robots", f"{detail}, evidence {host.digest}"
+        if self.fetch.respect_tdm and host.tdmrep and lic.tdm_reserves(host.tdmrep, url):
+            return "tdm_reserved", "tdmrep.json"
+        return None
+
+    async def _crawl_host(self, origin: str, urls: list[str], depth: int, gate: asyncio.Semaphore, progress: Progress | None) -> None:
+        async with gate:
+            host = await self.hosts.get(origin)
+            self.outcome.hosts.add(origin)
+            queue = iter(urls)
+            workers = 1 if host.delay > 0 else self.policy.concurrency_per_host
+            async with asyncio.TaskGroup() as group:
+                for _ in range(workers):
+                    group.create_task(self._worker(queue, depth, progress))
+
+    async def _worker(self, queue: Any, depth: int, progress: Progress | None) -> None:
+        for url in queue:
+            try:
+                await self._page(url, depth)
+            except Refused as exc:
+                self.frontier.drop(url, exc.reason, exc.detail)
+            except FetchFailed as exc:
+                self.frontier.fail(url, exc.reason, exc.detail)
+            if progress is not None:
+                progress(self.frontier.counts())
+
+    # -- one page ------------------------------------------------------------------------------------------------
+
+    async def _page(self, url: str, depth: int) -> None:
+        earlier = self.earlier.get(url)
+        conditions = _conditions(earlier)
+        response, host = await self._follow(self.site.fetched(url), conditions)
+        if response.status == 304 and earlier is not None:
+            self._not_modified(url, depth, response, host, earlier)
+            return
+        if response.status != 200:
+            raise Refused("http_status", str(response.status))
+        kind, charset = media_type(response.header("content-type"))
+        page = read_page(response.url, response.body, charset, self.agent) if kind in _HTML else Page()
+        facts = self._facts(response, page)
+        decision = self._decide(url, facts)
+        links = [] if facts.nofollow else self._links(page)
+        if decision.refusal:
+            self.frontier.drop(url, decision.refusal, decision.detail, links, depth)
+            return
+        stored = StoredPage(
+            url=url,
+            final_url=self.site.recorded(response.url),
+            status=response.status,
+            fetched_at=_now(),
+            headers=list(response.headers),
+            content_type=kind or None,
+            charset=charset or None,
+            content_digest=digest_bytes(response.body),
+            content_bytes=len(response.body),
+            etag=response.header("etag") or None,
+            last_modified=response.header("last-modified") or None,
+            robots_digest=host.digest,
+            language_hint=page.language or self.fetch.language_hint or None,
+            request_headers=[("host", urlsplit(self.site.recorded(response.url)).netloc), ("user-agent", self.user_agent), *conditions.items()],
+            **_licence_fields(decision),
+        )
+        self.frontier.keep(stored, response.body, links, depth)
+
+    def _not_modified(self, url: str, depth: int, response: Response, host: Host, earlier: Earlier) -> None:
+        row = earlier.row
+        body = earlier.read()
+        page = read_page(response.url, body, row["charset"] or "", self.agent) if row["content_type"] in _HTML else Page()
+        facts = self._facts(response, page)
+        decision = self._decide(url, facts)
+        links = [] if facts.nofollow else self._links(page)
+        if decision.refusal:
+            self.frontier.drop(url, decision.refusal, decision.detail, links, depth)
+            return
+        self.outcome.not_modified += 1
+        same = ("status", "content_type", "charset", "content_digest", "content_bytes", "language_hint", "warc_path", "warc_offset", "warc_length")
+        stored = StoredPage(
+            url=url,
+            final_url=self.site.recorded(response.url),
+            fetched_at=_now(),
+            headers=[],
+            request_headers=[],
+            etag=response.header("etag") or row["etag"],
+            last_modified=response.header("last-modified") or row["last_modified"],
+            robots_digest=host.digest,
+            **{k: row[k] for k in same},
+            **_licence_fields(decision),
+        )
+        self.frontier.keep(stored, None, links, depth)
+
+    def _facts(self, response: Response, page: Page) -> lic.PageFacts:
+        """Headers and page together, under the recorded addresses."""
+        facts = lic.facts_of_headers(response, self.agent)
+        found = [*facts.licence_links, *page.facts.licence_links]
+        facts.licence_links = sorted({(where, self.site.recorded(address)) for where, address in found})
+        facts.robots_tags = sorted({*facts.robots_tags, *page.facts.robots_tags})
+        facts.tdm_reserved = facts.tdm_reserved or page.facts.tdm_reserved
+        facts.nofollow = facts.nofollow or page.facts.nofollow
+        return facts
+
+    def _decide(self, url: str, facts: lic.PageFacts) -> lic.Decision:
+        decision = lic.decide(self.source.licence, self.licences, facts, respect_tdm=self.fetch.respect_tdm)
+        record = {"licence": decision.licence, "class": decision.licence_class, "basis": decision.basis, "refusal": decision.refusal}
+        self.frontier.decide(url, _now(), {**record, "evidence": decision.digest})
+        return decision
+
+    def _header_verdict(self, url: str) -> Callable[[Response], None]:
+        def verdict(head: Response) -> None:
+            if head.status >= 500 or head.status == 429:
+                wait = head.header("retry-after")
+                raise FetchFailed("http_status", str(head.status), again=True, wait=float(wait) if wait.isdecimal() else 0.0)
+            if head.status != 200:
+                raise Refused("http_status", str(head.status))
+            kind, _ = media_type(head.header("content-type"))
+            if kind not in self.fetch.media_types:
+                raise Refused("media_type", kind or "none declared")
+            decision = self._decide(url, self._facts(head, Page()))
+            if decision.refusal:
+                raise Refused(decision.refusal, decision.detail)
+
+        return verdict
+
+    async def _follow(self, url: str, conditions: dict[str, str]) -> tuple[Response, Host]:
+        """Fetch, following redirects; every hop is judged as a new address."""
+        recorded = self.site.recorded(url)
+        for hop in range(self.policy.max_redirects + 1):
+            if hop:
+                if self.fetch.same_host and urlsplit(url).netloc not in self._seed_hosts:
+                    await self._check_address(url)
+                    raise Refused("redirect_off_host", url)
+                refusal = await self._may_ask(url)
+                if refusal is not None:
+                    raise Refused(refusal[0], f"redirect to {url}: {refusal[1]}")
+            host = await self.hosts.get(origin_of(url))
+            response = await self._retrying(host, url, conditions if not hop else {}, recorded)
+            if response.status not in REDIRECTS:
+                return response, host
+            target = normal_url(urljoin(url, response.header("location")))
+            if not response.header("location") or not target:
+                raise Refused("bad_redirect", response.header("location")[:200])
+            url = target
+        raise Refused("too_many_redirects", f"more than {self.policy.max_redirects}")
+
+    async def _check_address(self, url: str) -> None:
+        """Name the address as the reason where a redirect aims at a forbidden one, though its host is refused anyway."""
+        parts = urlsplit(url)
+        try:
+            await self._fetcher.check(parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
+        except OSError:
+            return
+
+    async def _retrying(self, host: Host, url: str, headers: dict[str, str], recorded: str) -> Response:
+        pause = self.policy.retry_seconds
+        for attempt in range(self.policy.retries + 1):
+            try:
+                async with host:
+                    self.outcome.requests += 1
+                    return await self._fetcher.get(url, self.limits, headers=headers, verdict=self._header_verdict(recorded))
+            except FetchFailed as exc:
+                if not exc.again or attempt == self.policy.retries or exc.wait > self.policy.max_retry_after_seconds:
+                    raise
+                await asyncio.sleep(max(pause, exc.wait))
+                pause *= 2
+        raise FetchFailed("unreachable", url)
+
+    def _links(self, page: Page) -> list[str]:
+        found: dict[str, None] = {}
+        for url in page.links:
+            if self.fetch.same_host and urlsplit(url).netloc not in self._seed_hosts:
+                continue
+            if self.fetch.allow and not any_matches(self.fetch.allow, url):
+                continue
+            found.setdefault(self.site.recorded(url))
+        return list(found)
+
+
+def _licence_fields(decision: lic.Decision) -> dict[str, Any]:
+    return {
+        "licence": decision.licence,
+        "licence_class": decision.licence_class,
+        "licence_basis": decision.basis,
+        "licence_evidence": decision.digest,
+        "evidence": decision.evidence,
+    }
+
+
+def _conditions(earlier: Earlier | None) -> dict[str, str]:
+    if earlier is None:
+        return {}
+    pairs = {"if-none-match": earlier.row["etag"], "if-modified-since": earlier.row["last_modified"]}
+    return {k: v for k, v in pairs.items() if v}
+
+
+def _host_port(base_url: str) -> str:
+    parts = urlsplit(base_url)
+    return f"{(parts.hostname or '').lower()}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat()
+
+
+def open_frontier(folder: Path) -> Frontier:
+    """The frontier file of a work folder."""
+    return Frontier(folder / "frontier.db")

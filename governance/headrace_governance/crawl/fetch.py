@@ -1,0 +1,168 @@
+"""One HTTP request under limits: decoded size, total time, a minimal rate, and a verdict on the headers before the body.
+
+Redirects are not followed here: the crawler judges every hop anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import httpx
+
+from headrace_governance.crawl.address import AddressGuard, AddressRefused, GuardedTransport
+from headrace_governance.crawl.decode import ACCEPT_ENCODING, BadEncoding, BodyTooLarge, Decoder
+
+REDIRECTS = {301, 302, 303, 307, 308}
+_MAX_HEADERS = 64 << 10
+
+
+class Refused(Exception):
+    """The response may not, or need not, be kept: goes to the exclusion table."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        self.reason, self.detail = reason, detail
+        super().__init__(f"{reason}: {detail}")
+
+
+class FetchFailed(Exception):
+    """The fetch went wrong: goes to quarantine. `again`: whether trying again may help; `wait`: seconds the server asked for."""
+
+    def __init__(self, reason: str, detail: str = "", *, again: bool = False, wait: float = 0.0) -> None:
+        self.reason, self.detail, self.again, self.wait = reason, detail, again, wait
+        super().__init__(f"{reason}: {detail}")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits of one response.
+
+    Attributes:
+        total_seconds: from connecting to the last byte.
+        idle_seconds: between two reads.
+        max_bytes: decoded body.
+        max_ratio: decoded / received bytes.
+        min_rate: received bytes/second on average, looked at after `grace_seconds` (a slow-loris server dribbles less).
+    """
+
+    total_seconds: float = 30.0
+    idle_seconds: float = 10.0
+    max_bytes: int = 10 << 20
+    max_ratio: float = 200.0
+    min_rate: float = 128.0
+    grace_seconds: float = 10.0
+
+
+@dataclass(frozen=True)
+class Response:
+    """A response: headers as received (lower-case names), body decoded."""
+
+    url: str
+    status: int
+    reason: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    received_bytes: int
+
+    def header(self, name: str) -> str:
+        """All values of a header joined by commas, or an empty string."""
+        return ", ".join(v for k, v in self.headers if k == name)
+
+
+HeaderVerdict = Callable[[Response], None]
+"""Looks at status and headers (body still empty); raises `Refused` to leave the body unread."""
+
+
+class Fetcher:
+    """An HTTP client behind the address guard."""
+
+    def __init__(self, guard: AddressGuard, *, user_agent: str, contact: str = "") -> None:
+        headers = {"User-Agent": user_agent, "Accept": "text/html, application/xhtml+xml, text/plain;q=0.9, */*;q=0.1", "Accept-Encoding": ACCEPT_ENCODING}
+        if contact:
+            headers["From"] = contact
+        # Cookies are dropped and the environment's proxies ignored: both would bypass the guard's view of the world.
+        self._guard = guard
+        self._client = httpx.AsyncClient(transport=GuardedTransport(guard), headers=headers, follow_redirects=False, trust_env=False, timeout=None)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.aclose()
+
+    async def check(self, host: str, port: int) -> None:
+        """Ask the guard about a host without connecting.
+
+        Raises:
+            Refused: one of its addresses is forbidden.
+        """
+        try:
+            await self._guard.checked(host, port)
+        except AddressRefused as exc:
+            raise Refused("address", str(exc)) from exc
+
+    async def get(self, url: str, limits: Limits, *, headers: dict[str, str] | None = None, verdict: HeaderVerdict | None = None) -> Response:
+        """Fetch one address, one hop.
+
+        Raises:
+            Refused: the verdict said so, the address is forbidden, or the body passed a size cap.
+            FetchFailed: unreachable, too slow, truncated, damaged.
+        """
+        try:
+            async with asyncio.timeout(limits.total_seconds):
+                return await self._get(url, limits, headers or {}, verdict)
+        except TimeoutError:
+            raise FetchFailed("timeout", f"more than {limits.total_seconds:g} s") from None
+        except AddressRefused as exc:
+            raise Refused("address", str(exc)) from exc
+        except BodyTooLarge as exc:
+            raise Refused(exc.reason, exc.detail) from exc
+        except BadEncoding as exc:
+            raise FetchFailed("truncated" if "ends early" in str(exc) else "encoding", str(exc), again=True) from exc
+        except httpx.InvalidURL as exc:
+            raise Refused("bad_url", str(exc)) from exc
+        except (httpx.HTTPError, httpx.StreamError) as exc:
+            raise self._explained(exc) from exc
+        except (OSError, ssl.SSLError) as exc:
+            raise FetchFailed("unreachable", str(exc) or type(exc).__name__, again=True) from exc
+        except Exception as exc:
+            # httpcore's own errors pass our transport unchanged.
+            if type(exc).__module__.startswith(("httpcore", "h11")):
+                raise self._explained(exc) from exc
+            raise
+
+    @staticmethod
+    def _explained(exc: Exception) -> FetchFailed:
+        name, text = type(exc).__name__, str(exc)
+        if "complete message body" in text or "incomplete chunked read" in text:
+            return FetchFailed("truncated", text, again=True)
+        if "Timeout" in name:
+            return FetchFailed("timeout", name)
+        if "Protocol" in name:
+            return FetchFailed("protocol", text, again="disconnected" in text)
+        return FetchFailed("unreachable", text or name, again=True)
+
+    async def _get(self, url: str, limits: Limits, headers: dict[str, str], verdict: HeaderVerdict | None) -> Response:
+        self._client.cookies.clear()
+        start = time.monotonic()
+        timeout = httpx.Timeout(limits.total_seconds, read=limits.idle_seconds)
+        async with self._client.stream("GET", url, headers=headers, timeout=timeout) as r:
+            pairs = tuple((k.decode("latin-1").lower(), v.decode("latin-1")) for k, v in r.headers.raw)
+            if sum(len(k) + len(v) for k, v in pairs) > _MAX_HEADERS:
+                raise Refused("headers_too_large", f"more than {_MAX_HEADERS} bytes")
+            head = Response(url, r.status_code, r.reason_phrase, pairs, b"", 0)
+            if r.status_code in REDIRECTS or r.status_code == 304:
+                return head
+            if verdict is not None:
+                verdict(head)
+            declared = head.header("content-length")
+            if declared.isdecimal() and int(declared) > limits.max_bytes and not head.header("content-encoding"):
+                raise Refused("too_large", f"Content-Length {declared} is more than {limits.max_bytes} bytes")
+            decoder = Decoder(head.header("content-encoding"), limits.max_bytes, limits.max_ratio)
+            async for chunk in r.aiter_raw():
+                decoder.feed(chunk)
+                elapsed = time.monotonic() - start
+                if elapsed > limits.grace_seconds and decoder.received < limits.min_rate * elapsed:
+                    raise FetchFailed("slow", f"{decoder.received} bytes in {elapsed:.1f} s")
+            return Response(url, r.status_code, r.reason_phrase, pairs, decoder.finish(), decoder.received)

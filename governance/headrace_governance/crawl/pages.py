@@ -1,0 +1,113 @@
+"""What the crawler reads from a page: links, declared language, charset, licence and robots hints.
+
+Only the first 1 MiB of a page is looked at, so a hostile page costs seconds at worst; the text itself is extracted by a
+later stage under its own guard.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from urllib.parse import urldefrag, urljoin, urlsplit, urlunsplit
+
+from lxml import html
+
+from headrace_governance.crawl.licence import PageFacts
+
+_LOOKED_AT = 1 << 20
+_MAX_LINKS = 5000
+_MAX_URL = 2000
+_DEFAULT_PORT = {"http": 80, "https": 443}
+
+
+@dataclass
+class Page:
+    """Links in document order, and facts."""
+
+    links: list[str] = field(default_factory=list)
+    language: str = ""
+    facts: PageFacts = field(default_factory=PageFacts)
+
+
+def media_type(content_type: str) -> tuple[str, str]:
+    """`text/html; charset="utf-8"` → (`text/html`, `utf-8`)."""
+    kind, _, params = content_type.partition(";")
+    found = re.search(r"charset\s*=\s*\"?([\w.:-]+)", params, re.IGNORECASE)
+    return kind.strip().lower(), found[1].lower() if found else ""
+
+
+def read_page(url: str, body: bytes, charset: str = "", agent: str = "") -> Page:
+    """Read an HTML page; a page that cannot be parsed has no links."""
+    page = Page()
+    data = body[:_LOOKED_AT]
+    if not data.strip():
+        return page
+    try:
+        tree = html.document_fromstring(data, parser=html.HTMLParser(encoding=charset or None, huge_tree=False))
+    except LookupError:
+        tree = html.document_fromstring(data, parser=html.HTMLParser(huge_tree=False))
+    except (ValueError, html.etree.ParserError, html.etree.XMLSyntaxError):
+        return page
+    base_tag = tree.find(".//base[@href]")
+    base = urljoin(url, base_tag.get("href")) if base_tag is not None else url
+    page.language = str(tree.get("lang") or tree.get("{http://www.w3.org/XML/1998/namespace}lang") or "")[:35]
+    for element in tree.iter("a", "area", "link", "meta"):
+        if element.tag == "meta":
+            _meta(page, element, agent)
+            continue
+        href = (element.get("href") or "").strip()
+        rel = (element.get("rel") or "").lower().split()
+        if not href or len(href) > _MAX_URL:
+            continue
+        if "license" in rel:
+            page.facts.licence_links.append(("rel-license", _joined(base, href)))
+        follows = element.tag != "link" or bool({"next", "prev"} & set(rel))
+        if follows and "nofollow" not in rel and len(page.links) < _MAX_LINKS:
+            target = normal_url(_joined(base, href))
+            if target:
+                page.links.append(target)
+    return page
+
+
+def _meta(page: Page, element: html.HtmlElement, agent: str) -> None:
+    name = (element.get("name") or element.get("property") or "").lower()
+    content = (element.get("content") or "").strip()
+    if name in ("robots", agent.lower() or "robots"):
+        tags = [t.strip().lower() for t in content.split(",") if t.strip()]
+        page.facts.robots_tags += tags
+        page.facts.nofollow = page.facts.nofollow or bool({"nofollow", "none"} & set(tags))
+    elif name == "tdm-reservation" and content == "1":
+        page.facts.tdm_reserved = "meta"
+    elif name in ("license", "dc.rights", "dcterms.license") and content:
+        # Free prose in a rights field names no licence; addresses and single words (SPDX ids) do.
+        if " " not in content:
+            page.facts.licence_links.append(("meta", content[:_MAX_URL]))
+
+
+def _joined(base: str, href: str) -> str:
+    try:
+        return urljoin(base, href)
+    except ValueError:
+        return ""
+
+
+def normal_url(url: str) -> str:
+    """An address in one spelling (lower-case host, no default port, no fragment), or an empty string if it is not one to fetch."""
+    try:
+        parts = urlsplit(urldefrag(url.strip())[0])
+        port = parts.port
+    except ValueError:
+        return ""
+    scheme, host = parts.scheme.lower(), (parts.hostname or "").lower()
+    if scheme not in _DEFAULT_PORT or not host or parts.username is not None or len(url) > _MAX_URL:
+        return ""
+    shown = f"[{host}]" if ":" in host else host
+    netloc = shown if port in (None, _DEFAULT_PORT[scheme]) else f"{shown}:{port}"
+    query = parts.query
+    return urlunsplit((scheme, netloc, parts.path.replace(" ", "%20") or "/", query.replace(" ", "%20"), ""))
+
+
+def origin_of(url: str) -> str:
+    """`scheme://host:port` of an address: what a robots.txt and a crawl delay hold for."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"

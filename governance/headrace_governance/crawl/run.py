@@ -1,0 +1,192 @@
+"""A slice of a crawled or imported source, as one commit: captures, exclusions, quarantine and the receipt."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from headrace_governance.crawl.captures import put_evidence, read_warc_body, uid_of, write_captures
+from headrace_governance.crawl.crawler import Crawler, Earlier, Progress, open_frontier
+from headrace_governance.crawl.frontier import Frontier
+from headrace_governance.crawl.licence import load_licence_policy
+from headrace_governance.crawl.policy import load_fetch_policy
+from headrace_governance.sources import Source
+from headrace_lake.errors import InputError
+from headrace_lake.fingerprint import code_digest, digest_of
+from headrace_lake.lake import Lake, StageCommit
+from headrace_lake.receipts import Counts, Receipt, ShardFile, here, new_run_id
+from headrace_lake.slices import Slice
+
+STAGE = "crawl"
+VERSION = "1"
+TABLES = ("captures", "exclusions", "quarantine")
+ROWS_PER_PART = 500
+_VALIDATOR_COLUMNS = ["url", "etag", "last_modified", "fetched_at", "status", "content_type", "charset", "content_digest", "content_bytes", "language_hint", "warc_path", "warc_offset", "warc_length"]  # noqa: E501
+
+
+@dataclass
+class Unkept:
+    """An address (or imported row) that was not kept."""
+
+    url: str
+    reason: str
+    detail: str
+
+
+def crawl_fingerprint(lake: Lake, source: Source, slice_: Slice) -> str:
+    """Fingerprint of crawling this slice: source, policies and code; not where the site is mirrored today."""
+    policies = lake.settings.resolve(lake.settings.policies)
+    params = {
+        "source": source.record(),
+        "fetch": load_fetch_policy(policies).model_dump(mode="json"),
+        "licences": load_licence_policy(policies).model_dump(mode="json"),
+    }
+    return digest_of({"stage": STAGE, "version": VERSION, "slice": str(slice_), "params": params, "code": code_digest(__name__)})
+
+
+def crawl_slice(
+    lake: Lake,
+    source: Source,
+    slice_: Slice,
+    *,
+    base_url: str | None = None,
+    refresh: bool = False,
+    rows_per_part: int = ROWS_PER_PART,
+    progress: Progress | None = None,
+) -> Receipt:
+    """Crawl one slice of a source, or adopt the crawl that the lake holds already.
+
+    A killed crawl goes on from its frontier file under the settings' `runs` folder.
+
+    Args:
+        base_url: fetch from this site instead of the declared one; addresses are recorded under the declared one.
+        refresh: crawl again although the lake holds this fingerprint (unchanged pages are answered by 304).
+
+    Raises:
+        SourceError: the source is not fetched by crawling.
+        InputError: nothing could be kept; says why.
+    """
+    current = lake.current_receipts(slice_).get(STAGE)
+    fingerprint = crawl_fingerprint(lake, source, slice_)
+    if current is not None and current.fingerprint == fingerprint and not refresh:
+        return current
+    started = datetime.now(UTC)
+    policies = lake.settings.resolve(lake.settings.policies)
+    work = work_folder(lake, source, slice_)
+    frontier = open_frontier(work)
+    try:
+        crawler = Crawler(
+            source,
+            frontier,
+            load_fetch_policy(policies),
+            load_licence_policy(policies),
+            base_url=base_url,
+            earlier=_earlier(lake, source),
+            keep_evidence=lambda body: put_evidence(lake, body, ".txt"),
+        )
+        outcome = asyncio.run(crawler.run(progress))
+        shards = write_captures(lake, slice_, frontier.pages(), rows_per_part=rows_per_part)
+        dropped, failed = _unkept(frontier, "dropped"), _unkept(frontier, "failed")
+    finally:
+        frontier.close()
+    kept = sum(s.rows for s in shards)
+    if not kept:
+        shutil.rmtree(work, ignore_errors=True)
+        raise InputError(f"slice {slice_}: the crawl kept no page ({_why(dropped, failed)})", "check that the site is up, the seeds, robots.txt and 'allow' of the source")
+    notes = (f"requests {outcome.requests}", f"not modified {outcome.not_modified}", f"fetched from {crawler.site.actual or 'the seeds'}")
+    receipt = commit_captures(lake, source, slice_, STAGE, VERSION, fingerprint, shards, dropped, failed, started, notes, expects=current.run_id if current else "")
+    shutil.rmtree(work, ignore_errors=True)
+    return receipt
+
+
+def commit_captures(
+    lake: Lake,
+    source: Source,
+    slice_: Slice,
+    stage: str,
+    version: str,
+    fingerprint: str,
+    shards: list[ShardFile],
+    dropped: list[Unkept],
+    failed: list[Unkept],
+    started: datetime,
+    notes: Iterable[str],
+    *,
+    expects: str,
+    code: str = "",
+) -> Receipt:
+    """Commit captures, exclusions and quarantine of a slice together with their receipt."""
+    kept = sum(s.rows for s in shards)
+    outputs = list(shards)
+    if dropped:
+        rows = [{"uid": uid_of(u.url), "stage": stage, "reason": u.reason, "detail": f"{u.url} {u.detail}".strip()} for u in dropped]
+        outputs.append(lake.write_shard("exclusions", slice_, 0, pa.Table.from_pylist(rows)))
+    if failed:
+        rows = [{"uid": uid_of(u.url), "stage": stage, "error": f"{u.reason}: {u.detail}", "row": json.dumps({"url": u.url})} for u in failed]
+        outputs.append(lake.write_shard("quarantine", slice_, 0, pa.Table.from_pylist(rows)))
+    params: dict[str, Any] = {"source": source.record()}
+    receipt = Receipt(
+        run_id=new_run_id(),
+        stage=stage,
+        version=version,
+        source=slice_.source,
+        slice=slice_.interval,
+        fingerprint=fingerprint,
+        code=code or code_digest(__name__),
+        params=params,
+        params_digest=digest_of(params),
+        inputs=(),
+        outputs=tuple(outputs),
+        counts=Counts(
+            read=kept + len(dropped) + len(failed),
+            kept=kept,
+            dropped=len(dropped),
+            failed=len(failed),
+            reasons=dict(sorted(Counter(u.reason for u in dropped).items())),
+        ),
+        started_at=started,
+        finished_at=datetime.now(UTC),
+        notes=tuple(notes),
+        **here(),
+    )
+    lake.commit(StageCommit(receipt=receipt, expects=expects, tables=TABLES))
+    return receipt
+
+
+def _unkept(frontier: Frontier, state: str) -> list[Unkept]:
+    return [Unkept(url, reason, detail) for url, reason, detail in frontier.outcomes(state)]
+
+
+def _why(dropped: list[Unkept], failed: list[Unkept]) -> str:
+    counts = Counter([u.reason for u in dropped] + [f"{u.reason} ({u.detail})" for u in failed])
+    return ", ".join(f"{n} {reason}" for reason, n in counts.most_common(3)) or "no address"
+
+
+def _earlier(lake: Lake, source: Source) -> dict[str, Earlier]:
+    """Address → its newest capture with a validator, whose WARC object is still there."""
+    rows = lake.read("captures", None, columns=_VALIDATOR_COLUMNS, where=f"source = '{source.id}'").to_pylist()
+    newest: dict[str, dict[str, Any]] = {}
+    for row in sorted(rows, key=lambda r: r["fetched_at"]):
+        if row["etag"] or row["last_modified"]:
+            newest[row["url"]] = row
+    there = {p: lake.storage.exists(p) for p in {r["warc_path"] for r in newest.values()}}
+    return {
+        url: Earlier(row, partial(read_warc_body, lake, row["warc_path"], row["warc_offset"], row["warc_length"]))
+        for url, row in newest.items()
+        if there[row["warc_path"]]
+    }
+
+
+def work_folder(lake: Lake, source: Source, slice_: Slice) -> Path:
+    """Where a running or killed crawl of this slice keeps its frontier."""
+    return lake.settings.resolve(lake.settings.runs) / "crawl" / source.id / f"{slice_.interval}-{crawl_fingerprint(lake, source, slice_)[:12]}"

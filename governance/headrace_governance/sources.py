@@ -1,0 +1,269 @@
+"""Sources: one YAML file each, saying what it is, under which licence it may be used, and how it is fetched.
+
+A source without a licence and its legal basis is refused before anything else is looked at. Seeds may be paths: they
+are joined to `base_url`, which a command can replace (a mirror, a sample site on a free port). Addresses are *recorded*
+under the declared `base_url`, whatever the mirror, so document ids do not depend on where a page was fetched.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urljoin, urlsplit
+
+import yaml
+from pydantic import AliasChoices, ConfigDict, Field, field_validator, model_validator
+
+from headrace_lake.errors import ConfigError, SourceError
+from headrace_lake.strict import StrictModel, parse
+
+LICENCE_CLASSES = ("public", "attribution", "share-alike", "copyleft", "own", "restricted")
+"""Least to most restrictive, `own` (our material) aside; the policy file maps licence ids to them."""
+LicenceClass = Literal["public", "attribution", "share-alike", "copyleft", "own", "restricted"]
+Modality = Literal["text", "audio", "image", "video"]
+_TEXT_TYPES = ("text/html", "application/xhtml+xml", "text/plain")
+
+
+class Evidence(StrictModel):
+    """What a person can look at to check the licence: an address, or the words themselves."""
+
+    url: str = ""
+    text: str = ""
+
+    @model_validator(mode="after")
+    def _something(self) -> Evidence:
+        if not (self.url or self.text):
+            raise ValueError("give 'url' or 'text'")
+        return self
+
+
+class Licence(StrictModel):
+    """The licence of a source.
+
+    Attributes:
+        id: SPDX expression.
+        cls: class in the licence policy (`class` in YAML).
+        basis: why we may use it: what grants the licence, and to whom.
+        evidence: where that can be checked.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    id: str = Field(min_length=1)
+    cls: LicenceClass = Field(alias="class", validation_alias=AliasChoices("class", "cls"))
+    basis: str = Field(min_length=1)
+    evidence: Evidence
+
+
+class CrawlFetch(StrictModel):
+    """Fetch by the polite crawler.
+
+    Attributes:
+        base_url: what seeds that are paths are joined to, and the site that addresses are recorded under.
+        seeds: addresses or paths where the crawl starts.
+        allow: patterns of paths to fetch, in the form of robots.txt (`*`, `$`); empty means the seeds' site.
+        deny: patterns of paths that are never fetched; stronger than `allow`.
+        same_host: whether only the seeds' hosts are followed.
+        max_pages: requests for pages at most; what is left over is excluded with the reason `max_pages`.
+        delay_seconds: pause between two requests to a host; a longer Crawl-delay in robots.txt wins.
+        timeout_seconds: for one response, from connecting to the last byte.
+        max_bytes: cap on a decoded body.
+        allow_hosts: `host:port` on private or loopback addresses that this source may reach.
+        respect_tdm: whether a reservation of text and data mining (TDMRep) refuses a page.
+        agent: product token sent and looked up in robots.txt; empty means the fetch policy's.
+        language_hint: BCP 47 tag that the pages are known to be in, if the pages declare none.
+    """
+
+    kind: Literal["crawl"]
+    base_url: str = ""
+    seeds: tuple[str, ...] = Field(min_length=1)
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+    same_host: bool = True
+    max_pages: int = Field(default=1000, ge=1)
+    delay_seconds: float = Field(default=1.0, ge=0)
+    timeout_seconds: float = Field(default=30.0, gt=0)
+    max_bytes: int = Field(default=10 << 20, ge=1)
+    allow_hosts: tuple[str, ...] = ()
+    respect_tdm: bool = True
+    agent: str = Field(default="", pattern=r"^[A-Za-z_-]*$")
+    media_types: tuple[str, ...] = _TEXT_TYPES
+    language_hint: str = ""
+
+    @field_validator("allow", "deny")
+    @classmethod
+    def _pattern(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
+        for p in patterns:
+            if not p.startswith(("/", "*")):
+                raise ValueError(f"pattern '{p}' must start with '/' or '*'")
+        return patterns
+
+    @model_validator(mode="after")
+    def _absolute(self) -> CrawlFetch:
+        if self.base_url and urlsplit(self.base_url).scheme not in ("http", "https"):
+            raise ValueError(f"base_url '{self.base_url}' is no http(s) address")
+        for seed in self.seeds:
+            if urlsplit(urljoin(self.base_url, seed)).scheme not in ("http", "https"):
+                raise ValueError(f"seed '{seed}' is no http(s) address and there is no base_url")
+        return self
+
+    def start_urls(self, base_url: str | None = None) -> list[str]:
+        """The seeds as addresses, on `base_url` if one is given."""
+        return [urljoin(base_url or self.base_url, s) for s in self.seeds]
+
+
+class WarcFetch(StrictModel):
+    """Import WARC files (`paths` may hold `*`)."""
+
+    kind: Literal["warc"]
+    paths: tuple[str, ...] = Field(min_length=1)
+    media_types: tuple[str, ...] = _TEXT_TYPES
+    max_bytes: int = Field(default=10 << 20, ge=1)
+
+
+class ColumnsFetch(StrictModel):
+    """What Parquet and JSON Lines dumps share: where the text and its address stand.
+
+    Attributes:
+        text: column (key) of the text.
+        url: column of the address; without it, `file:NAME#ROW` is the address.
+        language: column of the declared language.
+        content_type: media type of the text column.
+    """
+
+    paths: tuple[str, ...] = Field(min_length=1)
+    text: str = "text"
+    url: str = ""
+    language: str = ""
+    content_type: str = "text/plain"
+    max_bytes: int = Field(default=10 << 20, ge=1)
+
+
+class ParquetFetch(ColumnsFetch):
+    """Import Parquet files."""
+
+    kind: Literal["parquet"]
+
+
+class JsonlFetch(ColumnsFetch):
+    """Import JSON Lines files, plain, `.gz` or `.zst`."""
+
+    kind: Literal["jsonl"]
+
+
+class FolderFetch(StrictModel):
+    """Import files of a folder: HTML and plain text."""
+
+    kind: Literal["folder"]
+    path: str
+    glob: str = "**/*"
+    language_hint: str = ""
+    max_bytes: int = Field(default=10 << 20, ge=1)
+
+
+Fetch = Annotated[CrawlFetch | WarcFetch | ParquetFetch | JsonlFetch | FolderFetch, Field(discriminator="kind")]
+
+
+class Source(StrictModel):
+    """One source.
+
+    Attributes:
+        id: lower-case letters, digits, `-`, `_`; the file's name too.
+        languages: ISO 639-1 codes.
+        declared_tokens: what the source is thought to hold, in tokens; compared with what came in the ledger.
+    """
+
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")
+    title: str = ""
+    modality: Modality = "text"
+    languages: tuple[str, ...] = ()
+    licence: Licence
+    fetch: Fetch
+    declared_tokens: int = Field(default=0, ge=0)
+
+    def record(self) -> dict[str, Any]:
+        """The source as JSON, as receipts and fingerprints hold it."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+def load_source(path: str | Path) -> Source:
+    """Read one source file.
+
+    Raises:
+        ConfigError: the file is not YAML, or a field is wrong.
+        SourceError: no licence, or no legal basis for it.
+    """
+    file = Path(path)
+    try:
+        data = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as exc:
+        raise ConfigError(f"{file}: no such file", "check the path") from exc
+    except (UnicodeDecodeError, IsADirectoryError) as exc:
+        raise ConfigError(f"{file}: not a UTF-8 text file", "save it as UTF-8 YAML") from exc
+    except yaml.YAMLError as exc:
+        mark = getattr(exc, "problem_mark", None)
+        where = f":{mark.line + 1}" if mark is not None else ""
+        raise ConfigError(f"{file}{where}: not valid YAML: {getattr(exc, 'problem', None) or exc}", "mend the syntax") from exc
+    if not isinstance(data, dict):
+        raise ConfigError(f"{file}: not a mapping of fields", "start from one of the files in governance/sources")
+    _require_licence(file, data)
+    source = parse(data, Source, where=str(file))
+    if source.id != file.stem:
+        raise ConfigError(f"{file}: id '{source.id}' is not the file's name", f"rename the file to {source.id}.yaml or the id to {file.stem}")
+    return source
+
+
+def _require_licence(file: Path, data: dict[str, Any]) -> None:
+    licence = data.get("licence")
+    if not isinstance(licence, dict) or not licence.get("id"):
+        raise SourceError(f"{file}: source has no licence", "add licence: {id, class, basis, evidence: {url or text}}")
+    if not str(licence.get("basis") or "").strip():
+        raise SourceError(f"{file}: licence {licence['id']} has no basis", "add licence.basis: what grants it, such as the package's copyright file")
+    evidence = licence.get("evidence")
+    if not isinstance(evidence, dict) or not (evidence.get("url") or evidence.get("text")):
+        raise SourceError(f"{file}: licence {licence['id']} has no evidence", "add licence.evidence with 'url' or 'text'")
+
+
+def load_sources(folder: str | Path) -> dict[str, Source]:
+    """All sources of a folder, by id."""
+    base = Path(folder)
+    if not base.is_dir():
+        raise ConfigError(f"{base}: no such folder of sources", "set 'sources' in the settings")
+    return {s.id: s for s in (load_source(f) for f in sorted(base.glob("*.yaml")))}
+
+
+def get_source(folder: str | Path, source_id: str) -> Source:
+    """One source by id.
+
+    Raises:
+        SourceError: no such source; the message names the nearest one.
+    """
+    file = Path(folder) / f"{source_id}.yaml"
+    if file.is_file():
+        return load_source(file)
+    import difflib
+
+    known = sorted(f.stem for f in Path(folder).glob("*.yaml"))
+    near = difflib.get_close_matches(source_id, known, n=1)
+    way = f"did you mean '{near[0]}'?" if near else f"sources: {', '.join(known) or 'none'} in {folder}"
+    raise SourceError(f"no source '{source_id}' in {folder}", way)
+
+
+def check_licence(source: Source, classes: Mapping[str, LicenceClass], fetchable: Sequence[LicenceClass]) -> None:
+    """Hold a source's licence against the policy.
+
+    An expression with OR takes the least restrictive known class, as its user may choose.
+
+    Raises:
+        SourceError: the declared class is not the policy's, or may not be fetched.
+    """
+    if source.licence.cls not in fetchable:
+        raise SourceError(f"source {source.id}: licence class '{source.licence.cls}' may not be fetched", f"fetchable classes: {', '.join(fetchable)}")
+    known = [classes[i] for i in re.split(r"\s+OR\s+", source.licence.id.strip("()")) if i in classes]
+    if known and source.licence.cls not in known:
+        raise SourceError(
+            f"source {source.id}: licence {source.licence.id} is '{known[0]}' in the policy, not '{source.licence.cls}'",
+            "correct licence.class, or the policy's entry",
+        )

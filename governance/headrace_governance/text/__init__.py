@@ -1,0 +1,1 @@
+"""Text stages of a slice, in order: extract, language, filters, exact duplicates, select."""

@@ -1,0 +1,90 @@
+"""Stage `tokenise`: admitted documents → one Megatron token shard a part, with a passport for every document.
+
+Each document is encoded whole and ends with the end-of-document token. The passport keeps the document's uid, its
+tokens in the `.bin` and its bytes in the text. Memory: one batch of text; ids go to the file as they are made.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+import pyarrow as pa
+from headrace_lake.errors import StageError
+from headrace_lake.schemas import TABLES
+from headrace_lake.stage import DROP_DETAIL, DROP_REASON, Inputs, PartWriter, Resources, Stage
+
+from headrace_tokenizers.store import ShardWriter
+from headrace_tokenizers.vocabulary import Vocabulary, VocabularySpec, vocabulary
+
+
+class Tokenise(Stage):
+    """Documents that every verdict keeps → `passports`, `token_shards` and two files a part."""
+
+    name = "tokenise"
+    output = "passports"
+    also: ClassVar[tuple[str, ...]] = ("token_shards",)
+    Params = VocabularySpec
+    resources = Resources(cpus=1, memory_bytes=1 << 30)
+
+    params: VocabularySpec
+
+    def inputs(self) -> Inputs:
+        return Inputs("admitted", ("uid", "language", "licence", "licence_class"), {"documents": ("text",)})
+
+    def begin(self, part: PartWriter, shared: Mapping[str, pa.Table]) -> None:
+        self._vocabulary: Vocabulary = vocabulary(self.params)
+        self._folder = tempfile.TemporaryDirectory(prefix="headrace-tokenise-")
+        base = Path(self._folder.name)
+        self._bin, self._idx = base / "shard.bin", base / "shard.idx"
+        self._writer = ShardWriter(self._bin, self._idx)
+
+    def process(self, batch: pa.Table) -> pa.Table:
+        texts = batch["documents.text"].to_pylist()
+        if any(t is None for t in texts):
+            missing = batch["uid"][texts.index(None)].as_py()
+            raise StageError(f"admitted document {missing} has no text", "run 'extract' for the slice again")
+        # Encode everything before the first write: a failing batch is bisected and must leave nothing behind.
+        encoded = self._vocabulary.encode_batch(texts, eod=True)
+        where = [self._writer.append(ids) for ids in encoded]
+        return pa.table(
+            {
+                "uid": batch["uid"],
+                "ordinal": pa.array([w[0] for w in where], pa.int64()),
+                "token_start": pa.array([w[1] for w in where], pa.int64()),
+                "token_count": pa.array([w[2] for w in where], pa.int64()),
+                "byte_start": pa.array([0] * len(texts), pa.int64()),
+                "byte_end": pa.array([len(t.encode("utf-8")) for t in texts], pa.int64()),
+                "language": batch["language"],
+                "licence": batch["licence"],
+                "licence_class": batch["licence_class"],
+                DROP_REASON: pa.nulls(len(texts), pa.string()),
+                DROP_DETAIL: pa.nulls(len(texts), pa.string()),
+            }
+        )
+
+    def finish(self, part: PartWriter) -> dict[str, pa.Table]:
+        self._writer.close()
+        try:
+            return {"token_shards": self._shard(part)}
+        finally:
+            self._folder.cleanup()
+
+    def _shard(self, part: PartWriter) -> pa.Table:
+        rows = []
+        if self._writer.documents:
+            rows.append(
+                {
+                    "source": part.source,
+                    "slice": part.slice,
+                    "part": part.part,
+                    "tokenizer_digest": self._vocabulary.digest,
+                    "bin_path": part.put_file(str(self._bin), kind="tokens", suffix=".bin"),
+                    "idx_path": part.put_file(str(self._idx), kind="tokens", suffix=".idx"),
+                    "documents": self._writer.documents,
+                    "tokens": self._writer.tokens,
+                }
+            )
+        return pa.Table.from_pylist(rows, schema=TABLES["token_shards"].schema)

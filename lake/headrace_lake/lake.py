@@ -9,7 +9,7 @@ import json
 import random
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,15 +39,14 @@ class StageCommit:
     """The outputs of one stage run, ready to become visible.
 
     Attributes:
-        receipt: its `outputs` name the files to register.
+        receipt: its `outputs` name the files to register, its `tables` what it owns: an owned table without a
+            new file is emptied for this slice.
         expects: run id of the receipt that this run saw as current when it started ("" if there was none);
             a different current receipt at commit time is a conflict. `ANY` replaces whatever is there.
-        tables: every table whose slice this stage owns, so that a table with no new file is emptied too.
     """
 
     receipt: Receipt
     expects: str = ANY
-    tables: Sequence[str] = field(default_factory=tuple)
 
 
 class Lake:
@@ -156,7 +155,7 @@ class Lake:
         receipts = self._receipt_shards([c.receipt for c in commits])
         touched: dict[str, list[StageCommit]] = {}
         for c in commits:
-            for name in {*c.tables, *(o.table for o in c.receipt.outputs)}:
+            for name in {*c.receipt.tables, *(o.table for o in c.receipt.outputs)}:
                 touched.setdefault(name, []).append(c)
         for attempt in range(_ATTEMPTS):
             receipts_table = self.table("receipts")

@@ -75,7 +75,12 @@ class Counts(StrictModel):
 
 
 class Receipt(StrictModel):
-    """What a stage run leaves. It becomes visible in the same commit as the outputs it describes."""
+    """What a stage run leaves. It becomes visible in the same commit as the outputs it describes.
+
+    Attributes:
+        tables: the tables whose slice the run owns, also where it wrote no row.
+        params: the checked parameters.
+    """
 
     run_id: str
     stage: str
@@ -88,6 +93,7 @@ class Receipt(StrictModel):
     params_digest: str
     inputs: tuple[InputRef, ...]
     outputs: tuple[ShardFile, ...]
+    tables: tuple[str, ...] = ()
     counts: Counts
     started_at: datetime
     finished_at: datetime

@@ -1,0 +1,248 @@
+"""One part of a slice through one or more stages in one process: the unit of work that executors distribute.
+
+Consecutive stages are *fused*: the outputs of the first stay in memory for the next, and each stage still writes its
+own shards. A batch that raises is bisected down to the rows at fault; those are quarantined, the rest goes on.
+A finished part leaves a small JSON record in the work folder, so that a killed run goes on where it was.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headrace_lake.engine.pipeline import make_stage
+from headrace_lake.errors import InputError, StageError
+from headrace_lake.lake import Lake
+from headrace_lake.receipts import Counts, ShardFile
+from headrace_lake.schemas import table_spec
+from headrace_lake.settings import Settings
+from headrace_lake.shards import read_shard
+from headrace_lake.slices import Slice
+from headrace_lake.stage import DROP_DETAIL, DROP_REASON, Stage
+from headrace_lake.strict import StrictModel
+
+_ROW_JSON_LIMIT = 2000
+_WORK = "work"
+
+
+class PartTask(StrictModel):
+    """Everything a worker needs; JSON-able, holds no secret.
+
+    Attributes:
+        files: table → the shard of this part, for tables that are committed already.
+        shared: name → stored Arrow IPC object with what `Stage.prepare` returned, per stage.
+        key: name of the record that a finished part leaves.
+    """
+
+    settings: Settings
+    source: str
+    slice: str
+    part: int
+    stages: tuple[tuple[str, dict[str, Any]], ...]
+    files: dict[str, tuple[ShardFile, ...]]
+    shared: dict[str, dict[str, str]]
+    key: str
+
+
+class StageOutcome(StrictModel):
+    """What one stage made of one part."""
+
+    stage: str
+    counts: Counts
+    outputs: tuple[ShardFile, ...]
+
+
+class PartOutcome(StrictModel):
+    """What all fused stages made of one part."""
+
+    part: int
+    stages: tuple[StageOutcome, ...]
+
+
+@dataclass
+class _Writer:
+    """`PartWriter` for a stage: objects are stored under their digest."""
+
+    lake: Lake
+    source: str
+    slice: str
+    part: int
+
+    def put_file(self, local_path: str, *, kind: str, suffix: str) -> str:
+        return self.lake.put_object(local_path, kind=kind, suffix=suffix)
+
+    def local_path(self, relative: str) -> str:
+        return str(self.lake.storage.local_path(relative))
+
+
+@dataclass
+class _Rows:
+    """Rows of one stage as they pile up."""
+
+    kept: list[pa.Table] = field(default_factory=list)
+    dropped: list[dict[str, Any]] = field(default_factory=list)
+    failed: list[dict[str, Any]] = field(default_factory=list)
+    read: int = 0
+    survivors: int = 0
+
+
+def run_part(task: PartTask, lake: Lake | None = None) -> PartOutcome:
+    """Run the fused stages over one part and store their shards; safe to call again after a kill."""
+    lake = lake if lake is not None else Lake.open(task.settings)
+    record = f"{_WORK}/{task.key}/{task.part:05d}.json"
+    done = _finished(lake, record)
+    if done is not None:
+        return done
+    slice_ = Slice(task.source, task.slice)
+    memory: dict[str, pa.Table] = {}
+    outcomes = []
+    for use, params in task.stages:
+        stage = make_stage(use, params, where=f"slice {slice_}")
+        shared = {name: _load_shared(lake, path) for name, path in task.shared.get(stage.name, {}).items()}
+        outcomes.append(_run_stage(lake, stage, slice_, task, memory, shared))
+    outcome = PartOutcome(part=task.part, stages=tuple(outcomes))
+    lake.storage.put_bytes(record, outcome.model_dump_json().encode())
+    return outcome
+
+
+def _finished(lake: Lake, record: str) -> PartOutcome | None:
+    if not lake.storage.exists(record):
+        return None
+    outcome = PartOutcome.model_validate_json(lake.storage.read_bytes(record))
+    complete = all(lake.storage.exists(o.path) for s in outcome.stages for o in s.outputs)
+    return outcome if complete else None
+
+
+def _run_stage(lake: Lake, stage: Stage, slice_: Slice, task: PartTask, memory: dict[str, pa.Table], shared: Mapping[str, pa.Table]) -> StageOutcome:
+    writer = _Writer(lake, slice_.source, slice_.interval, task.part)
+    rows = _Rows()
+    source = _input(lake, stage, task, memory)
+    stage.begin(writer, shared)
+    for start in range(0, source.num_rows, stage.batch_rows):
+        batch = source.slice(start, stage.batch_rows)
+        rows.read += batch.num_rows
+        _process(stage, batch, rows)
+    extra = stage.finish(writer)
+    tables: dict[str, pa.Table] = {}
+    if stage.output is not None and rows.kept:
+        tables[stage.output] = pa.concat_tables(rows.kept, promote_options="permissive")
+    for name, table in extra.items():
+        if name not in stage.also:
+            raise StageError(f"stage {stage.name} emitted rows for table {name}", f"declare it in `also` ({', '.join(stage.also) or 'empty'})")
+        tables[name] = table
+    if rows.dropped:
+        tables["exclusions"] = pa.Table.from_pylist(rows.dropped)
+    if rows.failed:
+        tables["quarantine"] = pa.Table.from_pylist(rows.failed)
+    outputs = [lake.write_shard(name, slice_, task.part, t) for name, t in tables.items() if t.num_rows]
+    if stage.output is not None:
+        memory[stage.output] = _remembered(lake, stage.output, outputs)
+    for name in stage.also:
+        memory[name] = _remembered(lake, name, outputs)
+    reasons: dict[str, int] = {}
+    for row in rows.dropped:
+        reasons[row["reason"]] = reasons.get(row["reason"], 0) + 1
+    counts = Counts(read=rows.read, kept=rows.survivors, dropped=len(rows.dropped), failed=len(rows.failed), reasons=dict(sorted(reasons.items())))
+    return StageOutcome(stage=stage.name, counts=counts, outputs=tuple(outputs))
+
+
+def _remembered(lake: Lake, table: str, outputs: list[ShardFile]) -> pa.Table:
+    """The rows just written, as the next fused stage would read them from the lake."""
+    shards = [read_shard(lake.storage, o) for o in outputs if o.table == table]
+    return pa.concat_tables([table_spec(table).schema.empty_table(), *shards])
+
+
+def _input(lake: Lake, stage: Stage, task: PartTask, memory: Mapping[str, pa.Table]) -> pa.Table:
+    """The primary rows of the part with the sidecars' columns joined by uid, in the primary's order."""
+    wanted = stage.inputs()
+    columns = list(wanted.columns) or table_spec(wanted.primary).schema.names
+    if "uid" not in columns:
+        columns = ["uid", *columns]
+    rows = _table(lake, wanted.primary, columns, task, memory)
+    for name, chosen in wanted.sidecars.items():
+        side = _table(lake, name, ["uid", *(c for c in chosen if c != "uid")], task, memory)
+        positions = pc.index_in(rows["uid"], value_set=side["uid"].combine_chunks() if side.num_rows else pa.array([], side["uid"].type))
+        for column in chosen:
+            rows = rows.append_column(f"{name}.{column}", side[column].take(positions) if side.num_rows else pa.nulls(rows.num_rows, side[column].type))
+    return rows.combine_chunks()
+
+
+def _table(lake: Lake, name: str, columns: list[str], task: PartTask, memory: Mapping[str, pa.Table]) -> pa.Table:
+    if name in memory:
+        return memory[name].select(columns)
+    schema = table_spec(name).schema
+    for c in columns:
+        if c not in schema.names:
+            raise StageError(f"table {name} has no column '{c}'", f"its columns: {', '.join(schema.names)}")
+    wanted = pa.schema([schema.field(c) for c in columns])
+    parts = [read_shard(lake.storage, f, columns).cast(wanted) for f in task.files.get(name, ())]
+    return pa.concat_tables([wanted.empty_table(), *parts])
+
+
+def _process(stage: Stage, batch: pa.Table, rows: _Rows) -> None:
+    try:
+        out = stage.process(batch)
+    except (MemoryError, StageError, InputError):
+        raise
+    except Exception as exc:
+        if batch.num_rows == 1:
+            rows.failed.append(_quarantined(stage, batch, exc))
+            return
+        half = batch.num_rows // 2
+        _process(stage, batch.slice(0, half), rows)
+        _process(stage, batch.slice(half), rows)
+        return
+    _collect(stage, batch, out, rows)
+
+
+def _collect(stage: Stage, batch: pa.Table, out: pa.Table, rows: _Rows) -> None:
+    key = "parent_uid" if "parent_uid" in out.column_names else "uid"
+    asked, answered = set(batch["uid"].to_pylist()), set(out[key].to_pylist())
+    if asked != answered:
+        lost, invented = len(asked - answered), len(answered - asked)
+        raise StageError(
+            f"stage {stage.name}: {lost} of {batch.num_rows} rows lost and {invented} invented",
+            f"return every input uid, with `{DROP_REASON}` where it is dropped",
+        )
+    dropped = pa.array([False] * out.num_rows)
+    if DROP_REASON in out.column_names:
+        dropped = pc.is_valid(out[DROP_REASON].combine_chunks())
+        details = out[DROP_DETAIL].to_pylist() if DROP_DETAIL in out.column_names else [None] * out.num_rows
+        for uid, reason, detail in zip(out[key].to_pylist(), out[DROP_REASON].to_pylist(), details, strict=True):
+            if reason is not None:
+                rows.dropped.append({"uid": uid, "stage": stage.name, "reason": reason, "detail": None if detail is None else str(detail)})
+    clean = out.drop_columns([c for c in (DROP_REASON, DROP_DETAIL) if c in out.column_names])
+    verdict = stage.output is not None and table_spec(stage.output).is_verdict
+    kept = clean if verdict else clean.filter(pc.invert(dropped))
+    rows.survivors += batch.num_rows - len({u for u, d in zip(out[key].to_pylist(), dropped.to_pylist(), strict=True) if d})
+    rows.kept.append(kept)
+
+
+def _quarantined(stage: Stage, row: pa.Table, exc: Exception) -> dict[str, Any]:
+    values = {k: (v if not isinstance(v, str | bytes) else str(v)[:200]) for k, v in row.to_pylist()[0].items()}
+    return {
+        "uid": row["uid"][0].as_py(),
+        "stage": stage.name,
+        "error": f"{type(exc).__name__}: {exc}"[:_ROW_JSON_LIMIT].encode("utf-8", "replace").decode(),
+        "row": json.dumps(values, default=str, ensure_ascii=False)[:_ROW_JSON_LIMIT],
+    }
+
+
+def store_shared(lake: Lake, table: pa.Table, digest: str) -> str:
+    """Keep what `prepare` returned where every worker can read it; returns its path."""
+    path = f"{_WORK}/shared/{digest}.arrow"
+    if not lake.storage.exists(path):
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_file(sink, table.schema) as writer:
+            writer.write_table(table)
+        lake.storage.put_bytes(path, sink.getvalue())
+    return path
+
+
+def _load_shared(lake: Lake, path: str) -> pa.Table:
+    return pa.ipc.open_file(pa.py_buffer(lake.storage.read_bytes(path))).read_all()

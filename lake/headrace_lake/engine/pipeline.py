@@ -1,0 +1,130 @@
+"""Pipelines: the YAML that lists the stages of a slice with their parameters.
+
+Adding a filter is one small file and one line here:
+
+    name: text
+    stages:
+      - use: headrace_governance.text.extract:Extract
+      - use: my_company.filters:NoLorem
+        params: {max_share: 0.1}
+        params_from: filters/no_lorem.yaml   # merged below `params`
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field
+
+from headrace_lake.errors import ConfigError
+from headrace_lake.settings import Settings
+from headrace_lake.stage import Stage
+from headrace_lake.strict import StrictModel, load_yaml, parse
+
+
+class StageEntry(StrictModel):
+    """One line of a pipeline.
+
+    Attributes:
+        use: `module:Class` of a `Stage`.
+        params: parameters, checked by the stage's own model.
+        params_from: a YAML file (relative to the pipeline's) whose mapping gives further parameters.
+    """
+
+    use: str
+    params: dict[str, Any] = Field(default_factory=dict)
+    params_from: Path | None = None
+
+
+class PipelineFile(StrictModel):
+    """A pipeline file as written."""
+
+    name: str
+    modality: str = "text"
+    stages: tuple[StageEntry, ...] = Field(min_length=1)
+
+
+class Pipeline:
+    """A pipeline with its stages made: ready to be planned and run."""
+
+    def __init__(self, name: str, stages: list[Stage], specs: list[tuple[str, dict[str, Any]]]) -> None:
+        self.name = name
+        self.stages = stages
+        self.specs = specs
+        """(use, params) of each stage: what a worker in another process makes it from."""
+
+    @classmethod
+    def of(cls, name: str, *stages: Stage) -> Pipeline:
+        """A pipeline of stage objects, without a file."""
+        return cls(name, list(stages), [(f"{type(s).__module__}:{type(s).__qualname__}", s.params.model_dump(mode="json")) for s in stages])
+
+    def only(self, names: list[str]) -> Pipeline:
+        """The same pipeline with some of its stages, in its own order.
+
+        Raises:
+            ConfigError: a name is not in the pipeline; names the nearest.
+        """
+        known = [s.name for s in self.stages]
+        for n in names:
+            if n not in known:
+                raise ConfigError(f"pipeline {self.name} has no stage '{n}'", f"its stages: {', '.join(known)}")
+        chosen = [i for i, s in enumerate(self.stages) if s.name in names]
+        return Pipeline(self.name, [self.stages[i] for i in chosen], [self.specs[i] for i in chosen])
+
+
+def load_pipeline(settings: Settings, name: str | Path) -> Pipeline:
+    """Read a pipeline by name (a file in the pipelines folder) or by path.
+
+    Raises:
+        ConfigError: file, field, stage class or parameter is wrong; names it.
+    """
+    file = Path(name)
+    if file.suffix not in (".yaml", ".yml"):
+        folder = settings.resolve(settings.pipelines)
+        file = folder / f"{name}.yaml"
+        if not file.exists():
+            known = sorted(p.stem for p in folder.glob("*.yaml"))
+            raise ConfigError(f"no pipeline '{name}' in {folder}", f"pipelines: {', '.join(known) or 'none'}")
+    written = load_yaml(file, PipelineFile)
+    stages: list[Stage] = []
+    specs: list[tuple[str, dict[str, Any]]] = []
+    for i, entry in enumerate(written.stages):
+        params = {**_params_file(file, entry.params_from), **entry.params}
+        where = f"{entry.params_from and file.parent / entry.params_from or file}: stages.{i} ({entry.use})"
+        stages.append(make_stage(entry.use, params, where=where))
+        specs.append((entry.use, stages[-1].params.model_dump(mode="json")))
+    names = [s.name for s in stages]
+    twice = {n for n in names if names.count(n) > 1}
+    if twice:
+        raise ConfigError(f"{file}: stage '{twice.pop()}' appears twice", "give each stage its own name")
+    return Pipeline(written.name, stages, specs)
+
+
+def make_stage(use: str, params: dict[str, Any], *, where: str) -> Stage:
+    """Import `module:Class` and make the stage with checked parameters."""
+    module, sep, cls_name = use.partition(":")
+    try:
+        cls = getattr(importlib.import_module(module), cls_name) if sep else None
+    except (ImportError, AttributeError) as exc:
+        raise ConfigError(f"{where}: stage '{use}' cannot be imported ({exc})", "write module:Class of an installed stage") from exc
+    if not (isinstance(cls, type) and issubclass(cls, Stage)):
+        raise ConfigError(f"{where}: '{use}' is no stage", "write module:Class of a subclass of headrace_lake.stage.Stage")
+    return cls(parse(params, cls.Params, where=where))
+
+
+def _params_file(pipeline: Path, relative: Path | None) -> dict[str, Any]:
+    if relative is None:
+        return {}
+    file = pipeline.parent / relative
+    try:
+        data = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as exc:
+        raise ConfigError(f"{file}: no such file", f"{pipeline} names it in params_from") from exc
+    except yaml.YAMLError as exc:
+        raise ConfigError(f"{file}: not valid YAML", "mend the syntax") from exc
+    if not isinstance(data, dict):
+        raise ConfigError(f"{file}: not a mapping", "write parameter: value")
+    return data

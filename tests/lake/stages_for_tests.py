@@ -1,0 +1,104 @@
+"""Small real stages for engine tests: importable by workers in other processes through `use`."""
+
+from __future__ import annotations
+
+import time
+
+import pyarrow as pa
+
+from headrace_lake.slices import Slice
+from headrace_lake.stage import DROP_DETAIL, DROP_REASON, Inputs, SliceReader, Stage
+from headrace_lake.strict import StrictModel
+
+
+class LengthParams(StrictModel):
+    minimum: int = 3
+    poison: str = ""
+    pause_seconds: float = 0.0
+
+
+class Length(Stage):
+    """A verdict by length; raises on poisoned texts."""
+
+    name = "length"
+    output = "verdict_c4"
+    Params = LengthParams
+    batch_rows = 16
+
+    def inputs(self) -> Inputs:
+        return Inputs("documents", ("uid", "text", "characters"))
+
+    def process(self, batch: pa.Table) -> pa.Table:
+        assert isinstance(self.params, LengthParams)
+        if self.params.pause_seconds:
+            time.sleep(self.params.pause_seconds)
+        if self.params.poison and any(self.params.poison in t for t in batch["text"].to_pylist()):
+            raise ValueError(f"poison {self.params.poison}")
+        short = [n < self.params.minimum for n in batch["characters"].to_pylist()]
+        reasons = ["too_short" if s else None for s in short]
+        return pa.table(
+            {
+                "uid": batch["uid"],
+                "keep": [not s for s in short],
+                "reason": pa.array(reasons, pa.string()),
+                "measured": batch["characters"].cast(pa.string()),
+                DROP_REASON: pa.array(reasons, pa.string()),
+                DROP_DETAIL: batch["characters"].cast(pa.string()),
+            }
+        )
+
+
+class Admit(Stage):
+    """Keeps what the verdict keeps."""
+
+    name = "admit"
+    output = "admitted"
+
+    def inputs(self) -> Inputs:
+        return Inputs("documents", ("uid", "bytes", "licence", "licence_class"), {"verdict_c4": ("keep",)})
+
+    def process(self, batch: pa.Table) -> pa.Table:
+        keep = batch["verdict_c4.keep"].to_pylist()
+        return pa.table(
+            {
+                "uid": batch["uid"],
+                "language": ["en"] * batch.num_rows,
+                "licence": batch["licence"],
+                "licence_class": batch["licence_class"],
+                "bytes": batch["bytes"],
+                DROP_REASON: pa.array([None if k else "verdict_c4" for k in keep], pa.string()),
+            }
+        )
+
+
+class Loser(Stage):
+    """Breaks the contract: forgets a row."""
+
+    name = "loser"
+    output = "admitted"
+
+    def inputs(self) -> Inputs:
+        return Inputs("documents", ("uid", "bytes", "licence", "licence_class"))
+
+    def process(self, batch: pa.Table) -> pa.Table:
+        return pa.table({"uid": batch["uid"].slice(1)})
+
+
+class Elsewhere(Stage):
+    """Depends on the other slices through `prepare`."""
+
+    name = "elsewhere"
+    output = "text_digests"
+
+    def inputs(self) -> Inputs:
+        return Inputs("documents", ("uid",))
+
+    def prepare(self, reader: SliceReader, slice_: Slice) -> dict[str, pa.Table]:
+        rows = reader.read("documents", columns=["uid", "slice"])
+        return {"count": pa.table({"n": [rows.num_rows]})}
+
+    def begin(self, part: object, shared: object) -> None:
+        self.n = shared["count"]["n"][0].as_py()  # type: ignore[index]
+
+    def process(self, batch: pa.Table) -> pa.Table:
+        return pa.table({"uid": batch["uid"], "text_digest": [str(self.n)] * batch.num_rows})

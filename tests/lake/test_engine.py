@@ -1,0 +1,117 @@
+"""The engine: counts add up, bad rows are quarantined, the same fingerprint is never computed twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pyarrow as pa
+import pytest
+from headrace_lake.engine import Pipeline, preview_pipeline, run_pipeline
+from headrace_lake.errors import InputError, StageError
+from headrace_lake.lake import Lake
+from headrace_lake.receipts import Receipt
+from headrace_lake.slices import Slice
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hyp
+from hypothesis import strategies as st
+from stages_for_tests import Admit, Elsewhere, Length, LengthParams, Loser
+
+DAY = Slice("web", "2026-11-01")
+
+
+def pipeline(**params: object) -> Pipeline:
+    return Pipeline.of("t", Length(LengthParams(**params)), Admit())
+
+
+def actions(report: object) -> list[str]:
+    return [s.action for s in report.stages]  # type: ignore[attr-defined]
+
+
+def test_every_row_is_kept_dropped_or_failed_and_can_be_found(lake: Lake, with_documents: Callable[..., Receipt]) -> None:
+    with_documents(DAY)
+    report = run_pipeline(lake, pipeline(minimum=5, poison=" 7"), DAY)
+    length, admit = (s.receipt.counts for s in report.stages)
+    assert length.read == 120 == length.kept + length.dropped + length.failed
+    assert length.failed > 0 and length.dropped > 0
+    quarantine = lake.read("quarantine", DAY)
+    assert quarantine.num_rows == length.failed
+    assert set(quarantine["error"].to_pylist()) == {"ValueError: poison  7"}
+    exclusions = lake.read("exclusions", DAY).to_pylist()
+    assert sum(r["stage"] == "length" for r in exclusions) == length.dropped
+    assert admit.read == 120 and admit.kept == length.kept
+    assert lake.read("admitted", DAY).num_rows == length.kept
+    verdicts = lake.read("verdict_c4", DAY)
+    assert verdicts.num_rows == 120 - length.failed, "a verdict keeps a row for dropped documents too"
+
+
+def test_a_second_run_adopts_and_a_threshold_recomputes_only_what_depends_on_it(lake: Lake, with_documents: Callable[..., Receipt]) -> None:
+    with_documents(DAY)
+    assert actions(run_pipeline(lake, pipeline(minimum=5), DAY)) == ["computed", "computed"]
+    assert actions(run_pipeline(lake, pipeline(minimum=5), DAY)) == ["adopted", "adopted"]
+    steps = preview_pipeline(lake, pipeline(minimum=6), DAY)
+    assert [(s.stage, s.action) for s in steps] == [("length", "compute"), ("admit", "depends")]
+    assert steps[0].why == "changed: parameters (minimum)"
+    assert actions(run_pipeline(lake, pipeline(minimum=6), DAY)) == ["computed", "computed"]
+    assert actions(run_pipeline(lake, pipeline(minimum=5), DAY)) == ["restored", "restored"], "the old result is still stored"
+
+
+def test_a_stage_that_comes_out_unchanged_leaves_the_next_one_adopted(lake: Lake, with_documents: Callable[..., Receipt]) -> None:
+    with_documents(DAY)
+    run_pipeline(lake, pipeline(minimum=5), DAY)
+    assert actions(run_pipeline(lake, pipeline(minimum=5, poison="never there"), DAY)) == ["computed", "adopted"]
+
+
+def test_fused_and_single_stages_write_the_same_bytes(lake: Lake, with_documents: Callable[..., Receipt]) -> None:
+    with_documents(DAY)
+    p = pipeline(minimum=5)
+    fused = run_pipeline(lake, p, DAY)
+    single = [run_pipeline(lake, p.only([name]), DAY).stages[0] for name in ("length", "admit")]
+    assert [s.receipt.fingerprint for s in fused.stages] == [s.receipt.fingerprint for s in single]
+    assert [s.action for s in single] == ["adopted", "adopted"], "fused fingerprints equal those of stages run one by one"
+
+
+def test_a_stage_that_forgets_a_row_is_refused(lake: Lake, with_documents: Callable[..., Receipt]) -> None:
+    with_documents(DAY)
+    with pytest.raises(StageError, match="loser.*1 of .* rows lost"):
+        run_pipeline(lake, Pipeline.of("t", Loser()), DAY)
+    assert lake.read("admitted", DAY).num_rows == 0
+
+
+def test_a_slice_that_was_never_written_is_an_error_and_an_empty_one_is_not(lake: Lake, with_documents: Callable[..., Receipt]) -> None:
+    with pytest.raises(InputError, match="slice web/2026-11-01: table documents has no rows"):
+        run_pipeline(lake, pipeline(), DAY)
+    with_documents(DAY, rows=0)
+    report = run_pipeline(lake, pipeline(), DAY)
+    assert [s.receipt.counts.read for s in report.stages] == [0, 0]
+
+
+def test_what_prepare_reads_elsewhere_belongs_to_the_fingerprint(lake: Lake, with_documents: Callable[..., Receipt]) -> None:
+    with_documents(DAY)
+    p = Pipeline.of("t", Elsewhere())
+    assert actions(run_pipeline(lake, p, DAY)) == ["computed"]
+    assert actions(run_pipeline(lake, p, DAY)) == ["adopted"]
+    with_documents(Slice("web", "2026-11-02"))
+    assert actions(run_pipeline(lake, p, DAY)) == ["computed"]
+    assert set(lake.read("text_digests", DAY)["text_digest"].to_pylist()) == {"240"}
+
+
+def test_a_replaced_input_empties_parts_that_are_gone(lake: Lake, with_documents: Callable[..., Receipt]) -> None:
+    with_documents(DAY, parts=3)
+    run_pipeline(lake, pipeline(), DAY)
+    with_documents(DAY, parts=1)
+    run_pipeline(lake, pipeline(), DAY)
+    assert {f.part for f in lake.slice_files("admitted", DAY)} == {0}
+
+
+@hyp(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(minimum=st.integers(0, 12), poison=st.sampled_from(["", " 1", "xx", "x"]), batch=st.integers(1, 50))
+def test_counts_always_add_up(lake: Lake, with_documents: Callable[..., Receipt], minimum: int, poison: str, batch: int) -> None:
+    with_documents(DAY, parts=2, rows=20)
+    length = Length(LengthParams(minimum=minimum, poison=poison))
+    length.batch_rows = batch  # type: ignore[misc]
+    report = run_pipeline(lake, Pipeline.of("t", length, Admit()), DAY)
+    for s in report.stages:
+        c = s.receipt.counts
+        assert c.read == 40 == c.kept + c.dropped + c.failed
+    excluded = lake.read("exclusions", DAY).filter(pa.compute.equal(lake.read("exclusions", DAY)["stage"], "length"))
+    assert excluded.num_rows == report.stages[0].receipt.counts.dropped

@@ -124,7 +124,9 @@ class AirflowApi:
             if state in RUN_ENDED:
                 return
             if time.monotonic() > deadline:
-                raise ServiceError(f"run {run_id} of {dag_id} has not ended after {within_s:.0f} s (state {state})", "look at it in the Airflow UI")
+                raise ServiceError(
+                    f"run {run_id} of {dag_id} has not ended after {within_s:.0f} s (state {state})", "look at it in the Airflow UI"
+                )
             time.sleep(poll_s)
 
     def wait(self, dag_id: str, run_id: str, *, within_s: float) -> str:

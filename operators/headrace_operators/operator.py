@@ -10,16 +10,14 @@ Only the result line's JSON goes to XCom; it is checked to be small.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-from headrace_lake.settings import Settings, load_settings
-from headrace_operators.operator_env import SETTINGS_ENV
+from headrace_lake.settings import Settings
+from headrace_operators.operator_env import SETTINGS_ENV, current_settings
 from headrace_operators.ray_jobs import JobRequest, Owner, RayJobs, settings_digest
 from headrace_operators.trigger import RayJobTrigger
 
@@ -30,19 +28,13 @@ MAX_XCOM_BYTES = 16_384
 """XCom is for receipts' summaries; data lives in the lake."""
 
 
-def current_settings() -> tuple[Settings, str]:
-    """Settings of this Airflow and the file they come from ('' for the defaults)."""
-    path = os.environ.get(SETTINGS_ENV, "")
-    return load_settings(path or None), str(Path(path).resolve()) if path else ""
-
-
 class HeadraceOperator(BaseOperator):
     """Run `headrace ARGV...` on the Ray cluster.
 
     Args:
-        argv: the command's words after `headrace`; each is a Jinja template. Words that render to nothing are
-            dropped, so `"{{ '--force' if params.force }}"` is an optional flag. A word that renders to a JSON list
-            (with `render_template_as_native_obj`) or a list inside argv is spread.
+        argv: the command's words after `headrace`; each is a Jinja template and stays one word whatever it renders to.
+            Words that render to nothing are dropped, so `"{{ '--force' if params.force }}"` is an optional flag.
+            `{"each": "{{ a_list | tojson }}"}` becomes one word for each item.
         slice_text: the slice or slices (template), part of the job's identity and shown in its metadata.
         fingerprint: fingerprint of the work where it is known beforehand (template).
         remote_env: environment of the remote command. Never put secrets here: Ray shows it.
@@ -57,7 +49,7 @@ class HeadraceOperator(BaseOperator):
     def __init__(
         self,
         *,
-        argv: Sequence[str],
+        argv: Sequence[str | Mapping[str, str]],
         slice_text: str = "",
         fingerprint: str = "",
         remote_env: Mapping[str, str] | None = None,
@@ -97,11 +89,14 @@ class HeadraceOperator(BaseOperator):
         if status != "SUCCEEDED":
             text = f"Ray job {sid} ended {status}: {event.get('error') or event.get('message')}"
             # Exit code 2 is an error that a human must mend: retrying would only repeat it.
+            self.log.error("%s", text)
             if "exit code 2" in str(event.get("message")):
                 raise AirflowFailException(text)
             raise AirflowException(text)
         self.log.info("Ray job %s succeeded", sid)
         result = dict(event.get("result") or {})
+        for asset in self.outlets:
+            context["outlet_events"][asset].extra = result
         if len(json.dumps(result)) > MAX_XCOM_BYTES:
             raise AirflowFailException(f"the result of {sid} is larger than {MAX_XCOM_BYTES} bytes: results are summaries")
         return result
@@ -122,12 +117,20 @@ class HeadraceOperator(BaseOperator):
 
 
 def words(argv: Sequence[Any]) -> list[str]:
-    """Rendered argv as plain words: lists are spread, empty words and None dropped."""
+    """Rendered argv as plain words.
+
+    Raises:
+        AirflowFailException: an `each` entry rendered to something that is no JSON list of words.
+    """
     out: list[str] = []
     for word in argv:
-        if isinstance(word, (list, tuple)):
-            out += words(word)
-        elif word is not None and str(word).strip() not in ("", "None"):
+        if isinstance(word, Mapping):
+            try:
+                items = json.loads(word["each"])
+                out += [str(item) for item in items] if isinstance(items, list) else [str(items)]
+            except (KeyError, TypeError, json.JSONDecodeError) as exc:
+                raise AirflowFailException(f"argv entry {word!r} is no JSON list") from exc
+        elif word is not None and str(word).strip():
             out.append(str(word))
     return out
 

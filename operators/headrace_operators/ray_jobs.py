@@ -190,7 +190,9 @@ class RayJobs:
 
     # -- requests ---------------------------------------------------------------------------------
 
-    def _request(self, method: str, path: str, *, body: Mapping[str, Any] | None = None, retry_for_s: float = RETRY_FOR_S) -> httpx.Response:
+    def _request(
+        self, method: str, path: str, *, body: Mapping[str, Any] | None = None, retry_for_s: float = RETRY_FOR_S
+    ) -> httpx.Response:
         with httpx.Client(auth=_TokenAuth(self.token_file), timeout=self._timeout, trust_env=False) as client:
             deadline = time.monotonic() + retry_for_s
             while True:
@@ -225,7 +227,9 @@ class RayJobs:
 
     def _checked(self, response: httpx.Response) -> httpx.Response:
         if response.status_code in (401, 403):
-            raise ServiceError(f"Ray at {self.address} refused the token of {self.token_file}", "use the token of the cluster that runs there")
+            raise ServiceError(
+                f"Ray at {self.address} refused the token of {self.token_file}", "use the token of the cluster that runs there"
+            )
         if response.status_code >= 400 and response.status_code != 404:
             raise ServiceError(f"Ray at {self.address} answered {response.status_code}: {response.text[:300]}", "mend the request")
         return response

@@ -67,7 +67,9 @@ class RayJobTrigger(BaseTrigger):
                 self.log.info("%s", item)
                 lines = [*lines[-200:], item]
         except HeadraceError as exc:
-            yield TriggerEvent({"submission_id": self.submission_id, "status": "LOST", "message": str(exc), "result": {}, "error": str(exc)})
+            yield TriggerEvent(
+                {"submission_id": self.submission_id, "status": "LOST", "message": str(exc), "result": {}, "error": str(exc)}
+            )
 
     async def on_kill(self) -> None:
         """The task was cleared, marked failed or marked succeeded by a human: stop the remote job."""

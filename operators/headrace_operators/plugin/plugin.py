@@ -18,6 +18,6 @@ class HeadracePlugin(AirflowPlugin):
     name = "headrace"
     fastapi_apps: ClassVar[list[Any]] = [{"app": app, "url_prefix": "/headrace", "name": "Headrace"}]
     external_views: ClassVar[list[Any]] = [
-        {"name": "Headrace", "href": "/headrace/ledger", "destination": "nav", "category": "browse", "url_route": "headrace"},
+        {"name": "Headrace", "href": "/headrace/lake", "destination": "nav", "category": "browse", "url_route": "headrace"},
         {"name": "Receipts", "href": "/headrace/runs/{RUN_ID}?dag_id={DAG_ID}", "destination": "dag_run", "url_route": "headrace-receipts"},
     ]

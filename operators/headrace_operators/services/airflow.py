@@ -36,8 +36,6 @@ PARALLELISM = 4
 USERS = {"admin": "admin", "reviewer": "op"}
 """Local users and roles; two, because who triggers a run may not approve its gate."""
 
-PLUGIN_FILE = '"""Generated: registers the Headrace plugin."""\n\nfrom headrace_operators.plugin import HeadracePlugin as HeadracePlugin\n'
-
 
 class LocalAirflow:
     """Start, probe and stop one Airflow.
@@ -117,8 +115,6 @@ class LocalAirflow:
             raise ServiceError(f"airflow.address {self.address} is no loopback address with a port", "write http://127.0.0.1:PORT")
         if port_in_use(url.port):
             raise ServiceError(f"port {url.port} (airflow.address) is in use", "stop what listens there or change airflow.address")
-        (self.folder / "plugins").mkdir(parents=True, exist_ok=True)
-        (self.folder / "plugins" / "headrace_plugin.py").write_text(PLUGIN_FILE, encoding="utf-8")
         write_passwords(self.passwords_file)
         environment = {**env, **self.environment()}
         self._migrate(environment, cwd)
@@ -140,9 +136,8 @@ class LocalAirflow:
         if mark.exists() and (self.folder / "airflow.db").exists():
             return
         migrate = Daemon("airflow-migrate", self.folder / "run", signal.SIGTERM, 5.0)
-        pid = migrate.start([_airflow(), "db", "migrate"], env, cwd)
-        _, status = os.waitpid(pid, 0)
-        if status != 0:
+        migrate.start([_airflow(), "db", "migrate"], env, cwd)
+        if migrate.wait() != 0:
             raise ServiceError(f"airflow db migrate failed: {migrate.tail()}", f"read {migrate.log_file}")
         migrate.pid_file.unlink(missing_ok=True)
         mark.touch()

@@ -17,6 +17,10 @@ from pathlib import Path
 from headrace_lake.errors import ServiceError
 
 
+_CHILDREN: dict[int, subprocess.Popen[bytes]] = {}
+"""Processes started by this very process: they must be waited for, or they stay as zombies."""
+
+
 def free_port(host: str = "127.0.0.1") -> int:
     """A loopback port that nobody listens on now."""
     with socket.socket() as sock:
@@ -82,6 +86,7 @@ class Daemon:
                 )
         except FileNotFoundError as exc:
             raise ServiceError(f"{self.name}: program '{argv[0]}' is not installed", "run `make venv`") from exc
+        _CHILDREN[child.pid] = child
         self.pid_file.write_text(f"{child.pid} {_born(child.pid)}", encoding="ascii")
         return child.pid
 
@@ -99,6 +104,11 @@ class Daemon:
                 raise ServiceError(f"{self.name} was not ready within {within_s:.0f} s: {self.tail()}", f"read {self.log_file}")
             time.sleep(0.3)
 
+    def wait(self) -> int:
+        """Wait for the end of a process that this very process started; returns its exit code."""
+        pid = int(self.pid_file.read_text(encoding="ascii").split()[0])
+        return _CHILDREN.pop(pid).wait()
+
     def stop(self) -> bool:
         """Stop it by pid; returns whether it was running."""
         pid = self.pid()
@@ -112,7 +122,8 @@ class Daemon:
             time.sleep(0.1)
         # Its own session is its own group: what it left behind goes with it.
         _send(os.killpg, pid, signal.SIGKILL)
-        _reap(pid)
+        if pid in _CHILDREN:
+            _CHILDREN.pop(pid).wait()
         self.pid_file.unlink(missing_ok=True)
         return True
 
@@ -138,11 +149,10 @@ def _send(kill: Callable[[int, int], None], pid: int, number: int) -> None:
 
 
 def _reap(pid: int) -> None:
-    """Collect our own ended child, else it stays a zombie and looks alive."""
-    try:
-        os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        return
+    """Collect our own ended child, else it stays a zombie."""
+    child = _CHILDREN.get(pid)
+    if child is not None and child.poll() is not None:
+        del _CHILDREN[pid]
 
 
 def _born(pid: int) -> str:

@@ -1,0 +1,152 @@
+"""The deferrable operator, step by step, against a real Ray head and without an Airflow database."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferred
+
+from headrace_operators.operator import HeadraceOperator, words
+from headrace_operators.ray_jobs import RayJobs
+from headrace_operators.trigger import RayJobTrigger
+
+Context = Callable[..., dict[str, Any]]
+
+
+def _operator(code: str, *argv: str, **kwargs: Any) -> HeadraceOperator:
+    return HeadraceOperator(task_id="t", program=["python", "-c", code], argv=[*argv, uuid.uuid4().hex], poll_s=0.3, **kwargs)
+
+
+def _defer(operator: HeadraceOperator, context: dict[str, Any]) -> TaskDeferred:
+    with pytest.raises(TaskDeferred) as deferred:
+        operator.execute(context)
+    return deferred.value
+
+
+def _fire(trigger: RayJobTrigger) -> dict[str, Any]:
+    async def first() -> dict[str, Any]:
+        async for event in trigger.run():
+            return dict(event.payload)
+        raise AssertionError("no event")
+
+    return asyncio.run(first())
+
+
+def test_a_command_is_submitted_followed_and_its_result_returned(ray_settings: Path, new_context: Context) -> None:
+    operator = _operator("import os; print('HEADRACE_RESULT {\"rows\": 3}'); print(os.environ['HEADRACE_SETTINGS'])")
+    context = new_context()
+    deferred = _defer(operator, context)
+    assert deferred.method_name == "resume"
+    path, arguments = deferred.trigger.serialize()
+    assert path == "headrace_operators.trigger.RayJobTrigger"
+    event = _fire(RayJobTrigger(**arguments))  # as the triggerer makes it: from its serialised form
+    assert operator.resume(context, event) == {"rows": 3}
+    sid = context["xcoms"]["ray_job"]["submission_id"]
+    assert str(ray_settings) in RayJobs(arguments["address"], arguments["token_file"]).logs(sid)
+
+
+def test_no_secret_travels_in_xcom_trigger_or_log(ray_settings: Path, new_context: Context, ray_head: Any, caplog: Any) -> None:
+    token = ray_head.token_file.read_text()
+    context = new_context()
+    operator = _operator("print('HEADRACE_RESULT {}')")
+    deferred = _defer(operator, context)
+    event = _fire(deferred.trigger)
+    operator.resume(context, event)
+    seen = f"{context['xcoms']} {deferred.trigger.serialize()} {event} {caplog.text}"
+    assert token not in seen and "Bearer" not in seen
+
+
+def test_a_second_worker_adopts_the_job_of_the_first(ray_settings: Path, new_context: Context, tmp_path: Path) -> None:
+    operator = _operator("import sys,time; open(sys.argv[1],'a').write('x'); time.sleep(2)", str(tmp_path / "runs"))
+    context = new_context()
+    first = _defer(operator, context).trigger.submission_id
+    again = _defer(operator, context)  # the worker died before it could defer; this is the retry
+    assert (again.trigger.submission_id, again.trigger.owned) == (first, True)
+    assert context["xcoms"]["ray_job"]["decision"] == "attached"
+    assert _fire(again.trigger)["status"] == "SUCCEEDED"
+    assert (tmp_path / "runs").read_text() == "x"
+
+
+def test_an_error_the_user_must_mend_is_not_retried(ray_settings: Path, new_context: Context) -> None:
+    operator = _operator("import sys; print('Error: sources/x.yaml: no licence. Add one'); sys.exit(2)")
+    context = new_context()
+    event = _fire(_defer(operator, context).trigger)
+    with pytest.raises(AirflowFailException, match=r"sources/x.yaml: no licence"):
+        operator.resume(context, event)
+
+
+def test_a_crash_is_retried(ray_settings: Path, new_context: Context) -> None:
+    operator = _operator("raise RuntimeError('boom')")
+    context = new_context()
+    event = _fire(_defer(operator, context).trigger)
+    with pytest.raises(AirflowException, match="RuntimeError: boom") as failed:
+        operator.resume(context, event)
+    assert not isinstance(failed.value, AirflowFailException)
+
+
+def test_killing_the_deferred_task_stops_the_remote_job(ray_settings: Path, new_context: Context, jobs: RayJobs) -> None:
+    trigger = _defer(_operator("import time; time.sleep(120)"), new_context()).trigger
+    asyncio.run(trigger.on_kill())
+    assert _status(jobs, trigger.submission_id) == "STOPPED"
+
+
+def test_killing_the_worker_before_it_defers_stops_the_remote_job(ray_settings: Path, new_context: Context, jobs: RayJobs) -> None:
+    operator = _operator("import time; time.sleep(120)")
+    trigger = _defer(operator, new_context()).trigger
+    operator.on_kill()
+    assert _status(jobs, trigger.submission_id) == "STOPPED"
+
+
+def test_a_job_of_another_run_is_not_stopped_by_this_one(ray_settings: Path, new_context: Context, jobs: RayJobs) -> None:
+    operator = _operator("import time; time.sleep(120)")
+    mine = _defer(operator, new_context()).trigger
+    theirs = _defer(operator, new_context()).trigger
+    assert (theirs.submission_id, theirs.owned) == (mine.submission_id, False)
+    asyncio.run(theirs.on_kill())
+    time.sleep(1)
+    job = jobs.job(mine.submission_id)
+    assert job is not None and not job.terminal
+    jobs.stop_and_wait(mine.submission_id)
+
+
+def test_a_lost_job_fires_an_event_instead_of_hanging(ray_settings: Path, new_context: Context, ray_head: Any) -> None:
+    event = _fire(RayJobTrigger(ray_head.address, str(ray_head.token_file), "headrace-unknown-1"))
+    assert event["status"] == "LOST"
+    with pytest.raises(AirflowException, match="is gone"):
+        _operator("pass").resume(new_context(), event)
+
+
+def test_results_are_summaries(ray_settings: Path, new_context: Context) -> None:
+    event = {"status": "SUCCEEDED", "submission_id": "x", "result": {"rows": "y" * 20_000}}
+    with pytest.raises(AirflowFailException, match="larger than"):
+        _operator("pass").resume(new_context(), event)
+
+
+def test_words_spread_lists_and_drop_nothing_but_empties() -> None:
+    assert words(["slice", "run", {"each": '["a/1", "b/1"]'}, "", "--executor", "ray"]) == [
+        "slice",
+        "run",
+        "a/1",
+        "b/1",
+        "--executor",
+        "ray",
+    ]
+    assert words(["a b", "None", "0"]) == ["a b", "None", "0"]
+    with pytest.raises(AirflowFailException, match="no JSON list"):
+        words([{"each": "a/1"}])
+
+
+def _status(jobs: RayJobs, sid: str) -> str:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        job = jobs.job(sid)
+        if job is not None and job.terminal:
+            return job.status
+        time.sleep(0.2)
+    return "still running"

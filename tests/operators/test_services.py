@@ -1,0 +1,115 @@
+"""Local services: processes that can be found, stopped and never mistaken; loopback only; clear errors."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import stat
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from headrace_lake.errors import ServiceError
+from headrace_operators.services import LocalServices
+from headrace_operators.services.airflow import LocalAirflow, write_passwords
+from headrace_operators.services.process import Daemon, free_port
+from headrace_operators.services.ray_head import RayHead
+
+
+def _daemon(folder: Path, code: str, **kwargs: float) -> Daemon:
+    daemon = Daemon("thing", folder, signal.SIGTERM, kwargs.get("stop_within_s", 5.0))
+    daemon.start([sys.executable, "-c", code], os.environ, folder)
+    return daemon
+
+
+def test_a_daemon_is_found_by_its_pid_file_and_stopped(tmp_path: Path) -> None:
+    daemon = _daemon(tmp_path, "import time; time.sleep(60)")
+    pid = Daemon("thing", tmp_path).pid()  # another command, later
+    assert pid is not None and pid == daemon.pid()
+    assert daemon.stop() and daemon.pid() is None and not psutil.pid_exists(pid)
+    assert not daemon.stop()
+
+
+def test_a_daemon_that_ignores_the_signal_is_killed_with_its_children(tmp_path: Path) -> None:
+    code = (
+        "import signal,subprocess,sys,time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "p=subprocess.Popen([sys.executable,'-c','import time; time.sleep(60)'])\nopen('child','w').write(str(p.pid))\ntime.sleep(60)"
+    )
+    daemon = _daemon(tmp_path, code, stop_within_s=0.5)
+    deadline = time.monotonic() + 10
+    while not (tmp_path / "child").exists() or not (tmp_path / "child").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    child = int((tmp_path / "child").read_text())
+    daemon.stop()
+    time.sleep(0.3)
+    assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_recycled_pid_is_not_ours(tmp_path: Path) -> None:
+    daemon = Daemon("thing", tmp_path)
+    daemon.pid_file.write_text(f"{os.getpid()} 1")
+    assert daemon.pid() is None
+    assert not daemon.stop(), "this very process would have been stopped"
+
+
+def test_a_daemon_that_dies_while_starting_says_why(tmp_path: Path) -> None:
+    daemon = _daemon(tmp_path, "print('no disk'); raise SystemExit(1)")
+    with pytest.raises(ServiceError, match=r"thing ended while starting: no disk.*thing.log"):
+        daemon.wait_until(lambda: False, 10)
+
+
+def test_a_port_in_use_is_one_clear_line(tmp_path: Path) -> None:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        sock.listen()
+        port = sock.getsockname()[1]
+        head = RayHead(tmp_path, f"http://127.0.0.1:{port}", tmp_path / "token", cpus=1)
+        with pytest.raises(ServiceError, match=rf"port {port} \(ray.address\) is in use"):
+            head.start(os.environ, tmp_path)
+        airflow = LocalAirflow(tmp_path / "airflow", f"http://127.0.0.1:{port}", tmp_path)
+        with pytest.raises(ServiceError, match=rf"port {port} \(airflow.address\) is in use"):
+            airflow.start(os.environ, tmp_path)
+
+
+def test_services_refuse_to_listen_beyond_loopback(tmp_path: Path) -> None:
+    with pytest.raises(ServiceError, match="no loopback address"):
+        RayHead(tmp_path, "http://0.0.0.0:8265", tmp_path / "token", cpus=1).start(os.environ, tmp_path)
+    with pytest.raises(ServiceError, match="no loopback address"):
+        LocalAirflow(tmp_path, "http://0.0.0.0:8080", tmp_path).start(os.environ, tmp_path)
+
+
+def test_ray_and_everything_it_starts_listens_on_loopback_only(ray_head: RayHead) -> None:
+    pid = ray_head.daemon.pid()
+    assert pid is not None
+    family = {pid, *(p.pid for p in psutil.Process(pid).children(recursive=True))}
+    listening = [c.laddr for c in psutil.net_connections("inet") if c.pid in family and c.status == psutil.CONN_LISTEN]
+    assert len(listening) >= 5
+    assert {a.ip.removeprefix("::ffff:") for a in listening} <= {"127.0.0.1", "::1"}, listening
+
+
+def test_secrets_are_readable_by_their_owner_only(ray_head: RayHead, tmp_path: Path) -> None:
+    assert stat.S_IMODE(ray_head.token_file.stat().st_mode) == 0o600
+    write_passwords(tmp_path / "passwords.json")
+    assert stat.S_IMODE((tmp_path / "passwords.json").stat().st_mode) == 0o600
+    passwords = json.loads((tmp_path / "passwords.json").read_text())
+    assert set(passwords) == {"admin", "reviewer"} and len(set(passwords.values())) == 2
+
+
+def test_a_folder_keeps_its_ports_and_settings(tmp_path: Path, checkout: Path) -> None:
+    first = LocalServices(tmp_path / "poc", checkout)
+    second = LocalServices(tmp_path / "poc", checkout)
+    assert first.settings == second.settings
+    assert first.settings.resolve(first.settings.pipelines) == first.settings.base / "governance/pipelines"
+    assert Path(first.settings.resolve(first.settings.lake.root)).resolve() == (tmp_path / "poc" / "lake").resolve()
+
+
+def test_free_ports_differ_from_busy_ones() -> None:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        assert free_port() != sock.getsockname()[1]

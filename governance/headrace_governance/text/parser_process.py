@@ -1,0 +1,106 @@
+"""The process that parses pages, so that a page which hangs or eats memory kills it and not the stage.
+
+Frames on stdin and stdout: u32 length, then UTF-8 JSON (`{"markup"}` → `{"text", "title"}` or `{"error"}`). Each page has a
+limit of processor time, kept by the kernel (ITIMER_PROF with its default action: it ends the process even inside C
+code), a ten times longer limit of wall time, and an address space limit. It ends with its parent, by end of input.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import struct
+import subprocess
+import sys
+from typing import IO, Any
+
+FRAME = struct.Struct(">I")
+WALL = 10
+"""Wall-clock limit as a multiple of the processor limit: a loaded machine must not turn good pages into hostile ones."""
+
+
+class ParserProcess:
+    """The parent's side: starts the process at the first page and again after one that died.
+
+    Args:
+        seconds: processor time a page may take.
+        memory_bytes: address space of the process.
+    """
+
+    def __init__(self, seconds: float, memory_bytes: int) -> None:
+        self._limits = (seconds, memory_bytes)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def parse(self, markup: str) -> dict[str, Any] | None:
+        """`{"text", "title"}`, `{"error"}`, or None if the page killed the process."""
+        process = self._process or self._start()
+        try:
+            _send(process.stdin, {"markup": markup})
+            answer = _receive(process.stdout)
+        except (BrokenPipeError, OSError):
+            answer = None
+        if answer is None:
+            self.close()
+        return answer
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+        command = [sys.executable, "-m", "headrace_governance.text.parser_process", *(str(x) for x in self._limits)]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+        return self._process
+
+    def close(self) -> None:
+        """End the process."""
+        if self._process is not None:
+            process, self._process = self._process, None
+            process.kill()
+            process.communicate()
+
+
+def _send(stream: IO[bytes] | None, message: dict[str, Any]) -> None:
+    assert stream is not None
+    data = json.dumps(message).encode("ascii")  # ASCII JSON also carries lone surrogates
+    stream.write(FRAME.pack(len(data)) + data)
+    stream.flush()
+
+
+def _receive(stream: IO[bytes] | None) -> dict[str, Any] | None:
+    assert stream is not None
+    head = stream.read(FRAME.size)
+    if len(head) < FRAME.size:
+        return None
+    (length,) = FRAME.unpack(head)
+    data = stream.read(length)
+    if len(data) < length:
+        return None
+    message: dict[str, Any] = json.loads(data)
+    return message
+
+
+def serve(seconds: float, memory_bytes: int) -> None:
+    """The child's loop."""
+    import resource
+
+    from headrace_governance.text.markdown import page_text
+
+    source, sink = sys.stdin.buffer, sys.stdout.buffer
+    sys.stdout = sys.stderr
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    sys.setrecursionlimit(5000)
+    while (message := _receive(source)) is not None:
+        signal.setitimer(signal.ITIMER_PROF, seconds)
+        signal.setitimer(signal.ITIMER_REAL, seconds * WALL)
+        try:
+            text, title = page_text(message["markup"])
+            answer: dict[str, Any] = {"text": text, "title": title}
+        except (MemoryError, RecursionError) as exc:
+            answer = {"error": type(exc).__name__}
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        _send(sink, answer)
+
+
+if __name__ == "__main__":
+    serve(float(sys.argv[1]), int(sys.argv[2]))

@@ -18,6 +18,7 @@ import yaml
 
 from headrace_cli.main import app
 from headrace_governance.sources import load_source
+from headrace_governance.text.select import SelectParams
 from headrace_lake import schemas
 from headrace_lake.engine import Pipeline, RunReport, load_pipeline, preview_pipeline, run_pipeline
 from headrace_lake.fingerprint import digest_of
@@ -130,6 +131,11 @@ def test_a_changed_threshold_is_seen_by_the_preview(example: str, page: dict[str
     assert [s.action for s in preview_pipeline(lake, _pipeline(settings, tmp_path, line), SLICE)] == ["adopt"]
     (step,) = preview_pipeline(lake, changed, SLICE)
     assert (step.action, "max_share" in step.why) == ("compute", True)
+
+
+def test_the_page_names_every_verdict_that_select_joins(page: dict[str, list[str]]) -> None:
+    (entry,) = yaml.safe_load(page["select"][0])
+    assert tuple(entry["params"]["verdicts"]) == (*SelectParams().verdicts, "shouting")
 
 
 @pytest.mark.usefixtures("tables")

@@ -46,12 +46,18 @@ def test_every_make_target_that_is_named_exists(checkout: Path) -> None:
         assert named <= targets, page.name
 
 
+def test_the_table_of_dags_lists_the_dags_that_exist(checkout: Path) -> None:
+    listed = re.findall(r"^\| `(\w+)` \|", (checkout / "docs/trigger.md").read_text(encoding="utf-8"), re.M)
+    assert sorted(listed) == sorted(f.stem for f in (checkout / "dags").glob("*.py"))
+
+
 def test_every_headrace_command_that_is_shown_exists_with_its_options(checkout: Path) -> None:
     root = typer.main.get_command(app)
     wrong = []
     for page in _pages(checkout):
         for line in _shell_lines(page):
             line = re.sub(r"^(?:\w+=\S+ )+|^\.venv/bin/", "", line)
+            line = line.removesuffix("&").strip()
             if line.startswith("headrace ") and (problem := _problem(root, shlex.split(line)[1:])):
                 wrong.append(f"{page.relative_to(checkout)}: {line}: {problem}")
     assert wrong == []

@@ -131,10 +131,7 @@ class AirflowApi:
 
     def wait(self, dag_id: str, run_id: str, *, within_s: float) -> str:
         """Wait for the end of a run; returns its state."""
-        state = ""
-        for state, _ in self.follow(dag_id, run_id, within_s=within_s):
-            pass
-        return state
+        return [state for state, _ in self.follow(dag_id, run_id, within_s=within_s)][-1]
 
     def clear(self, dag_id: str, run_id: str, task_ids: list[str], *, downstream: bool = True) -> None:
         """Clear tasks of a run, so that they run again (running ones are stopped)."""

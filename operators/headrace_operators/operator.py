@@ -94,7 +94,7 @@ class HeadraceOperator(BaseOperator):
                 raise AirflowFailException(text)
             raise AirflowException(text)
         self.log.info("Ray job %s succeeded", sid)
-        result = dict(event.get("result") or {})
+        result = summary(dict(event.get("result") or {}))
         for asset in self.outlets:
             context["outlet_events"][asset].extra = result
         if len(json.dumps(result)) > MAX_XCOM_BYTES:
@@ -114,6 +114,14 @@ class HeadraceOperator(BaseOperator):
             env.setdefault(SETTINGS_ENV, file)
         identity = {"settings": settings_digest(settings), "slice": self.slice_text, "fingerprint": self.fingerprint}
         return JobRequest([*self.program, *words(self.argv)], identity, env, self.cpus)
+
+
+def summary(result: dict[str, Any]) -> dict[str, Any]:
+    """A result small enough for XCom: one that is too large keeps its plain values and says what was left out."""
+    if len(json.dumps(result)) <= MAX_XCOM_BYTES:
+        return result
+    plain = {k: v for k, v in result.items() if v is None or isinstance(v, (bool, int, float)) or (isinstance(v, str) and len(v) < 500)}
+    return {**plain, "left_out": sorted(set(result) - set(plain))}
 
 
 def words(argv: Sequence[Any]) -> list[str]:

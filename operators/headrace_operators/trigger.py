@@ -28,7 +28,7 @@ class RayJobTrigger(BaseTrigger):
     """
 
     def __init__(self, address: str, token_file: str, submission_id: str, owned: bool = True, poll_s: float = 1.0) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.address = address
         self.token_file = token_file
         self.submission_id = submission_id
@@ -54,7 +54,7 @@ class RayJobTrigger(BaseTrigger):
             async for item in client.follow(self.submission_id, poll_s=self.poll_s):
                 if isinstance(item, Job):
                     text = "\n".join(lines)
-                    yield TriggerEvent(
+                    yield _event(
                         {
                             "submission_id": item.submission_id,
                             "status": item.status,
@@ -67,9 +67,7 @@ class RayJobTrigger(BaseTrigger):
                 self.log.info("%s", item)
                 lines = [*lines[-200:], item]
         except HeadraceError as exc:
-            yield TriggerEvent(
-                {"submission_id": self.submission_id, "status": "LOST", "message": str(exc), "result": {}, "error": str(exc)}
-            )
+            yield _event({"submission_id": self.submission_id, "status": "LOST", "message": str(exc), "result": {}, "error": str(exc)})
 
     async def on_kill(self) -> None:
         """The task was cleared, marked failed or marked succeeded by a human: stop the remote job."""
@@ -78,3 +76,7 @@ class RayJobTrigger(BaseTrigger):
             return
         self.log.info("stopping %s", self.submission_id)
         await RayJobs(self.address, self.token_file).astop(self.submission_id)
+
+
+def _event(payload: dict[str, Any]) -> TriggerEvent:
+    return TriggerEvent(payload)  # type: ignore[no-untyped-call]

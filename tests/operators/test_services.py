@@ -102,8 +102,8 @@ def test_secrets_are_readable_by_their_owner_only(ray_head: RayHead, tmp_path: P
 
 
 def test_a_folder_keeps_its_ports_and_settings(tmp_path: Path, checkout: Path) -> None:
-    first = LocalServices(tmp_path / "poc", checkout)
-    second = LocalServices(tmp_path / "poc", checkout)
+    first = LocalServices(tmp_path / "poc", checkout, usual_ports=False)
+    second = LocalServices(tmp_path / "poc", checkout, usual_ports=False)
     assert first.settings == second.settings
     assert first.settings.resolve(first.settings.pipelines) == first.settings.base / "governance/pipelines"
     assert Path(first.settings.resolve(first.settings.lake.root)).resolve() == (tmp_path / "poc" / "lake").resolve()

@@ -23,7 +23,8 @@ from headrace_operators.ray_jobs import RayJobs, result_of
 app = FastAPI(title="Headrace")
 
 _STYLE = (
-    "body{font:14px system-ui,sans-serif;margin:1.5rem;color:#1a2a33;background:#fff}h1{font-size:1.2rem}h2{font-size:1rem;margin-top:1.5rem}"
+    "body{font:14px system-ui,sans-serif;margin:1.5rem;color:#1a2a33;background:#fff}"
+    "h1{font-size:1.2rem}h2{font-size:1rem;margin-top:1.5rem}"
     "table{border-collapse:collapse}td,th{padding:.25rem .7rem;border-bottom:1px solid #d5dfe4;text-align:left;vertical-align:top}"
     "td.n{text-align:right;font-variant-numeric:tabular-nums}code{font-size:12px}p.quiet{color:#5b6b74}"
 )

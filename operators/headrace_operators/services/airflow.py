@@ -145,7 +145,8 @@ class LocalAirflow:
     def stop(self) -> bool:
         """Stop all components; returns whether any ran."""
         order = ("dag-processor", "scheduler", "triggerer", "api-server")
-        return any([self.daemons[name].stop() for name in order])
+        stopped = [self.daemons[name].stop() for name in order]
+        return any(stopped)
 
 
 def _airflow() -> str:

@@ -16,7 +16,6 @@ from pathlib import Path
 
 from headrace_lake.errors import ServiceError
 
-
 _CHILDREN: dict[int, subprocess.Popen[bytes]] = {}
 """Processes started by this very process: they must be waited for, or they stay as zombies."""
 
@@ -73,7 +72,7 @@ class Daemon:
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
             with self.log_file.open("ab") as log:
-                child = subprocess.Popen(  # noqa: S603 - argv is ours, no shell
+                child = subprocess.Popen(
                     list(argv),
                     env=dict(env),
                     cwd=cwd,

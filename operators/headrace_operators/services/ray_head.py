@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import shutil
 import signal
 import sys
 import tempfile
@@ -66,6 +67,7 @@ class RayHead:
             raise ServiceError(f"ray.address {self.address} is no loopback address with a port", "write http://127.0.0.1:PORT")
         if port_in_use(url.port):
             raise ServiceError(f"port {url.port} (ray.address) is in use", "stop what listens there or change ray.address")
+        shutil.rmtree(self._session(), ignore_errors=True)  # sockets and logs of the head before
         write_token(self.token_file)
         metrics = {"DASHBOARD_METRIC_PORT": str(free_port()), "AUTOSCALER_METRIC_PORT": str(free_port())}
         environment = {**env, **token_environment(self.token_file), **LOOPBACK_ENVIRONMENT, **metrics}
@@ -76,9 +78,12 @@ class RayHead:
         """Stop it; returns whether it ran."""
         return self.daemon.stop()
 
+    def _session(self) -> Path:
+        # Unix sockets allow 107 bytes of path, so the session lies under the short system folder, one per folder of ours.
+        digest = hashlib.sha256(str(self.daemon.folder.resolve()).encode()).hexdigest()[:8]
+        return Path(tempfile.gettempdir()) / f"headrace-ray-{digest}"
+
     def _argv(self, port: int) -> list[str]:
-        # Unix sockets allow 107 bytes of path, so the session lies under the short system folder, one per checkout.
-        session = Path(tempfile.gettempdir()) / f"headrace-ray-{hashlib.sha256(str(self.daemon.folder.resolve()).encode()).hexdigest()[:8]}"
         options = {
             "node-ip-address": "127.0.0.1",
             "port": free_port(),
@@ -93,7 +98,7 @@ class RayHead:
             "ray-client-server-port": free_port(),
             "num-cpus": int(self.cpus),
             "object-store-memory": OBJECT_STORE_BYTES,
-            "temp-dir": session,
+            "temp-dir": self._session(),
         }
         ray = Path(sys.executable).parent / "ray"
         flags = [f"--{name}={value}" for name, value in options.items()]

@@ -16,17 +16,23 @@ READY_WITHIN_S = 30.0
 
 
 class SampleSite:
-    """Serve the folder that `headrace samples build` made."""
+    """Serve the folder that `headrace samples build` made.
 
-    def __init__(self, folder: Path, port: int) -> None:
-        self.folder = folder
+    Args:
+        samples: that folder.
+        folder: where pid, log and request log lie.
+    """
+
+    def __init__(self, samples: Path, folder: Path, port: int) -> None:
+        self.samples = samples
         self.port = port
         self.address = f"http://127.0.0.1:{port}"
-        self.daemon = Daemon("site", folder.parent / "run", signal.SIGTERM, 5.0)
+        self.request_log = folder / "requests.jsonl"
+        self.daemon = Daemon("site", folder, signal.SIGTERM, 5.0)
 
     def available(self) -> bool:
         """Has the site been built?"""
-        return self.folder.is_dir() and any(self.folder.iterdir())
+        return (self.samples / "www").is_dir()
 
     def healthy(self) -> bool:
         """Is our server alive and serving robots.txt?"""
@@ -49,7 +55,8 @@ class SampleSite:
         self.daemon.stop()
         if port_in_use(self.port):
             raise ServiceError(f"port {self.port} (sample site) is in use", "stop what listens there, or delete the folder's ports.json")
-        argv = [sys.executable, "-m", "headrace_governance.samples", "serve", str(self.folder), "--port", str(self.port)]
+        options = ["--dir", str(self.samples), "--port", str(self.port), "--log", str(self.request_log)]
+        argv = [sys.executable, "-m", "headrace_cli", "samples", "serve", *options]
         self.daemon.start(argv, env, cwd)
         self.daemon.wait_until(self._serving, READY_WITHIN_S)
 

@@ -1,0 +1,44 @@
+"""### poc: the whole line on one machine
+
+From the sample sites to a released tiny checkpoint. `headrace poc` starts the services, triggers this and follows it.
+What it runs is written in `governance/policies/poc.yaml`; every command adopts what the lake holds already.
+"""
+
+from datetime import datetime, timedelta
+
+from airflow.sdk import DAG, Param
+
+from headrace_operators.assets import CHECKPOINT, RELEASE, TEXT_TOKENS
+from headrace_operators.gate import GateOperator
+from headrace_operators.operator import HeadraceOperator
+from headrace_operators.poc.plan import load_poc_plan
+
+PLAN = load_poc_plan()
+CLEAN = "extract,language,gopher_repetition,fineweb,gopher_quality,c4,text_digests"
+
+with DAG(
+    dag_id="poc",
+    schedule=None,
+    start_date=datetime(2026, 11, 1),
+    max_active_runs=1,
+    default_args={"retries": 1, "retry_delay": timedelta(seconds=5)},
+    params={"base_url": Param(None, type=["null", "string"], pattern="^https?://", description="where the sample site is served")},
+    tags=["headrace", "text"],
+    doc_md=__doc__,
+):
+    base_url = "{{ '--base-url=' ~ params.base_url if params.base_url }}"
+    run = ["slice", "run", "text", "--executor", "ray"]
+    tokens = HeadraceOperator(task_id="tokens", argv=[*run, *PLAN.slices], outlets=[TEXT_TOKENS])
+    for number in range(PLAN.groups):
+        group = PLAN.group(number)
+        crawl = HeadraceOperator(task_id=f"crawl_{number + 1}", argv=["crawl", *group, base_url])
+        clean = HeadraceOperator(task_id=f"clean_{number + 1}", argv=[*run, *group, "--stages", CLEAN])
+        crawl >> clean >> tokens
+    mix = HeadraceOperator(task_id="mix", argv=["mix", PLAN.recipe])
+    train = HeadraceOperator(task_id="train", argv=["train", PLAN.recipe], cpus=1, outlets=[CHECKPOINT])
+    evaluate = HeadraceOperator(task_id="evaluate", argv=["eval", PLAN.recipe])
+    judge = HeadraceOperator(task_id="judge", argv=["gate", "evaluate", PLAN.gate, "--recipe", PLAN.recipe])
+    gate = GateOperator(task_id="gate", evidence_task_id="judge")
+    release = HeadraceOperator(task_id="release", argv=["release", "build", PLAN.recipe])
+    verify = HeadraceOperator(task_id="verify", argv=["release", "verify", PLAN.recipe], outlets=[RELEASE])
+    tokens >> mix >> train >> evaluate >> judge >> gate >> release >> verify

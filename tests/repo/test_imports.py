@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import subprocess
 import sys
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 HEAVY = ("torch", "ray", "megatron", "airflow")
 
@@ -56,3 +63,33 @@ def test_the_whole_command_line_imports_light(tmp_path: Path) -> None:
 
 def test_no_module_of_the_operators_loads_torch_ray_or_megatron(tmp_path: Path) -> None:
     assert _probe(tmp_path, "headrace_operators", walk=True, heavy=("torch", "ray", "megatron"))[0] == "loaded: []"
+
+
+def test_every_third_party_import_is_a_declared_dependency(checkout: Path) -> None:
+    project = tomllib.loads((checkout / "pyproject.toml").read_text(encoding="utf-8"))
+    groups = (project["project"]["dependencies"], *project["project"]["optional-dependencies"].values())
+    declared = {canonicalize_name(Requirement(r).name) for group in groups for r in group}
+    installed = packages_distributions()
+    missing: dict[str, str] = {}
+    for folder in (*project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"], "dags", "tests"):
+        for file in sorted((checkout / folder).rglob("*.py")):
+            for name in _third_party(file):
+                owners = {canonicalize_name(d) for d in installed.get(name, [])}
+                # Namespace packages (airflow) belong to many distributions; one declared owner is enough.
+                if not owners & declared:
+                    missing.setdefault(name, str(file.relative_to(checkout)))
+    assert [f"{name} ({file})" for name, file in missing.items()] == []
+
+
+def _third_party(file: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            names = [node.module]
+        for name in names:
+            top = name.split(".")[0]
+            local = (file.parent / f"{top}.py").exists()
+            if top not in sys.stdlib_module_names and not re.match(r"headrace_", top) and not local:
+                yield top

@@ -16,7 +16,7 @@ import pytest
 import typer
 import yaml
 
-from headrace_cli.main import app
+from headrace_cli.main import build
 from headrace_governance.sources import load_source
 from headrace_governance.text.select import SelectParams
 from headrace_lake import schemas
@@ -176,7 +176,7 @@ def test_the_dag_parses_and_starts_commands_that_exist(page: dict[str, list[str]
 
     assert errors == {}
     assert dags == {"ledger_weekly": [["ledger"]]}
-    assert "ledger" in typer.main.get_command(app).commands
+    assert "ledger" in typer.main.get_command(build()).commands
 
 
 def _pipeline(settings: Settings, folder: Path, stages: str) -> Pipeline:

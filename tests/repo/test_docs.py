@@ -11,7 +11,7 @@ import click
 import pytest
 import typer
 
-from headrace_cli.main import app
+from headrace_cli.main import build
 
 FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```", re.M | re.S)
 
@@ -52,7 +52,7 @@ def test_the_table_of_dags_lists_the_dags_that_exist(checkout: Path) -> None:
 
 
 def test_every_headrace_command_that_is_shown_exists_with_its_options(checkout: Path) -> None:
-    root = typer.main.get_command(app)
+    root = typer.main.get_command(build())
     wrong = []
     for page in _pages(checkout):
         for line in _shell_lines(page):

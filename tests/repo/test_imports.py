@@ -22,6 +22,8 @@ import importlib, os, pkgutil, sys, threading
 heavy, names, walk = sys.argv[1].split(","), sys.argv[2].split(","), sys.argv[3] == "all"
 for name in names:
     module = importlib.import_module(name)
+    if name == "headrace_cli.main":
+        module.build()
     if walk and hasattr(module, "__path__"):
         for info in pkgutil.walk_packages(module.__path__, name + "."):
             if not info.name.rsplit(".", 1)[-1].startswith("__"):
@@ -53,11 +55,11 @@ def test_every_module_of_the_data_side_imports_without_torch_ray_or_airflow(pack
 
 
 @pytest.mark.parametrize("package", ["headrace_tokenizers", "headrace_jobs"])
-def test_the_training_side_loads_torch_only_when_it_works(package: str, tmp_path: Path) -> None:
-    assert _probe(tmp_path, f"{package},{package}.cli", walk=False) == CLEAN
+def test_the_training_side_imports_without_torch(package: str, tmp_path: Path) -> None:
+    assert _probe(tmp_path, package, walk=False) == CLEAN
 
 
-def test_the_whole_command_line_imports_light(tmp_path: Path) -> None:
+def test_the_command_line_with_all_its_commands_loads_nothing_heavy(tmp_path: Path) -> None:
     assert _probe(tmp_path, "headrace_cli.main", walk=False) == CLEAN
 
 

@@ -15,6 +15,8 @@ from headrace_lake.errors import ConfigError
 from headrace_lake.strict import StrictModel, load_yaml, parse
 
 SETTINGS_FILE = "headrace.yaml"
+SETTINGS_ENV = "HEADRACE_SETTINGS"
+"""Environment variable that names the settings file, for processes that somebody else starts (Airflow, Ray jobs)."""
 
 
 class Secret(StrictModel):
@@ -112,10 +114,11 @@ class Settings(StrictModel):
 
 
 def load_settings(path: str | Path | None = None) -> Settings:
-    """Read the settings file; without one, `headrace.yaml` of the working folder, or the defaults.
+    """Read the settings file; without one, what HEADRACE_SETTINGS names, `headrace.yaml` of the working folder, or the defaults.
 
     Relative paths in it count from the file's own folder.
     """
+    path = path or os.environ.get(SETTINGS_ENV) or None
     if path is None:
         file = Path(SETTINGS_FILE)
         if not file.exists():

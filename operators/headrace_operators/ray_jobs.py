@@ -155,7 +155,7 @@ def result_of(log: str) -> dict[str, Any]:
 def error_line(log: str) -> str:
     """The one line of a failed command's log that says why: its last non-empty line."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
-    errors = [line for line in lines if line.lower().startswith("error")]
+    errors = [line for line in lines if line.lower().startswith(("error", "headrace: "))]
     return (errors or lines or ["(the command printed nothing)"])[-1][:500]
 
 
@@ -310,7 +310,7 @@ class RayJobs:
             "entrypoint": request.entrypoint,
             "submission_id": sid,
             "metadata": owner.metadata(),
-            "runtime_env": {"env_vars": {"PYTHONUNBUFFERED": "1", **request.env}},
+            "runtime_env": {"env_vars": {"PYTHONUNBUFFERED": "1", "HEADRACE_JSON_RESULT": "1", **request.env}},
         }
         if request.cpus:
             body["entrypoint_num_cpus"] = request.cpus

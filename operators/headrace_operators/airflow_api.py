@@ -149,7 +149,7 @@ class AirflowApi:
     def task_log(self, dag_id: str, run_id: str, task_id: str, attempt: int = 1) -> str:
         """The task's log as the UI shows it, remote lines included."""
         answer = self.call("GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{attempt}", full_content=True)
-        return "\n".join(line if isinstance(line, str) else str(line.get("event", "")) for line in answer["content"])
+        return "\n".join(_log_line(line) for line in answer["content"])
 
     # -- backfills and gates -------------------------------------------------------------------------------
 
@@ -182,3 +182,11 @@ def _detail(response: httpx.Response) -> str:
     except (ValueError, AttributeError):
         detail = response.text
     return str(detail)[:400]
+
+
+def _log_line(line: Any) -> str:
+    """One line of a task log; the exception that ended a task stands in a field of its own."""
+    if isinstance(line, str):
+        return line
+    errors = [f"{e.get('exc_type')}: {e.get('exc_value')}" for e in line.get("error_detail") or []]
+    return "\n".join([str(line.get("event", "")), *errors])

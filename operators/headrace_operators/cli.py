@@ -1,4 +1,4 @@
-"""Commands of the operators' floor: `services` and `poc`."""
+"""`headrace services`: Ray, Airflow and the sample site on this machine."""
 
 from __future__ import annotations
 
@@ -7,16 +7,14 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Local services and the proof of concept.", no_args_is_help=True)
-services = typer.Typer(help="Ray, Airflow and the sample site on this machine, loopback only.", no_args_is_help=True)
-app.add_typer(services, name="services")
+app = typer.Typer(help="Ray, Airflow and the sample site on this machine, loopback only.", no_args_is_help=True)
 
 FolderOption = Annotated[Path, typer.Option("--folder", help="Where the services keep their state.")]
 NamesArgument = Annotated[list[str] | None, typer.Argument(help="ray, airflow, site; all by default.")]
 DEFAULT_FOLDER = Path("var/poc")
 
 
-@services.command("up")
+@app.command("up")
 def services_up(names: NamesArgument = None, folder: FolderOption = DEFAULT_FOLDER) -> None:
     """Start what is not running; prints addresses."""
     from headrace_operators.services.local import NAMES, LocalServices
@@ -27,7 +25,7 @@ def services_up(names: NamesArgument = None, folder: FolderOption = DEFAULT_FOLD
     typer.echo(f"Airflow:  {local.airflow.address}  (users and passwords: {local.airflow.passwords_file})")
 
 
-@services.command("down")
+@app.command("down")
 def services_down(names: NamesArgument = None, folder: FolderOption = DEFAULT_FOLDER) -> None:
     """Stop them; the lake and all settings stay."""
     from headrace_operators.services.local import NAMES, LocalServices
@@ -35,7 +33,7 @@ def services_down(names: NamesArgument = None, folder: FolderOption = DEFAULT_FO
     LocalServices(folder, Path.cwd()).down(tuple(names or NAMES), say=typer.echo)
 
 
-@services.command("status")
+@app.command("status")
 def services_status(folder: FolderOption = DEFAULT_FOLDER) -> None:
     """What runs, and where."""
     from rich.console import Console
@@ -47,14 +45,3 @@ def services_status(folder: FolderOption = DEFAULT_FOLDER) -> None:
     for state in LocalServices(folder, Path.cwd()).status():
         table.add_row(state.name, "yes" if state.healthy else "no", state.address, state.log)
     Console().print(table)
-
-
-@app.command("poc")
-def poc(
-    folder: FolderOption = DEFAULT_FOLDER,
-    down: Annotated[bool, typer.Option("--down", help="Stop the services at the end (they stay up by default, so you can look).")] = False,
-) -> None:
-    """The whole line on this machine: samples, crawl, clean, tokens, training, evaluation, gate, release."""
-    from headrace_operators.poc.driver import run_poc
-
-    raise typer.Exit(run_poc(folder, Path.cwd(), down=down))

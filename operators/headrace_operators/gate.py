@@ -23,7 +23,7 @@ from airflow.sdk import Param
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from headrace_operators.evidence import Evidence, evidence_page, read_evidence
-from headrace_operators.operator import owner_of
+from headrace_operators.operator import HEADRACE, owner_of
 from headrace_operators.operator_env import SETTINGS_ENV, current_settings
 from headrace_operators.ray_jobs import JobRequest, RayJobs, settings_digest
 from headrace_operators.trigger import RayJobTrigger
@@ -47,7 +47,7 @@ class GateOperator(ApprovalOperator):
         *,
         evidence_task_id: str,
         subject: str = "Go or No-Go: {{ dag.dag_id }}, {{ run_id }}",
-        program: Sequence[str] = ("python", "-m", "headrace_cli"),
+        program: Sequence[str] = HEADRACE,
         **kwargs: Any,
     ) -> None:
         reason = Param("", type="string", source="task", description="Why. Needed when a rule does not hold (a signed waiver).")

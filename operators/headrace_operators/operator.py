@@ -24,6 +24,8 @@ from headrace_operators.trigger import RayJobTrigger
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+HEADRACE = ("python", "-m", "headrace_cli", "--json-result")
+"""The program on the cluster: the wheel is installed there; its last line of output is the result."""
 MAX_XCOM_BYTES = 16_384
 """XCom is for receipts' summaries; data lives in the lake."""
 
@@ -53,7 +55,7 @@ class HeadraceOperator(BaseOperator):
         slice_text: str = "",
         fingerprint: str = "",
         remote_env: Mapping[str, str] | None = None,
-        program: Sequence[str] = ("python", "-m", "headrace_cli"),
+        program: Sequence[str] = HEADRACE,
         cpus: float = 0.0,
         poll_s: float = 1.0,
         **kwargs: Any,

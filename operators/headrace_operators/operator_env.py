@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from headrace_lake.settings import Settings, load_settings
+from headrace_lake.settings import SETTINGS_ENV, Settings, load_settings
 
-SETTINGS_ENV = "HEADRACE_SETTINGS"
-"""Environment variable: path of the `headrace.yaml` to use."""
+__all__ = ["SETTINGS_ENV", "current_settings"]
 
 
 def current_settings() -> tuple[Settings, str]:

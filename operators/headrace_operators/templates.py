@@ -6,7 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from headrace_lake.errors import ConfigError
+from airflow.sdk.exceptions import AirflowFailException
+
+from headrace_lake.errors import ConfigError, HeadraceError
 from headrace_lake.slices import Slice
 from headrace_operators.operator_env import current_settings
 
@@ -32,14 +34,21 @@ def slices_of(params: Mapping[str, Any], dag_run: Any, modality: str = "text") -
     """The slices of a run, `source/interval` each: the `slice` parameter, or else the run's own data interval.
 
     Raises:
-        ConfigError: neither is there, or a name is not valid.
+        AirflowFailException: neither is there, or a name is not valid; a retry would change nothing.
     """
+    try:
+        return [str(each) for each in _slices(params, dag_run, modality)]
+    except HeadraceError as exc:
+        raise AirflowFailException(str(exc)) from exc
+
+
+def _slices(params: Mapping[str, Any], dag_run: Any, modality: str) -> list[Slice]:
     source = str(params["source"])
     sources = known_sources(modality) if source == ALL else [source]
     named = params.get("slice")
     if named:
-        return [str(Slice(name, str(named))) for name in sources]
+        return [Slice(name, str(named)) for name in sources]
     start, end = getattr(dag_run, "data_interval_start", None), getattr(dag_run, "data_interval_end", None)
     if start is None or end is None or start == end:
         raise ConfigError("this run has no data interval and no slice was given", "set the parameter 'slice', such as 2026-11-01")
-    return [str(Slice.of_interval(name, start, end)) for name in sources]
+    return [Slice.of_interval(name, start, end) for name in sources]

@@ -94,8 +94,9 @@ def _training(result: Mapping[str, Any], console: Console) -> bool:
         console.print("\ntraining no result")
         return False
     start = math.log(float(vocabulary))
+    down = start - float(loss)
     console.print(
-        f"\ntraining loss {float(loss):.3f} after {result.get('steps')} steps; ln({vocabulary}) = {start:.3f}: down by {start - float(loss):.2f} nats"
+        f"\ntraining loss {float(loss):.3f} after {result.get('steps')} steps, {down:.2f} nats below ln({vocabulary}) = {start:.3f}"
     )
     return True
 

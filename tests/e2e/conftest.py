@@ -1,0 +1,198 @@
+"""One real Ray head and one real Airflow for all end-to-end tests, over a small site of real English prose.
+
+The pages are the help topics that Python itself ships (`pydoc_data.topics`), so nothing is downloaded. Their source is
+declared in the tests' own sources folder; everything else is the checkout's: DAGs, pipelines, policies.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from pydoc_data.topics import topics
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+import yaml
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from headrace_operators.airflow_api import AirflowApi
+from headrace_operators.ray_jobs import RayJobs
+from headrace_operators.services import LocalServices
+
+SOURCE = "python-topics"
+PAGES = 24
+CHROMIUM = "/usr/bin/chromium"
+CHROMIUM_ARGS = [
+    "--no-sandbox",
+    "--headless",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+# Only here: a task whose remote command and gate need no data, for what is true of every task.
+PROBE_DAG = """
+import json
+from airflow.sdk import DAG, Param
+from headrace_operators.gate import GateOperator
+from headrace_operators.operator import HeadraceOperator
+
+COUNT = "import sys,time\\nfor i in range(int(sys.argv[1])):\\n print('remote line', i, flush=True)\\n time.sleep(0.5)"
+JUDGE = "import sys; print('HEADRACE_RESULT ' + sys.argv[1])"
+ECHO = "import sys,json; print('HEADRACE_RESULT ' + json.dumps({'argv': sys.argv[1:]}))"
+
+with DAG(dag_id="probe_log", schedule=None, params={"lines": Param(10, type="integer"), "tag": Param("", type="string")}):
+    HeadraceOperator(task_id="count", program=["python", "-c", COUNT], argv=["{{ params.lines }}", "{{ params.tag or run_id }}"])
+
+with DAG(dag_id="probe_gate", schedule=None, params={"evidence": Param({}, type="object")}):
+    judge = HeadraceOperator(task_id="judge", program=["python", "-c", JUDGE], argv=["{{ params.evidence | tojson }}", "{{ run_id }}"])
+    gate = GateOperator(task_id="gate", evidence_task_id="judge", program=["python", "-c", ECHO])
+    after = HeadraceOperator(task_id="after", program=["python", "-c", "print('went on')"], argv=["{{ run_id }}"])
+    judge >> gate >> after
+"""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The running services and sessions of two users: one triggers, the other reviews."""
+
+    services: LocalServices
+    admin: AirflowApi
+    reviewer: AirflowApi
+
+    @property
+    def jobs(self) -> RayJobs:
+        """The cluster's job client."""
+        return self.services.ray.jobs
+
+    def task_url(self, dag_id: str, run_id: str, task_id: str = "") -> str:
+        """Address of a run's page, or of one of its tasks."""
+        return f"/dags/{dag_id}/runs/{quote(run_id)}" + (f"/tasks/{task_id}" if task_id else "")
+
+    def wait_for(self, dag_id: str, run_id: str, task_id: str, states: set[str], within_s: float = 60.0) -> str:
+        """Wait until a task is in one of these states."""
+        deadline = time.monotonic() + within_s
+        while True:
+            state = self.task(dag_id, run_id, task_id).get("state")
+            if state in states:
+                return str(state)
+            assert time.monotonic() < deadline, f"{task_id} is {state}, not {states}"
+            time.sleep(0.4)
+
+    def task(self, dag_id: str, run_id: str, task_id: str) -> dict[str, Any]:
+        """One task of a run."""
+        return next((t for t in self.admin.tasks(dag_id, run_id) if t["task_id"] == task_id), {})
+
+    def password(self, user: str) -> str:
+        """A local user's password."""
+        return str(json.loads(self.services.airflow.passwords_file.read_text(encoding="ascii"))[user])
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory, checkout: Path) -> Iterator[Stack]:
+    """Site, Ray and Airflow, up for the whole session."""
+    folder = tmp_path_factory.mktemp("stack")
+    _write_site(folder / "samples" / "www")
+    dags = folder / "dags"
+    dags.mkdir()
+    for file in (checkout / "dags").glob("*.py"):
+        (dags / file.name).symlink_to(file)
+    (dags / "probes.py").write_text(PROBE_DAG, encoding="utf-8")
+    services = LocalServices(
+        folder / "services",
+        checkout,
+        dags=dags,
+        samples=folder / "samples",
+        usual_ports=False,
+        overrides={"sources": str(folder / "sources")},
+    )
+    _write_source(folder / "sources", services.site.port)
+    try:
+        services.up()
+        address, passwords = services.airflow.address, services.airflow.passwords_file
+        stack = Stack(services, AirflowApi.of_passwords(address, passwords), AirflowApi.of_passwords(address, passwords, "reviewer"))
+        for dag in ("ingest_text", "probe_log", "probe_gate"):
+            stack.admin.wait_for_dag(dag)
+            stack.admin.unpause(dag)
+        yield stack
+    finally:
+        services.down()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """A headless Chromium."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def sign_in(stack: Stack, chromium: Browser) -> Iterator[Callable[[str], Page]]:
+    """Makes a page on which a user has signed in."""
+    contexts = []
+
+    def make(user: str) -> Page:
+        context = chromium.new_context(viewport={"width": 1440, "height": 900}, base_url=stack.services.airflow.address)
+        contexts.append(context)
+        page = context.new_page()
+        page.goto("/")
+        page.locator("input[name=username]").fill(user)
+        page.locator("input[name=password]").fill(stack.password(user))
+        page.locator("button[type=submit]").click()
+        page.wait_for_url(lambda url: "/auth/login" not in url)
+        page.wait_for_load_state("networkidle")
+        return page
+
+    yield make
+    for context in contexts:
+        context.close()
+
+
+def _write_site(www: Path) -> None:
+    www.mkdir(parents=True)
+    names = sorted(sorted(topics), key=lambda name: -len(topics[name]))[:PAGES]
+    for name in names:
+        paragraphs = "\n".join(f"<p>{html.escape(p.strip())}</p>" for p in topics[name].split("\n\n") if p.strip())
+        head = f'<head><meta charset="utf-8"><title>{name}</title></head>'
+        page = f'<!DOCTYPE html><html lang="en">{head}<body><main><h1>{name}</h1>{paragraphs}</main></body></html>'
+        (www / f"{name}.html").write_text(page, encoding="utf-8")
+    links = "".join(f'<li><a href="/{name}.html">{name}</a></li>' for name in names)
+    (www / "index.html").write_text(f"<!DOCTYPE html><html><body><ul>{links}</ul></body></html>", encoding="utf-8")
+    (www / "robots.txt").write_text("User-agent: *\nDisallow: /private/\n", encoding="utf-8")
+
+
+def _write_source(folder: Path, port: int) -> None:
+    folder.mkdir()
+    source = {
+        "id": SOURCE,
+        "title": "Python's help topics",
+        "modality": "text",
+        "languages": ["en"],
+        "licence": {
+            "id": "BSD-3-Clause",
+            "class": "attribution",
+            "basis": "Python's documentation, offered under the PSF licence and the Zero-Clause BSD licence",
+            "evidence": {"text": "Python documentation, licence page"},
+        },
+        "fetch": {
+            "kind": "crawl",
+            "base_url": f"http://127.0.0.1:{port}",
+            "allow_hosts": [f"127.0.0.1:{port}"],
+            "seeds": ["/index.html"],
+            "max_pages": PAGES + 5,
+            "delay_seconds": 0,
+            "language_hint": "en",
+        },
+        "declared_tokens": 100000,
+    }
+    (folder / f"{SOURCE}.yaml").write_text(yaml.safe_dump(source), encoding="utf-8")

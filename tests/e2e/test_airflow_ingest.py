@@ -1,0 +1,98 @@
+"""`ingest_text` as a user runs it: triggered in the UI for one source, backfilled by day, every line of it real."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from headrace_lake.lake import Lake
+from headrace_lake.slices import Slice
+
+SOURCE = "python-topics"
+
+
+def _digests(lake: Lake, interval: str) -> dict[str, list[str]]:
+    return {table: [f.digest for f in lake.slice_files(table, Slice(SOURCE, interval))] for table in ("captures", "documents", "passports")}
+
+
+@pytest.fixture(scope="module")
+def ui_run(stack: Any, chromium: Any) -> str:
+    """A run that was triggered in the UI with parameters, once it has ended."""
+    context = chromium.new_context(viewport={"width": 1440, "height": 1100}, base_url=stack.services.airflow.address)
+    page = context.new_page()
+    page.goto("/")
+    page.locator("input[name=username]").fill("admin")
+    page.locator("input[name=password]").fill(stack.password("admin"))
+    page.locator("button[type=submit]").click()
+    page.wait_for_url(lambda url: "/auth/login" not in url)
+    page.goto("/dags/ingest_text")
+    page.get_by_role("button", name="Trigger").first.click()
+    form = page.get_by_role("dialog")
+    form.locator("#element_slice").fill("from-the-ui")
+    form.get_by_role("combobox").first.click()
+    page.get_by_role("option", name=SOURCE).click()
+    form.get_by_role("button", name="Trigger", exact=True).click()
+    expect(form).not_to_be_visible(timeout=15_000)
+    deadline = time.monotonic() + 30
+    while True:
+        runs = [r for r in stack.admin.runs("ingest_text") if r["run_type"] == "manual" and (r["conf"] or {}).get("slice") == "from-the-ui"]
+        if runs:
+            break
+        assert time.monotonic() < deadline, "the UI started no run"
+        time.sleep(0.5)
+    context.close()
+    run_id = str(runs[0]["dag_run_id"])
+    assert runs[0]["conf"]["source"] == SOURCE
+    assert stack.admin.wait("ingest_text", run_id, within_s=150) == "success"
+    return run_id
+
+
+def test_a_run_triggered_in_the_ui_fills_its_slice(stack: Any, ui_run: str) -> None:
+    lake = Lake.open(stack.services.settings)
+    receipts = lake.current_receipts(Slice(SOURCE, "from-the-ui"))
+    assert {"crawl", "extract", "select", "tokenise"} <= set(receipts)
+    assert receipts["extract"].counts.kept >= 20
+    assert lake.read("passports", Slice(SOURCE, "from-the-ui")).num_rows > 0
+
+
+def test_the_remote_log_is_in_the_task_log_of_the_ui(stack: Any, ui_run: str, sign_in: Callable[[str], Page]) -> None:
+    page = sign_in("admin")
+    page.goto(stack.task_url("ingest_text", ui_run, "crawl"))
+    expect(page.get_by_text(re.compile(rf"headrace_cli crawl {SOURCE}/from-the-ui")).first).to_be_visible(timeout=30_000)
+    expect(page.get_by_text(re.compile(r"HEADRACE_RESULT")).first).to_be_visible()
+
+
+def test_the_job_says_who_asked_for_it(stack: Any, ui_run: str) -> None:
+    sid = stack.admin.xcom("ingest_text", ui_run, "crawl", "ray_job")["submission_id"]
+    metadata = stack.jobs.job(sid).metadata
+    assert (metadata["user"], metadata["run_id"], metadata["task_id"]) == ("admin", ui_run, "crawl")
+
+
+def test_three_days_are_backfilled_as_three_slices_and_others_stay_as_they_were(stack: Any, ui_run: str) -> None:
+    lake = Lake.open(stack.services.settings)
+    before = _digests(lake, "from-the-ui")
+    first, last = datetime(2026, 11, 3, tzinfo=UTC), datetime(2026, 11, 5, tzinfo=UTC)
+    stack.admin.backfill("ingest_text", first, last, {"source": SOURCE}, active_runs=3)
+    deadline = time.monotonic() + 200
+    while True:
+        runs = [r for r in stack.admin.runs("ingest_text") if r["run_type"] == "backfill"]
+        if len(runs) == 3 and all(r["state"] in ("success", "failed") for r in runs):
+            break
+        assert time.monotonic() < deadline, [(r["dag_run_id"], r["state"]) for r in runs]
+        time.sleep(1)
+    assert [r["state"] for r in runs] == ["success"] * 3
+    days = sorted(s.interval for s in lake.slices("documents") if s.source == SOURCE and s.interval.startswith("2026-11-0"))
+    assert days == ["2026-11-03", "2026-11-04", "2026-11-05"]
+    assert _digests(lake, "from-the-ui") == before
+
+
+def test_a_run_without_day_or_slice_says_what_to_do(stack: Any) -> None:
+    run_id = stack.admin.trigger("ingest_text", {"source": SOURCE})  # no logical date, so no interval
+    assert stack.admin.wait("ingest_text", run_id, within_s=90) == "failed"
+    assert "set the parameter 'slice'" in stack.admin.task_log("ingest_text", run_id, "crawl")

@@ -1,0 +1,140 @@
+"""What is true of every task: its log streams, killing it stops the remote job, a gate is signed in the UI, nothing leaks."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+from playwright.sync_api import Page, expect
+
+RULE = {"rule": "bits_per_byte.en <= 4.0", "value": 3.2145678, "low": 3.1, "high": 3.3, "passed": True, "inputs": ["checkpoint ab12"]}
+EVIDENCE = {"gate": "quality", "fingerprint": "f" * 32, "policy": "review", "passed": True, "rules": [RULE]}
+
+
+def _deferred(stack: Any, lines: int) -> tuple[str, str]:
+    """A run of `probe_log` that is on Ray now, and its job."""
+    run_id = stack.admin.trigger("probe_log", {"lines": lines, "tag": uuid.uuid4().hex})
+    stack.wait_for("probe_log", run_id, "count", {"deferred"})
+    return run_id, str(stack.admin.xcom("probe_log", run_id, "count", "ray_job")["submission_id"])
+
+
+def _ended(stack: Any, sid: str, within_s: float = 30.0) -> str:
+    deadline = time.monotonic() + within_s
+    while not (job := stack.jobs.job(sid)).terminal:
+        assert time.monotonic() < deadline, f"{sid} still runs"
+        time.sleep(0.3)
+    return str(job.status)
+
+
+def _running(stack: Any, sid: str) -> None:
+    deadline = time.monotonic() + 30
+    while "remote line 0" not in stack.jobs.logs(sid):
+        assert time.monotonic() < deadline
+        time.sleep(0.3)
+
+
+def test_the_remote_log_reaches_the_ui_while_the_job_runs(stack: Any, sign_in: Callable[[str], Page]) -> None:
+    page = sign_in("admin")
+    run_id, sid = _deferred(stack, 240)
+    page.goto(stack.task_url("probe_log", run_id, "count"))
+    expect(page.get_by_text(re.compile(r"remote line 3\b")).first).to_be_visible(timeout=40_000)
+    assert not stack.jobs.job(sid).terminal
+    stack.admin.mark("probe_log", run_id, "count", "failed")
+    assert _ended(stack, sid) == "STOPPED", "marking the task failed must stop its job"
+
+
+def test_clearing_a_task_stops_its_job_and_starts_it_again(stack: Any) -> None:
+    run_id, first = _deferred(stack, 8)
+    _running(stack, first)
+    stack.admin.clear("probe_log", run_id, ["count"])
+    assert _ended(stack, first) in ("STOPPED", "SUCCEEDED")
+    assert stack.admin.wait("probe_log", run_id, within_s=90) == "success"
+    second = stack.admin.xcom("probe_log", run_id, "count", "ray_job")["submission_id"]
+    assert second == first.removesuffix("-1") + "-2"
+
+
+def test_two_runs_of_the_same_work_share_one_job(stack: Any) -> None:
+    tag = uuid.uuid4().hex
+    runs = [stack.admin.trigger("probe_log", {"lines": 12, "tag": tag}) for _ in range(2)]
+    assert [stack.admin.wait("probe_log", run, within_s=90) for run in runs] == ["success"] * 2
+    asked = [stack.admin.xcom("probe_log", run, "count", "ray_job") for run in runs]
+    assert sorted(a["decision"] for a in asked) == ["attached", "submitted"]
+    assert len({a["submission_id"] for a in asked}) == 1
+
+
+def test_a_gate_is_approved_in_the_ui_by_somebody_else(stack: Any, sign_in: Callable[[str], Page]) -> None:
+    run_id = stack.admin.trigger("probe_gate", {"evidence": EVIDENCE})
+    stack.wait_for("probe_gate", run_id, "gate", {"awaiting_input"})
+    time.sleep(3)  # Airflow fails a gate that is answered within its first 1.5 s
+    page = sign_in("reviewer")
+    page.goto(f"{stack.task_url('probe_gate', run_id, 'gate')}/required_actions")
+    expect(page.get_by_role("table").get_by_text("bits_per_byte.en <= 4.0")).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("3.1 to 3.3")).to_be_visible()
+    page.locator("#element_reason").fill("looks right")
+    page.get_by_role("button", name="Approve").click()
+    assert stack.admin.wait("probe_gate", run_id, within_s=90) == "success"
+    decision = stack.admin.xcom("probe_gate", run_id, "gate")
+    assert (decision["decision"], decision["signer"], decision["reason"]) == ("Approve", "reviewer", "looks right")
+
+
+@pytest.mark.parametrize(
+    ("who", "option", "evidence", "why"),
+    [
+        ("admin", "Approve", EVIDENCE, "cannot approve its gate"),
+        ("reviewer", "Reject", EVIDENCE, "rejected by reviewer"),
+        (None, "", {**EVIDENCE, "automatic": True, "passed": False, "rules": [{**RULE, "passed": False}]}, "signs only a Go"),
+    ],
+)
+def test_a_run_whose_gate_is_not_passed_fails(stack: Any, who: str | None, option: str, evidence: dict[str, Any], why: str) -> None:
+    run_id = stack.admin.trigger("probe_gate", {"evidence": evidence})
+    if who is not None:
+        stack.wait_for("probe_gate", run_id, "gate", {"awaiting_input"})
+        time.sleep(3)
+        getattr(stack, who).answer("probe_gate", run_id, "gate", option, {"reason": "no"})
+    assert stack.admin.wait("probe_gate", run_id, within_s=90) == "failed"
+    assert stack.task("probe_gate", run_id, "after")["state"] == "upstream_failed"
+    assert why in stack.admin.task_log("probe_gate", run_id, "gate")
+
+
+def test_an_automatic_policy_opens_the_gate_and_says_so(stack: Any) -> None:
+    run_id = stack.admin.trigger("probe_gate", {"evidence": {**EVIDENCE, "automatic": True}})
+    assert stack.admin.wait("probe_gate", run_id, within_s=90) == "success"
+    log = stack.admin.task_log("probe_gate", run_id, "gate")
+    assert "no human was asked" in log and "| bits_per_byte.en <= 4.0 | 3.215 | 3.1 to 3.3 | yes |" in log
+    assert stack.admin.xcom("probe_gate", run_id, "gate")["signer"] == "policy:review"
+
+
+def test_plugin_pages_refuse_strangers_and_serve_users(stack: Any, sign_in: Callable[[str], Page]) -> None:
+    for path in ("/headrace/lake", "/headrace/runs/x"):
+        assert httpx.get(f"{stack.services.airflow.address}{path}", trust_env=False).status_code == 401
+    page = sign_in("admin")
+    page.goto("/plugin/headrace")
+    expect(page.frame_locator("iframe").get_by_text("Stages: current receipts")).to_be_visible(timeout=20_000)
+
+
+def test_everything_listens_on_loopback_only(stack: Any) -> None:
+    daemons = [stack.services.ray.daemon, stack.services.site.daemon, *stack.services.airflow.daemons.values()]
+    family = {child.pid for d in daemons for child in (psutil.Process(d.pid()), *psutil.Process(d.pid()).children(recursive=True))}
+    listening = {
+        c.laddr.ip.removeprefix("::ffff:") for c in psutil.net_connections("inet") if c.pid in family and c.status == psutil.CONN_LISTEN
+    }
+    assert listening <= {"127.0.0.1", "::1"} and listening
+
+
+def test_no_secret_is_in_any_log_xcom_or_receipt(stack: Any) -> None:
+    secrets = [stack.services.ray.token_file.read_bytes().strip(), *(stack.password(u).encode() for u in ("admin", "reviewer"))]
+    folder: Path = stack.services.folder
+    keepers = {stack.services.ray.token_file, stack.services.airflow.passwords_file}
+    files = [f for f in folder.rglob("*") if f.is_file() and f.resolve() not in {k.resolve() for k in keepers}]
+    assert any(f.name == "airflow.db" for f in files) and any(f.suffix == ".log" for f in files)
+    assert [str(f) for f in files if any(secret in f.read_bytes() for secret in secrets)] == []
+    shown = json.dumps([job.metadata for job in stack.jobs.jobs()])
+    assert not any(secret.decode() in shown for secret in secrets)

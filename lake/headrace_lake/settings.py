@@ -17,8 +17,6 @@ from headrace_lake.strict import StrictModel, load_yaml, parse
 SETTINGS_FILE = "headrace.yaml"
 SETTINGS_ENV = "HEADRACE_SETTINGS"
 """Environment variable naming the settings file; Airflow's processes and their remote commands find theirs by it."""
-SETTINGS_ENV = "HEADRACE_SETTINGS"
-"""Environment variable that names the settings file, for processes that somebody else starts (Airflow, Ray jobs)."""
 
 
 class Secret(StrictModel):
@@ -120,7 +118,6 @@ def load_settings(path: str | Path | None = None) -> Settings:
 
     Relative paths in it count from the file's own folder.
     """
-    path = path or os.environ.get(SETTINGS_ENV) or None
     if path is None and os.environ.get(SETTINGS_ENV):
         file = Path(os.environ[SETTINGS_ENV])
     elif path is None:

@@ -310,7 +310,7 @@ class RayJobs:
             "entrypoint": request.entrypoint,
             "submission_id": sid,
             "metadata": owner.metadata(),
-            "runtime_env": {"env_vars": {"PYTHONUNBUFFERED": "1", "HEADRACE_JSON_RESULT": "1", **request.env}},
+            "runtime_env": {"env_vars": {"PYTHONUNBUFFERED": "1", **request.env}},
         }
         if request.cpus:
             body["entrypoint_num_cpus"] = request.cpus

@@ -127,4 +127,4 @@ def load_settings(path: str | Path | None = None) -> Settings:
     else:
         file = Path(path)
     settings = load_yaml(file, Settings)
-    return settings.model_copy(update={"base": file.resolve().parent / settings.base})
+    return settings.model_copy(update={"base": (file.resolve().parent / settings.base).resolve()})

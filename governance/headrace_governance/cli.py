@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
 
 app = typer.Typer(help="Sources, sample site and crawl.", no_args_is_help=True)
 samples = typer.Typer(help="The sample site: real packages' pages, opened without installing.", no_args_is_help=True)
@@ -28,7 +31,12 @@ def samples_build(
     from headrace_governance.samples.build import build_site
 
     manifest = build_site(
-        out, cache=cache or out / "packages", languages=_words(languages), sections=_words(sections), pages_per_language=pages_per_language, say=typer.echo
+        out,
+        cache=cache or out / "packages",
+        languages=_words(languages),
+        sections=_words(sections),
+        pages_per_language=pages_per_language,
+        say=typer.echo,
     )
     typer.echo(f"sample site ready: {manifest}")
 
@@ -82,7 +90,9 @@ def source_ls(settings: SettingsOption = None) -> None:
 
 
 @source.command("check")
-def source_check(ids: Annotated[list[str] | None, typer.Argument(help="Source ids; all by default.")] = None, settings: SettingsOption = None) -> None:
+def source_check(
+    ids: Annotated[list[str] | None, typer.Argument(help="Source ids; all by default.")] = None, settings: SettingsOption = None
+) -> None:
     """Check source files and policies; the first mistake is named with its file and field."""
     from headrace_governance.crawl.licence import load_licence_policy
     from headrace_governance.crawl.policy import load_fetch_policy
@@ -101,34 +111,50 @@ def source_check(ids: Annotated[list[str] | None, typer.Argument(help="Source id
 
 @app.command("crawl")
 def crawl(
-    slice_: Annotated[str, typer.Argument(metavar="SOURCE/INTERVAL", help="The slice, such as debian-handbook-en/2026-11-01.")],
+    slices: Annotated[list[str], typer.Argument(metavar="SOURCE/INTERVAL...", help="Slices, such as debian-handbook-en/2026-11-01.")],
     base_url: Annotated[str | None, typer.Option("--base-url", help="Fetch from this site instead of the declared one.")] = None,
     refresh: Annotated[bool, typer.Option("--refresh", help="Crawl again although the lake has it.")] = False,
     settings: SettingsOption = None,
 ) -> None:
-    """Crawl or import one slice of a source into the lake."""
+    """Crawl or import slices of sources into the lake; what it holds already is adopted."""
     from rich.console import Console
     from rich.progress import Progress
 
     from headrace_governance.fetching import fetch_slice
     from headrace_governance.sources import get_source
+    from headrace_lake.console import emit_result
     from headrace_lake.lake import Lake
     from headrace_lake.settings import load_settings
     from headrace_lake.slices import Slice
 
     conf = load_settings(settings)
-    which = Slice.parse(slice_)
-    src = get_source(conf.resolve(conf.sources), which.source)
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(f"fetch {which}", total=None)
+    lake = Lake.open(conf)
+    wanted = [(which, get_source(conf.resolve(conf.sources), which.source)) for which in map(Slice.parse, slices)]
+    results = []
+    for which, src in wanted:
+        with Progress(console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task(f"fetch {which}", total=None)
 
-        def progress(counts: dict[str, int]) -> None:
-            bar.update(task, total=sum(counts.values()), completed=sum(counts.values()) - counts.get("queued", 0))
+            def progress(counts: dict[str, int], bar: Progress = bar, task: TaskID = task) -> None:
+                bar.update(task, total=sum(counts.values()), completed=sum(counts.values()) - counts.get("queued", 0))
 
-        receipt = fetch_slice(Lake.open(conf), src, which, base_url=base_url, refresh=refresh, progress=progress)
-    c = receipt.counts
-    reasons = ", ".join(f"{n} {r}" for r, n in c.reasons.items())
-    typer.echo(f"{which}: read {c.read} = kept {c.kept} + dropped {c.dropped} + failed {c.failed}" + (f" ({reasons})" if reasons else ""))
+            receipt = fetch_slice(lake, src, which, base_url=base_url, refresh=refresh, progress=progress)
+        c = receipt.counts
+        reasons = ", ".join(f"{n} {r}" for r, n in c.reasons.items())
+        typer.echo(
+            f"{which}: read {c.read} = kept {c.kept} + dropped {c.dropped} + failed {c.failed}" + (f" ({reasons})" if reasons else "")
+        )
+        results.append(
+            {
+                "slice": str(which),
+                "fingerprint": receipt.fingerprint,
+                "read": c.read,
+                "kept": c.kept,
+                "dropped": c.dropped,
+                "failed": c.failed,
+            }
+        )
+    emit_result({"slices": results})
 
 
 def _words(text: str) -> tuple[str, ...]:

@@ -34,11 +34,11 @@ with DAG(
         crawl = HeadraceOperator(task_id=f"crawl_{number + 1}", argv=["crawl", *group, base_url])
         clean = HeadraceOperator(task_id=f"clean_{number + 1}", argv=[*run, *group, "--stages", CLEAN])
         crawl >> clean >> tokens
-    mix = HeadraceOperator(task_id="mix", argv=["mix", PLAN.recipe])
+    mix = HeadraceOperator(task_id="mix", argv=["mix", "compile", PLAN.recipe])
     train = HeadraceOperator(task_id="train", argv=["train", PLAN.recipe], cpus=1, outlets=[CHECKPOINT])
-    evaluate = HeadraceOperator(task_id="evaluate", argv=["eval", PLAN.recipe])
+    evaluate = HeadraceOperator(task_id="evaluate", argv=["eval", "run", PLAN.recipe])
     judge = HeadraceOperator(task_id="judge", argv=["gate", "evaluate", PLAN.gate, "--recipe", PLAN.recipe])
-    gate = GateOperator(task_id="gate", evidence_task_id="judge")
+    gate = GateOperator(task_id="gate", evidence_task_id="judge", retries=0)
     release = HeadraceOperator(task_id="release", argv=["release", "build", PLAN.recipe])
     verify = HeadraceOperator(task_id="verify", argv=["release", "verify", PLAN.recipe], outlets=[RELEASE])
     tokens >> mix >> train >> evaluate >> judge >> gate >> release >> verify

@@ -160,15 +160,27 @@ def sign_in(stack: Stack, chromium: Browser) -> Iterator[Callable[[str], Page]]:
 
 def _write_site(www: Path) -> None:
     www.mkdir(parents=True)
-    names = sorted(sorted(topics), key=lambda name: -len(topics[name]))[:PAGES]
+    prose = {name: [p for p in (" ".join(q.split()) for q in text.split("\n\n")) if _is_prose(p)] for name, text in topics.items()}
+    names = sorted(sorted(prose), key=lambda name: -sum(map(len, prose[name])))[:PAGES]
     for name in names:
-        paragraphs = "\n".join(f"<p>{html.escape(p.strip())}</p>" for p in topics[name].split("\n\n") if p.strip())
+        paragraphs = "\n".join(f"<p>{html.escape(p)}</p>" for p in prose[name])
         head = f'<head><meta charset="utf-8"><title>{name}</title></head>'
         page = f'<!DOCTYPE html><html lang="en">{head}<body><main><h1>{name}</h1>{paragraphs}</main></body></html>'
         (www / f"{name}.html").write_text(page, encoding="utf-8")
     links = "".join(f'<li><a href="/{name}.html">{name}</a></li>' for name in names)
     (www / "index.html").write_text(f"<!DOCTYPE html><html><body><ul>{links}</ul></body></html>", encoding="utf-8")
     (www / "robots.txt").write_text("User-agent: *\nDisallow: /private/\n", encoding="utf-8")
+
+
+def _is_prose(paragraph: str) -> bool:
+    """Sentences, not grammar or code: what the quality filters are made to keep."""
+    words = paragraph.split()
+    return (
+        paragraph.endswith(".")
+        and len(words) > 15
+        and not set("{}=|") & set(paragraph)
+        and sum(w.strip("(),.`'*").isalpha() for w in words) > 0.9 * len(words)
+    )
 
 
 def _write_source(folder: Path, port: int) -> None:

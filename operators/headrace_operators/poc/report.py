@@ -95,9 +95,7 @@ def _training(result: Mapping[str, Any], console: Console) -> bool:
         return False
     start = math.log(float(vocabulary))
     down = start - float(loss)
-    console.print(
-        f"\ntraining loss {float(loss):.3f} after {result.get('steps')} steps, {down:.2f} nats below ln({vocabulary}) = {start:.3f}"
-    )
+    console.print(f"\ntraining loss {float(loss):.3f} after {result.get('steps')} steps, {down:.2f} nats below ln({vocabulary})")
     return True
 
 

@@ -1,0 +1,29 @@
+"""### pretrain: a recipe → a mix → a checkpoint
+
+Started by hand: a training run is a decision. Compiles the recipe's mix over the tokens that the lake holds, then trains; a
+killed or retried run resumes from its last checkpoint.
+"""
+
+from datetime import datetime, timedelta
+
+from airflow.sdk import DAG, Param
+
+from headrace_operators.assets import CHECKPOINT, TEXT_TOKENS
+from headrace_operators.operator import HeadraceOperator
+from headrace_operators.templates import known_configs
+
+RECIPES = sorted({"tiny", *known_configs("megatron_jobs", "configs", "recipes")})
+
+with DAG(
+    dag_id="pretrain",
+    schedule=None,
+    start_date=datetime(2026, 11, 1),
+    max_active_runs=1,
+    default_args={"retries": 2, "retry_delay": timedelta(seconds=30)},
+    params={"recipe": Param("tiny", type="string", enum=RECIPES, description="megatron_jobs/configs/recipes")},
+    tags=["headrace", "training"],
+    doc_md=__doc__,
+):
+    mix = HeadraceOperator(task_id="mix", argv=["mix", "compile", "{{ params.recipe }}"], inlets=[TEXT_TOKENS])
+    train = HeadraceOperator(task_id="train", argv=["train", "{{ params.recipe }}"], cpus=1, outlets=[CHECKPOINT])
+    mix >> train

@@ -1,0 +1,96 @@
+"""The DAG files: they load, fast and light, and every command in them is a command that `headrace` has."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import typer
+from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk.exceptions import AirflowFailException
+
+from headrace_operators.gate import GateOperator
+from headrace_operators.operator import HeadraceOperator
+from headrace_operators.templates import known_sources, slices_of
+
+EXPECTED = {"ingest_text", "pretrain", "evaluate", "release", "poc"}
+
+
+@pytest.fixture
+def dags(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """All DAGs of the checkout."""
+    monkeypatch.chdir(checkout)
+    bag = DagBag(str(checkout / "dags"))
+    assert bag.import_errors == {}
+    return dict(bag.dags)
+
+
+def test_the_dags_are_there_and_connected_by_assets(dags: dict[str, Any]) -> None:
+    assert set(dags) == EXPECTED
+    out = {dag_id: {asset.name for task in dag.tasks for asset in task.outlets} for dag_id, dag in dags.items()}
+    assert out["ingest_text"] == {"text_tokens"} and out["pretrain"] == {"checkpoint"} and out["release"] == {"release"}
+    assert "checkpoint" in repr(dags["evaluate"].timetable.asset_condition)
+
+
+def test_a_dag_file_parses_in_milliseconds_without_the_heavy_parts(checkout: Path) -> None:
+    probe = (
+        "import sys,time,runpy,pathlib\nimport airflow.sdk, headrace_operators.gate, headrace_operators.operator\n"
+        "for f in sorted(pathlib.Path('dags').glob('*.py')):\n t=time.perf_counter(); runpy.run_path(str(f))\n"
+        " print(f.stem, time.perf_counter()-t)\n"
+        "print('heavy', sorted({'torch','ray','megatron','datatrove','pyiceberg'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], cwd=checkout, capture_output=True, text=True, check=True, timeout=120)
+    *times, heavy = done.stdout.strip().splitlines()
+    assert heavy == "heavy []"
+    assert {t.split()[0] for t in times} == EXPECTED
+    assert all(float(t.split()[1]) < 0.5 for t in times), times
+
+
+def test_every_command_in_a_dag_is_one_that_headrace_has(dags: dict[str, Any]) -> None:
+    from headrace_cli.main import build
+
+    root: Any = typer.main.get_command(build())
+    checked = 0
+    for dag in dags.values():
+        for task in dag.tasks:
+            words = ["gate", "sign"] if isinstance(task, GateOperator) else task.argv if isinstance(task, HeadraceOperator) else []
+            command: Any = root
+            rest = list(words)
+            while rest and hasattr(command, "commands"):
+                name = rest.pop(0)
+                assert name in command.commands, f"{dag.dag_id}.{task.task_id}: no command {name!r} in {words}"
+                command = command.commands[name]
+                options = {o for p in command.params for o in p.opts}
+            assert used <= options, f"{dag.dag_id}.{task.task_id}: {used - options} unknown"
+            checked += 1
+    assert checked >= 10
+
+
+def test_a_day_is_a_slice(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(checkout)
+    day = datetime(2026, 11, 3, tzinfo=UTC)
+    run = SimpleNamespace(data_interval_start=day, data_interval_end=day + timedelta(days=1))
+    assert slices_of({"source": "debian-handbook-en", "slice": None}, run) == ["debian-handbook-en/2026-11-03"]
+    everything = slices_of({"source": "all", "slice": "x"}, run)
+    assert everything == [f"{s}/x" for s in known_sources("text")] and len(everything) >= 20
+
+
+@pytest.mark.parametrize(
+    ("params", "why"), [({"source": "a", "slice": None}, "set the parameter 'slice'"), ({"source": "a", "slice": "../x"}, "not valid")]
+)
+def test_a_run_without_a_valid_slice_fails_at_once(params: dict[str, Any], why: str) -> None:
+    run = SimpleNamespace(data_interval_start=None, data_interval_end=None)
+    with pytest.raises(AirflowFailException, match=why):
+        slices_of(params, run)
+
+
+def test_backfills_are_possible(dags: dict[str, Any]) -> None:
+    dag = dags["ingest_text"]
+    assert type(dag.timetable).__name__ == "CronDataIntervalTimetable" and not dag.catchup
+    assert dag.start_date <= datetime(2026, 11, 1, tzinfo=UTC) and time.time() > 0

@@ -66,7 +66,8 @@ def test_every_command_in_a_dag_is_one_that_headrace_has(dags: dict[str, Any]) -
                 name = rest.pop(0)
                 assert name in command.commands, f"{dag.dag_id}.{task.task_id}: no command {name!r} in {words}"
                 command = command.commands[name]
-                options = {o for p in command.params for o in p.opts}
+            options = {o for p in command.params for o in p.opts}
+            used = {w.split("=")[0] for w in rest if isinstance(w, str) and w.startswith("--")}
             assert used <= options, f"{dag.dag_id}.{task.task_id}: {used - options} unknown"
             checked += 1
     assert checked >= 10

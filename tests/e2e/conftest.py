@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -134,6 +135,19 @@ def chromium() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGS)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def shoot(checkout: Path) -> Callable[[Page, str], None]:
+    """Saves a picture for the handbook where `HEADRACE_SCREENSHOTS` names a folder (`docs/images`)."""
+
+    def save(page: Page, name: str) -> None:
+        folder = os.environ.get("HEADRACE_SCREENSHOTS")
+        if folder:
+            page.wait_for_timeout(1500)
+            page.screenshot(path=checkout / folder / f"{name}.png")
+
+    return save
 
 
 @pytest.fixture

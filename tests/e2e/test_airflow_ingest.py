@@ -76,7 +76,9 @@ def test_the_job_says_who_asked_for_it(stack: Any, ui_run: str) -> None:
     assert (metadata["user"], metadata["run_id"], metadata["task_id"]) == ("admin", ui_run, "crawl")
 
 
-def test_three_days_are_backfilled_as_three_slices_and_others_stay_as_they_were(stack: Any, ui_run: str) -> None:
+def test_three_days_are_backfilled_as_three_slices_and_others_stay_as_they_were(
+    stack: Any, ui_run: str, sign_in: Callable[[str], Page], shoot: Callable[[Page, str], None]
+) -> None:
     lake = Lake.open(stack.services.settings)
     before = _digests(lake, "from-the-ui")
     first, last = datetime(2026, 11, 3, tzinfo=UTC), datetime(2026, 11, 5, tzinfo=UTC)
@@ -95,6 +97,10 @@ def test_three_days_are_backfilled_as_three_slices_and_others_stay_as_they_were(
     # All days hold the same pages: each text has its tokens once, in whichever slice keeps it.
     kept = lake.read("passports", columns=["uid"], where=f"source = '{SOURCE}'").num_rows
     assert 5 <= kept <= 30
+    page = sign_in("admin")
+    page.goto("/dags/ingest_text")
+    expect(page.get_by_text("tokens", exact=True).first).to_be_visible()
+    shoot(page, "grid")
 
 
 def test_a_run_without_day_or_slice_says_what_to_do(stack: Any) -> None:

@@ -70,7 +70,9 @@ def test_two_runs_of_the_same_work_share_one_job(stack: Any) -> None:
     assert len({a["submission_id"] for a in asked}) == 1
 
 
-def test_a_gate_is_approved_in_the_ui_by_somebody_else(stack: Any, sign_in: Callable[[str], Page]) -> None:
+def test_a_gate_is_approved_in_the_ui_by_somebody_else(
+    stack: Any, sign_in: Callable[[str], Page], shoot: Callable[[Page, str], None]
+) -> None:
     run_id = stack.admin.trigger("probe_gate", {"evidence": EVIDENCE})
     stack.wait_for("probe_gate", run_id, "gate", {"awaiting_input"})
     time.sleep(3)  # Airflow fails a gate that is answered within its first 1.5 s
@@ -79,6 +81,7 @@ def test_a_gate_is_approved_in_the_ui_by_somebody_else(stack: Any, sign_in: Call
     expect(page.get_by_role("table").get_by_text("bits_per_byte.en <= 4.0")).to_be_visible(timeout=20_000)
     expect(page.get_by_text("3.1 to 3.3")).to_be_visible()
     page.locator("#element_reason").fill("looks right")
+    shoot(page, "gate")
     page.get_by_role("button", name="Approve").click()
     assert stack.admin.wait("probe_gate", run_id, within_s=90) == "success"
     decision = stack.admin.xcom("probe_gate", run_id, "gate")

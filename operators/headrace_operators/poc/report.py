@@ -14,6 +14,7 @@ from headrace_lake.lake import Lake
 from headrace_lake.slices import Slice
 from headrace_operators.airflow_api import AirflowApi
 from headrace_operators.poc.plan import PocPlan
+from headrace_operators.ray_jobs import RayJobs, result_of
 from headrace_operators.services.local import LocalServices
 
 DAG_ID = "poc"
@@ -23,7 +24,7 @@ def print_report(services: LocalServices, api: AirflowApi, plan: PocPlan, run_id
     """Print the closing tables; returns whether every part of the line is there."""
     lake = Lake.open(services.settings)
     slices = [Slice.parse(text) for text in plan.slices]
-    results = _results(api, run_id)
+    results = _results(services, api, run_id)
     parts = [
         _stages(lake, slices, console),
         _languages(lake, plan, console),
@@ -40,14 +41,21 @@ def print_report(services: LocalServices, api: AirflowApi, plan: PocPlan, run_id
     return all(parts)
 
 
-def _results(api: AirflowApi, run_id: str) -> dict[str, dict[str, Any]]:
+def _results(services: LocalServices, api: AirflowApi, run_id: str) -> dict[str, dict[str, Any]]:
+    """Task → its result. From the jobs' own logs, since XCom keeps only what is small; a gate's decision from XCom."""
+    jobs = RayJobs.of(services.settings)
     found: dict[str, dict[str, Any]] = {}
     for task in api.tasks(DAG_ID, run_id):
-        if task["state"] == "success":
-            try:
-                found[task["task_id"]] = dict(api.xcom(DAG_ID, run_id, task["task_id"]))
-            except (HeadraceError, TypeError, ValueError):
-                found[task["task_id"]] = {}
+        name = task["task_id"]
+        if task["state"] != "success":
+            continue
+        try:
+            sent = api.xcom(DAG_ID, run_id, name)
+            if name != "gate":
+                sent = result_of(jobs.logs(api.xcom(DAG_ID, run_id, name, "ray_job")["submission_id"])) or sent
+            found[name] = dict(sent)
+        except (HeadraceError, TypeError, ValueError):
+            found[name] = {}
     return found
 
 
@@ -132,12 +140,15 @@ def _release(result: Mapping[str, Any], console: Console) -> bool:
 
 
 def _work(results: Mapping[str, Mapping[str, Any]]) -> str:
-    """How much was computed and how much adopted, by the tasks' own results."""
+    """How many stage runs were computed, adopted or restored, by the tasks' own results."""
     counts: dict[str, int] = {}
     for result in results.values():
-        for action, number in (result.get("actions") or {}).items():
-            counts[action] = counts.get(action, 0) + int(number)
-    return ", ".join(f"{number} {action}" for action, number in sorted(counts.items())) or "(the tasks reported no counts)"
+        for slice_ in result.get("slices") or []:
+            for stage in slice_.get("stages") or []:
+                counts[stage["action"]] = counts.get(stage["action"], 0) + 1
+        if isinstance(result.get("action"), str):
+            counts[result["action"]] = counts.get(result["action"], 0) + 1
+    return ", ".join(f"{number} {action}" for action, number in sorted(counts.items())) or "(the tasks reported nothing)"
 
 
 def _right(name: str) -> Any:

@@ -51,9 +51,9 @@ class GateOperator(ApprovalOperator):
         **kwargs: Any,
     ) -> None:
         reason = Param("", type="string", source="task", description="Why. Needed when a rule does not hold (a signed waiver).")
-        # Airflow hands the DAG's own parameters through `params`; marking ours as the task's keeps the form to one field.
-        params = {**(kwargs.pop("params", None) or {}), "reason": reason}
-        super().__init__(subject=subject, body="", fail_on_reject=True, params=params, **kwargs)
+        # Airflow hands the DAG's own parameters through `params`; they stay out of the form that a human signs.
+        kwargs.pop("params", None)
+        super().__init__(subject=subject, body="", fail_on_reject=True, params={"reason": reason}, **kwargs)
         self.evidence_task_id = evidence_task_id
         self.program = list(program)
 

@@ -128,9 +128,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory, checkout: Path) -> Iterator[
         services.down()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """A headless Chromium."""
+    """A headless Chromium. Not for the whole session: while playwright is open, no other test can use `asyncio.run`."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGS)
         yield browser

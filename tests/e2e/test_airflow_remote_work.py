@@ -80,6 +80,7 @@ def test_a_gate_is_approved_in_the_ui_by_somebody_else(
     page.goto(f"{stack.task_url('probe_gate', run_id, 'gate')}/required_actions")
     expect(page.get_by_role("table").get_by_text("bits_per_byte.en <= 4.0")).to_be_visible(timeout=20_000)
     expect(page.get_by_text("3.1 to 3.3")).to_be_visible()
+    assert page.locator("[id^=element_]").count() == 1, "the DAG's parameters are no part of what is signed"
     page.locator("#element_reason").fill("looks right")
     shoot(page, "gate")
     page.get_by_role("button", name="Approve").click()

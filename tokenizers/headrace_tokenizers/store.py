@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+
 from headrace_lake.errors import InputError
 
 MAGIC = b"MMIDIDX\x00\x00"
@@ -28,6 +29,7 @@ INT32 = 4
 _HEADER = struct.Struct("<9sQBQQ")
 ITEM = 4
 """Bytes of one token id."""
+_AGAIN = "the file is half-written: tokenise the slice again"
 
 Ids = npt.NDArray[np.int32]
 
@@ -40,7 +42,7 @@ class ShardWriter:
     """
 
     def __init__(self, bin_path: str | Path, idx_path: str | Path) -> None:
-        self._bin = open(bin_path, "wb")
+        self._bin = open(bin_path, "wb")  # noqa: SIM115 - closed by close()
         self._idx_path = Path(idx_path)
         self._lengths: list[int] = []
         self.tokens = 0
@@ -97,12 +99,12 @@ class ShardReader:
     def __init__(self, bin_path: str | Path, idx_path: str | Path) -> None:
         raw, name = _map(Path(idx_path)), Path(idx_path).name
         if raw.size < _HEADER.size:
-            raise InputError(f"{name}: shorter than its header", "the file is half-written: tokenise the slice again")
+            raise InputError(f"{name}: shorter than its header", _AGAIN)
         magic, version, code, sequences, documents = _HEADER.unpack(raw[: _HEADER.size].tobytes())
         if magic != MAGIC or version != VERSION or code != INT32:
             raise InputError(f"{name}: not a Megatron int32 index", "read it with the tool that wrote it")
         if raw.size != _HEADER.size + 12 * sequences + 8 * documents:
-            raise InputError(f"{name}: {raw.size} bytes do not match {sequences} documents", "the file is half-written: tokenise the slice again")
+            raise InputError(f"{name}: {raw.size} bytes do not match {sequences} documents", _AGAIN)
         at = _HEADER.size
         self.lengths: Ids = np.frombuffer(raw, dtype="<i4", count=sequences, offset=at)
         self.starts: npt.NDArray[np.int64] = np.frombuffer(raw, dtype="<i8", count=sequences, offset=at + 4 * sequences) // ITEM
@@ -174,7 +176,7 @@ def _whole(path: Path) -> bool:
     except OSError as exc:
         raise InputError(f"{path.name}: {exc.strerror}", "tokenise the slice again") from exc
     if size % ITEM:
-        raise InputError(f"{path.name}: {size} bytes are no whole number of int32 ids", "the file is half-written: tokenise the slice again")
+        raise InputError(f"{path.name}: {size} bytes are no whole number of int32 ids", _AGAIN)
     return size > 0
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import ClassVar
 
 import pyarrow as pa
+
 from headrace_lake.errors import StageError
 from headrace_lake.schemas import TABLES
 from headrace_lake.stage import DROP_DETAIL, DROP_REASON, Inputs, PartWriter, Resources, Stage
-
 from headrace_tokenizers.store import ShardWriter
 from headrace_tokenizers.vocabulary import Vocabulary, VocabularySpec, vocabulary
 

@@ -16,17 +16,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import Field, model_validator
+
 from headrace_lake.errors import ConfigError, InputError
 from headrace_lake.fingerprint import digest_bytes, digest_of
 from headrace_lake.strict import StrictModel, load_yaml
-from pydantic import Field, model_validator
 
 if TYPE_CHECKING:
     import tiktoken
 
-PRE_TOKENS = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
+PRE_TOKENS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 """Pre-token pattern of Qwen, Qwen2 and Qwen3 (their tokenizer.json): contractions, words, single digits, symbols, space."""
 
 LONGEST_PIECE = 1_000_000

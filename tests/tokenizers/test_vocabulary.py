@@ -1,0 +1,143 @@
+"""Qwen's ids, and no text that can make a control id."""
+
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headrace_lake.errors import ConfigError, InputError
+from headrace_tokenizers import vocabulary as module
+from headrace_tokenizers.huggingface import write_hf_tokenizer
+from headrace_tokenizers.vocabulary import Vocabulary, load_spec, load_vocabulary, vocabulary
+
+SPEC = Path(__file__).parents[2] / "tokenizers" / "configs" / "qwen_text.yaml"
+HOSTILE = [
+    "",
+    " ",
+    "\n\n \n",
+    "hello world",
+    "<|endoftext|>",
+    "a<|im_start|>b<|im_end|>",
+    "<|endof<|endoftext|>text|>",
+    "<img></img><|extra_0|>",
+    "cafe\u0301 \u212b \u1100\u1161",
+    "a\x00b\x00",
+    "１２３ 123456",
+    "中文，标点。\u3000全角",
+    "אב \u202eغير\u202c",
+    "👩‍👩‍👧‍👦🏽",
+    "don't I'LL we'Ve",
+    "x = {\n\t'a':  1,\r\n}\r\n",
+    "\ufeffbom \ufffd",
+    "a" * 3000,
+    " " * 2000 + "x",
+    "\U0010ffff \ue000",
+    "\u2028\u2029\x85",
+]
+
+
+@pytest.fixture(scope="module")
+def qwen() -> Vocabulary:
+    return load_vocabulary(SPEC)
+
+
+def test_known_ids_of_qwen(qwen: Vocabulary) -> None:
+    """Ids that Qwen2.5's own tokenizer gives."""
+    assert qwen.encode("Hello world") == [9707, 1879]
+    assert qwen.encode("你好") == [108386]
+    assert (qwen.eod, qwen.spec.special["<|im_start|>"], qwen.spec.special["<|im_end|>"]) == (151643, 151644, 151645)
+    assert qwen.spec.padded_to % (128 * 8) == 0
+
+
+def test_encoding_equals_the_package_that_ships_the_ranks(qwen: Vocabulary) -> None:
+    from dashscope.tokenizers.qwen_tokenizer import QwenTokenizer
+
+    theirs = QwenTokenizer(str(module.ranks_file(qwen.spec)))
+    for text in HOSTILE:
+        assert qwen.encode(text) == theirs.encode(text, allowed_special=set(), disallowed_special=()), text[:40]
+
+
+@given(st.lists(st.one_of(st.text(max_size=40), st.sampled_from(HOSTILE)), max_size=4).map("".join))
+def test_any_text_decodes_to_its_normal_form_and_has_no_control_id(text: str) -> None:
+    qwen = load_vocabulary(SPEC)
+    ids = qwen.encode(text)
+    assert all(0 <= i < qwen.spec.ranks for i in ids)
+    assert qwen.decode(ids) == qwen.normalise(text) == unicodedata.normalize("NFC", text)
+    assert qwen.encode(text, eod=True) == [*ids, qwen.eod]
+    assert qwen.encode("e\u0301" + text) == qwen.encode("\u00e9" + text)
+
+
+def test_lone_surrogates_become_replacement_characters(qwen: Vocabulary) -> None:
+    assert qwen.decode(qwen.encode("a\ud800b")) == "a\ufffdb"
+
+
+def test_special_tokens_decode_by_name_or_are_left_out_and_strange_ids_are_refused(qwen: Vocabulary) -> None:
+    ids = [qwen.eod, *qwen.encode("x"), qwen.eod]
+    assert qwen.decode(ids) == "<|endoftext|>x<|endoftext|>" and qwen.decode(ids, special=False) == "x"
+    with pytest.raises(InputError, match="151999"):
+        qwen.decode([151999])
+
+
+def test_an_overlong_text_is_cut_where_it_changes_no_id(qwen: Vocabulary, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "".join(HOSTILE) + "\n".join(["Some prose, with 3 numbers", "und noch etwas", "  indented", "终于", "a\n\nb"] * 60)
+    whole = qwen.encode(text)
+    monkeypatch.setattr(module, "LONGEST_PIECE", 200)
+    assert len(module._pieces(text)) > 3 and qwen.encode(text) == whole
+
+
+def test_hugging_face_files_give_the_same_ids(qwen: Vocabulary, tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    write_hf_tokenizer(qwen, tmp_path, context=2048)
+    theirs = AutoTokenizer.from_pretrained(str(tmp_path), local_files_only=True)
+    assert theirs.eos_token_id == qwen.eod and len(theirs) == qwen.eod + 3 and theirs.model_max_length == 2048
+    source = Path(__file__).read_text(encoding="utf-8")
+    for text in [*HOSTILE, source, *source.split()]:
+        ids = theirs(text, add_special_tokens=False)["input_ids"]
+        assert ids == qwen.encode(text), text[:40]
+        assert theirs.decode(ids) == qwen.decode(ids)
+
+
+def test_other_ranks_than_the_specified_are_refused_and_the_digest_is_about_meaning_only() -> None:
+    spec = load_spec(SPEC)
+    with pytest.raises(ConfigError, match="not the vocabulary 'qwen_text'"):
+        vocabulary(spec.model_copy(update={"ranks_digest": "0" * 32}))
+    with pytest.raises(ConfigError, match="pip install no-such-package"):
+        vocabulary(spec.model_copy(update={"module": "no_such_module_here", "package": "no-such-package"}))
+    assert spec.model_copy(update={"version": "9"}).digest() == spec.digest()
+    assert spec.model_copy(update={"padded_to": 153600}).digest() != spec.digest()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"padded_to": 151936}, "multiple of 1024"),
+        ({"special": {"<|endoftext|>": 5}}, "inside the ordinary ids"),
+        ({"eod": "<eos>"}, "no special token"),
+    ],
+)
+def test_an_inconsistent_specification_is_refused(change: dict[str, object], message: str) -> None:
+    from headrace_lake.strict import parse
+
+    with pytest.raises(ConfigError, match=message):
+        parse({**load_spec(SPEC).model_dump(), **change}, module.VocabularySpec, where="spec")
+
+
+def test_the_command_line_encodes_decodes_shows_and_exports(tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    from headrace_tokenizers.cli import app
+
+    def call(*words: str) -> str:
+        result = CliRunner().invoke(app, [*words, "--vocabulary", str(SPEC)])
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    assert call("encode", "Hello world").split() == ["9707", "1879"]
+    assert call("decode", "9707", "1879", "151643").strip() == "Hello world<|endoftext|>"
+    assert load_spec(SPEC).digest() in call("show")
+    assert {Path(line).name for line in call("export", str(tmp_path / "hf")).split()} == {"tokenizer.json", "tokenizer_config.json"}

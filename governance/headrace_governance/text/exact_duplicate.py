@@ -18,6 +18,7 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 import pyarrow.compute as pc
+
 from headrace_lake.fingerprint import digest_bytes
 from headrace_lake.slices import Slice
 from headrace_lake.stage import DROP_DETAIL, DROP_REASON, Inputs, PartWriter, SliceReader, Stage
@@ -107,4 +108,6 @@ def _rank(rows: pa.Table) -> pa.Table:
     table = pa.table({"text_digest": ordered["text_digest"], "keeper": keeper}).combine_chunks()
     groups = table.group_by("text_digest", use_threads=False).aggregate([("keeper", "first"), ("keeper", "count")])
     groups = groups.filter(pc.greater(groups["keeper_count"], 1)).sort_by("text_digest")
-    return pa.table({"text_digest": groups["text_digest"], "keeper": groups["keeper_first"], "copies": groups["keeper_count"].cast(pa.int64())})
+    return pa.table(
+        {"text_digest": groups["text_digest"], "keeper": groups["keeper_first"], "copies": groups["keeper_count"].cast(pa.int64())}
+    )

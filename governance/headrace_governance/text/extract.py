@@ -15,13 +15,14 @@ from io import BytesIO
 from typing import Any
 
 import pyarrow as pa
-from headrace_lake.errors import InputError
-from headrace_lake.stage import DROP_DETAIL, DROP_REASON, Inputs, PartWriter, Resources, Stage
-from headrace_lake.strict import StrictModel
 
 from headrace_governance.text.decode import decode
 from headrace_governance.text.hostile import hostile
 from headrace_governance.text.parser_process import ParserProcess
+from headrace_lake.errors import InputError
+from headrace_lake.schemas import TABLES
+from headrace_lake.stage import DROP_DETAIL, DROP_REASON, Inputs, PartWriter, Resources, Stage
+from headrace_lake.strict import StrictModel
 
 _HTML = ("text/html", "application/xhtml+xml")
 _PLAIN = ("text/plain", "text/markdown", "text/x-markdown", "text/x-rst")
@@ -155,10 +156,8 @@ def read_body(path: str, offset: int, length: int, limit: int) -> bytes:
 
 _OUTPUT = pa.schema(
     [
-        pa.field(name, pa.large_string() if name == "text" else pa.int64() if name in ("characters", "bytes", "replaced_characters") else pa.string())
-        for name in (
-            "uid", "url", "title", "text", "characters", "bytes", "replaced_characters", "language_hint", "licence", "licence_class",
-            "content_digest", DROP_REASON, DROP_DETAIL,
-        )
+        *(f for f in TABLES["documents"].schema if f.name not in ("source", "slice", "part")),
+        pa.field(DROP_REASON, pa.string()),
+        pa.field(DROP_DETAIL, pa.string()),
     ]
-)  # fmt: skip
+)

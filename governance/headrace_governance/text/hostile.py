@@ -15,7 +15,10 @@ MAX_ATTRIBUTES = 1_000
 """In one tag."""
 _TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9:-]*)([^<>]*)>?")
 _LOOSE = frozenset(
-    "area base br col embed hr img input link meta param source track wbr p li dt dd tr td th thead tbody tfoot option optgroup colgroup rp rt html head body".split()
+    (
+        "area base br col embed hr img input link meta param source track wbr p li dt dd tr td th thead tbody tfoot "
+        "option optgroup colgroup rp rt html head body"
+    ).split()
 )
 """Void elements, and elements whose end tag HTML lets the author leave out: they do not nest by being unclosed."""
 

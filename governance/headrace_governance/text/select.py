@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import pyarrow as pa
+
 from headrace_lake.stage import DROP_DETAIL, DROP_REASON, Inputs, Stage
 from headrace_lake.strict import StrictModel
 

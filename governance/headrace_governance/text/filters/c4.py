@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from headrace_lake.strict import StrictModel
+from pydantic import Field
 
 from headrace_governance.text.filters.datatrove_verdict import DatatroveVerdict, Measure
+from headrace_lake.strict import StrictModel
 
 
 class C4Thresholds(StrictModel):
@@ -42,7 +43,7 @@ class C4Params(StrictModel):
     """Thresholds by ISO 639-1 code, and for all other languages."""
 
     default: C4Thresholds = C4Thresholds(enabled=False)
-    languages: dict[str, C4Thresholds] = {}
+    languages: dict[str, C4Thresholds] = Field(default_factory=dict)
 
 
 class C4(DatatroveVerdict):

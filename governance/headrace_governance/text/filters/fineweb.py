@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from headrace_lake.strict import StrictModel
+from pydantic import Field
 
 from headrace_governance.text.filters.datatrove_verdict import DatatroveVerdict, Measure
+from headrace_lake.strict import StrictModel
 
 
 class FineWebThresholds(StrictModel):
@@ -36,7 +37,7 @@ class FineWebParams(StrictModel):
     """Thresholds by ISO 639-1 code, and for all other languages."""
 
     default: FineWebThresholds = FineWebThresholds()
-    languages: dict[str, FineWebThresholds] = {}
+    languages: dict[str, FineWebThresholds] = Field(default_factory=dict)
 
 
 class FineWeb(DatatroveVerdict):
@@ -62,7 +63,7 @@ class FineWeb(DatatroveVerdict):
             case "short_line_ratio":
                 return sum(len(line) <= thresholds.short_line_length for line in lines) / len(lines)
             case "char_dup_ratio":
-                return find_duplicates(lines)[1] / len(text.replace("\n", ""))
+                return float(find_duplicates(lines)[1] / len(text.replace("\n", "")))
             case "list_ratio":
                 return text.count("\n") / max(len(words), 1)
         return None

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from headrace_lake.strict import StrictModel
+from pydantic import Field
 
 from headrace_governance.text.filters.datatrove_verdict import DatatroveVerdict, Measure
+from headrace_lake.strict import StrictModel
 
 
 class GopherQualityThresholds(StrictModel):
@@ -42,7 +43,7 @@ class GopherQualityParams(StrictModel):
     """Thresholds by ISO 639-1 code, and for all other languages."""
 
     default: GopherQualityThresholds = GopherQualityThresholds()
-    languages: dict[str, GopherQualityThresholds] = {}
+    languages: dict[str, GopherQualityThresholds] = Field(default_factory=dict)
 
 
 class GopherQuality(DatatroveVerdict):

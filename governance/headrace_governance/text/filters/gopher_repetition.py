@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from headrace_lake.strict import StrictModel
+from pydantic import Field
 
 from headrace_governance.text.filters.datatrove_verdict import DatatroveVerdict, Measure
+from headrace_lake.strict import StrictModel
 
 
 class GopherRepetitionThresholds(StrictModel):
@@ -28,15 +29,15 @@ class GopherRepetitionThresholds(StrictModel):
     dup_para_frac: float = 0.3
     dup_line_char_frac: float = 0.2
     dup_para_char_frac: float = 0.2
-    top_n_grams: dict[int, float] = {2: 0.2, 3: 0.18, 4: 0.16}
-    dup_n_grams: dict[int, float] = {5: 0.15, 6: 0.14, 7: 0.13, 8: 0.12, 9: 0.11, 10: 0.10}
+    top_n_grams: dict[int, float] = Field(default_factory=lambda: {2: 0.2, 3: 0.18, 4: 0.16})
+    dup_n_grams: dict[int, float] = Field(default_factory=lambda: {5: 0.15, 6: 0.14, 7: 0.13, 8: 0.12, 9: 0.11, 10: 0.10})
 
 
 class GopherRepetitionParams(StrictModel):
     """Thresholds by ISO 639-1 code, and for all other languages."""
 
     default: GopherRepetitionThresholds = GopherRepetitionThresholds()
-    languages: dict[str, GopherRepetitionThresholds] = {}
+    languages: dict[str, GopherRepetitionThresholds] = Field(default_factory=dict)
 
 
 class GopherRepetition(DatatroveVerdict):
@@ -60,9 +61,10 @@ class GopherRepetition(DatatroveVerdict):
         if reason.startswith("dup_"):
             units = re.split(r"\n{2,}", text.strip()) if reason.startswith("dup_para") else re.split(r"\n+", text)
             repeated, characters = find_duplicates(units)
-            return characters / len(text) if reason.endswith("char_frac") else repeated / len(units)
+            return float(characters / len(text) if reason.endswith("char_frac") else repeated / len(units))
         found = re.fullmatch(r"(top|duplicated)_(\d+)_.*", reason)
         if found is None:
             return None
         n = int(found[2])
-        return (find_top_duplicate(get_n_grams(words, n)) if found[1] == "top" else find_all_duplicate(words, n)) / len(text)
+        repeated = find_top_duplicate(get_n_grams(words, n)) if found[1] == "top" else find_all_duplicate(words, n)
+        return float(repeated / len(text))

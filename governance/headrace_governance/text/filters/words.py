@@ -14,32 +14,61 @@ from typing import Any
 MEMORY_CHARACTERS = 32_000_000
 """At most 128 MB: four bytes a character in the worst case."""
 _BORDER = "\ue000"
-_ALIAS = {"no": "nb"}
-"""lid.176 says `no` where datatrove says `nb`."""
-_OFFLINE = ("SpaCyTokenizer", "IndicNLPTokenizer", "KiwiTokenizer", "WhitespaceTokenizer")
-_NEEDS_MORE = frozenset({"vi"})
-"""Assigned to spaCy, but needs a package that we do not install."""
+_NAMES = {
+    "ar": "arb_Arab",
+    "ca": "cat_Latn",
+    "cs": "ces_Latn",
+    "da": "dan_Latn",
+    "de": "deu_Latn",
+    "el": "ell_Grek",
+    "en": "eng_Latn",
+    "es": "spa_Latn",
+    "fa": "fas_Arab",
+    "fi": "fin_Latn",
+    "fr": "fra_Latn",
+    "hi": "hin_Deva",
+    "hr": "hrv_Latn",
+    "hu": "hun_Latn",
+    "id": "ind_Latn",
+    "it": "ita_Latn",
+    "ja": "jpn_Jpan",
+    "ko": "kor_Hang",
+    "nl": "nld_Latn",
+    "no": "nob_Latn",
+    "pl": "pol_Latn",
+    "pt": "por_Latn",
+    "ro": "ron_Latn",
+    "ru": "rus_Cyrl",
+    "sv": "swe_Latn",
+    "tr": "tur_Latn",
+    "uk": "ukr_Cyrl",
+    "zh": "cmn_Hani",
+}
+"""lid.176's code → FineWeb-2's name. By the two letters alone datatrove would split Chinese at spaces and Hindi as Kurdish."""
+KIWI_MODEL = "cong"
+"""Korean model that kiwipiepy ships since 0.22; datatrove asks for `sbg`, which it no longer ships."""
 
 
 def tokenizer_for(language: str) -> Any:
     """A datatrove word tokeniser for an ISO 639-1 code, remembering what it split.
 
-    Languages whose tokeniser would need a download or a package outside our lock get spaCy's language-neutral one:
-    the choice depends on the language alone, never on what happens to be installed.
+    Languages outside the table get spaCy's language-neutral one: many of their own would need a download or a package
+    outside our lock, and the choice must depend on the language alone, never on what happens to be installed.
     """
-    return _tokenizer(_ALIAS.get(language, language))
+    return _tokenizer(language if language in _NAMES else "xx")
 
 
 @lru_cache(maxsize=256)
 def _tokenizer(language: str) -> Any:
-    from datatrove.utils.word_tokenizers import SpaCyTokenizer, WordTokenizer, load_tokenizer_assignments, load_word_tokenizer
+    from datatrove.utils.word_tokenizers import KiwiTokenizer, SpaCyTokenizer, WordTokenizer, load_word_tokenizer
 
-    chosen: Any = None
-    if language in load_tokenizer_assignments() and language not in _NEEDS_MORE:
-        factory = load_tokenizer_assignments()[language]
-        if factory.args[0] in _OFFLINE:  # type: ignore[attr-defined]
-            chosen = load_word_tokenizer(language)
-    inner = chosen if chosen is not None else SpaCyTokenizer("xx")
+    inner: Any = (
+        KiwiTokenizer(KIWI_MODEL)
+        if language == "ko"
+        else SpaCyTokenizer("xx")
+        if language == "xx"
+        else load_word_tokenizer(_NAMES[language])
+    )
 
     class Remembering(WordTokenizer):  # type: ignore[misc]
         def word_tokenize(self, text: str) -> list[str]:

@@ -1,0 +1,162 @@
+"""The shipped text pipeline over real slices of a real lake, and the ledger that is read from it."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headrace_governance.fetching import fetch_slice
+from headrace_governance.ledger import SCHEMA, ledger
+from headrace_governance.sources import Source
+from headrace_lake.engine import load_pipeline, preview_pipeline, run_pipeline
+from headrace_lake.engine.pipeline import Pipeline
+from headrace_lake.lake import Lake
+from headrace_lake.settings import Settings
+from headrace_lake.slices import Slice
+from headrace_tokenizers.store import Passports, ShardReader
+from headrace_tokenizers.vocabulary import VocabularySpec, vocabulary
+
+ENGLISH = [
+    "The canal that feeds the mill was dug by the monks, and it has been kept clean with great care for six hundred years.",
+    "In winter the miller breaks the ice before dawn, because a frozen wheel can tear its axle from the wall of the house.",
+    "A sluice gate of oak holds back the pond; when it is raised the water falls on the buckets and the great stone turns.",
+    "Farmers came from every valley with their grain and waited, talking about prices, weddings and the weather of the year.",
+    "Today the building is a museum, and children may lift the gate themselves to see how the force of the water is tamed.",
+    "Its records of rainfall, begun in 1712, are read by scientists who study how the climate of the hills has changed.",
+]
+GERMAN = "Der Kanal speist die Mühle, und der Müller hält das Wehr sauber, damit das Rad im Winter nicht stehen bleibt. "
+
+
+PAGES = {
+    "canal.html": "".join(f"<p>{s}</p>" for s in ENGLISH),
+    "wheel.html": "".join(f"<p>{s}</p>" for s in ENGLISH[::-1])
+    + "<p>The wheel itself was rebuilt twice, and nobody has counted its buckets.</p>",
+    "copy.html": "<div>" + "".join(f"<p>{s}\n</p>" for s in ENGLISH) + "</div>",
+    "muehle.html": "".join(
+        f"<p>{GERMAN}{i}. Kapitel des Buches über das {w}.</p>" for i, w in enumerate(["Rad", "Wasser", "Haus", "Korn", "Dorf"])
+    ),
+    "short.html": "<p>The mill is closed today, come back with the sun.</p>",
+    "code.html": "".join(f"<p>{s}</p>" for s in ENGLISH) + "<p>if (x) { y } and the mill stops.</p>",
+    "empty.html": "<script>only();</script>",
+}
+
+
+def bring(lake: Lake, folder: Path, slice_: Slice, pages: dict[str, str]) -> None:
+    """Import pages as the slice's captures."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for name, body in pages.items():
+        (folder / name).write_text(f"<html><head><title>{name}</title></head><body>{body}</body></html>", encoding="utf-8")
+    licence = {"id": "CC0-1.0", "class": "public", "basis": "written for this test", "evidence": {"text": "public domain"}}
+    source = Source.model_validate({"id": slice_.source, "licence": licence, "fetch": {"kind": "folder", "path": str(folder)}})
+    fetch_slice(lake, source, slice_)
+
+
+def reasons(lake: Lake, slice_: Slice) -> Counter[tuple[str, str]]:
+    rows = lake.read("exclusions", slice_, columns=["stage", "reason"])
+    return Counter((r["stage"], r["reason"]) for r in rows.to_pylist())
+
+
+def changed(pipeline: Pipeline, stage: str, **update: object) -> Pipeline:
+    """The pipeline with other parameters for one stage."""
+    stages = [type(s)(s.params.model_copy(update=update)) if s.name == stage else s for s in pipeline.stages]
+    return Pipeline.of(pipeline.name, *stages)
+
+
+def test_a_slice_goes_from_pages_to_tokens_and_every_drop_has_its_reason(settings: Settings, tmp_path: Path) -> None:
+    lake, pipeline, slice_ = Lake.open(settings), load_pipeline(settings, "text"), Slice("mill", "2026-11-01")
+    bring(lake, tmp_path / "pages", slice_, PAGES)
+    report = run_pipeline(lake, pipeline, slice_)
+    for stage in report.stages:
+        counts = stage.receipt.counts
+        assert counts.read == counts.kept + counts.dropped + counts.failed and counts.failed == 0
+    found = reasons(lake, slice_)
+    assert found["extract", "no_text"] == 1
+    assert found["select", "exact_duplicate:exact_duplicate"] == 1
+    assert found["select", "c4:curly_bracket"] == 1
+    assert found["gopher_quality", "gopher_short_doc"] == 1
+    admitted = lake.read("admitted", slice_)
+    urls = {r["uid"]: r["url"].removeprefix("file:") for r in lake.read("documents", slice_, columns=["uid", "url"]).to_pylist()}
+    kept = {urls[u] for u in admitted["uid"].to_pylist()}
+    assert len(kept & {"canal.html", "copy.html"}) == 1 and "wheel.html" in kept and not kept & {"code.html", "short.html", "empty.html"}
+
+    [shard] = lake.read("token_shards", slice_).to_pylist()
+    passports = lake.read("passports", slice_)
+    reader = ShardReader(lake.storage.local_path(shard["bin_path"]), lake.storage.local_path(shard["idx_path"]))
+    texts = dict(zip(*[lake.read("documents", slice_)[c].to_pylist() for c in ("uid", "text")], strict=True))
+    spec = next(s.params for s in pipeline.stages if s.name == "tokenise")
+    assert isinstance(spec, VocabularySpec)
+    finder = Passports(passports)
+    assert len(finder) == len(reader) == admitted.num_rows
+    for row in passports.to_pylist():
+        assert reader.tokens(row["ordinal"]).tolist() == vocabulary(spec).encode(texts[row["uid"]], eod=True)
+        assert finder.uid_at(row["token_start"] + row["token_count"] - 1) == row["uid"]
+
+
+def test_the_second_run_adopts_all_and_one_threshold_recomputes_its_verdict_and_what_hangs_on_it(
+    settings: Settings, tmp_path: Path
+) -> None:
+    lake, pipeline, slice_ = Lake.open(settings), load_pipeline(settings, "text"), Slice("mill", "2026-11-01")
+    bring(lake, tmp_path / "pages", slice_, PAGES)
+    run_pipeline(lake, pipeline, slice_)
+    assert {s.action for s in run_pipeline(lake, pipeline, slice_).stages} == {"adopted"}
+    params = next(s.params for s in pipeline.stages if s.name == "c4")
+    languages = {"en": params.languages["en"].model_copy(update={"filter_curly_bracket": False})}  # type: ignore[attr-defined]
+    edited = changed(pipeline, "c4", languages=languages)
+    assert preview_pipeline(lake, edited, slice_)
+    actions = {s.stage: s.action for s in run_pipeline(lake, edited, slice_).stages}
+    assert {s for s, a in actions.items() if a == "computed"} == {"c4", "select", "tokenise"}
+    assert ("select", "c4:curly_bracket") not in reasons(lake, slice_)
+
+
+def test_a_later_slice_yields_its_duplicates_to_an_earlier_one_that_ran_after_it(settings: Settings, tmp_path: Path) -> None:
+    lake, pipeline = Lake.open(settings), load_pipeline(settings, "text").only(["extract", "text_digests", "exact_duplicate"])
+    early, late = Slice("b-source", "2026-11-01"), Slice("a-source", "2026-11-02")
+
+    def kept(slice_: Slice) -> int:
+        return int(pc.sum(lake.read("verdict_exact_duplicate", slice_)["keep"].cast(pa.int64())).as_py())
+
+    page = {"canal.html": PAGES["canal.html"]}
+    for slice_ in (late, early):
+        bring(lake, tmp_path / slice_.source, slice_, page)
+        run_pipeline(lake, pipeline, slice_)
+    assert (kept(early), kept(late)) == (1, 1)  # the later one ran before there was anything to yield to
+    actions = {s.stage: s.action for s in run_pipeline(lake, pipeline, late).stages}
+    assert actions == {"extract": "adopted", "text_digests": "adopted", "exact_duplicate": "computed"} and kept(late) == 0
+    assert {s.action for s in run_pipeline(lake, pipeline, early).stages} == {"adopted"} and kept(early) == 1
+
+
+def test_the_ledger_adds_up_by_source_and_language(settings: Settings, tmp_path: Path) -> None:
+    lake, pipeline, slice_ = Lake.open(settings), load_pipeline(settings, "text"), Slice("mill", "2026-11-01")
+    assert ledger(lake, {}).num_rows == 0
+    bring(lake, tmp_path / "pages", slice_, PAGES)
+    run_pipeline(lake, pipeline, slice_)
+    table = ledger(lake, {"mill": 5000, "only-declared": 7})
+    assert table.schema.equals(SCHEMA)
+    rows = {(r["source"], r["language"]): r for r in table.to_pylist()}
+    total = rows["mill", "*"]
+    assert (total["declared_tokens"], total["captures"], total["clean_documents"], total["deduplicated_documents"]) == (5000, 7, 6, 5)
+    assert total["admitted_documents"] == lake.read("admitted", slice_).num_rows
+    assert total["tokens"] == pc.sum(lake.read("passports", slice_)["token_count"]).as_py() > 0
+    for name in ("clean_documents", "clean_bytes", "deduplicated_documents", "admitted_documents", "admitted_bytes", "tokens"):
+        assert total[name] == sum(r[name] for (s, lang), r in rows.items() if s == "mill" and lang != "*")
+    assert rows["mill", "de"]["clean_documents"] == 1 and rows["mill", "de"]["captures"] is None
+    assert rows["only-declared", "*"]["declared_tokens"] == 7 and rows["only-declared", "*"]["tokens"] == 0
+
+
+def test_the_ledger_command_prints_and_writes_what_the_tables_hold(tmp_path: Path, checkout: Path) -> None:
+    import pyarrow.parquet as pq
+    import yaml
+    from typer.testing import CliRunner
+
+    from headrace_governance.ledger_cli import app
+
+    file = tmp_path / "headrace.yaml"
+    file.write_text(yaml.safe_dump({"lake": {"root": str(tmp_path / "lake")}, "sources": str(checkout / "governance" / "sources")}))
+    result = CliRunner().invoke(app, ["--settings", str(file), "--source", "debian-handbook-en", "--parquet", str(tmp_path / "l.parquet")])
+    assert result.exit_code == 0, result.output
+    assert "debian-handbook-en" in result.output and pq.read_table(tmp_path / "l.parquet").num_rows == 1

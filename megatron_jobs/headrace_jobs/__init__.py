@@ -1,0 +1,1 @@
+"""Mix, model, trainer, evaluation, gates and releases on Megatron-Core."""

@@ -1,0 +1,424 @@
+"""Compile a recipe against the lake: which documents may be drawn, from which buckets, with which weights.
+
+A bucket is (source, slice, language, licence class). The compiled mix holds one row per admissible document (shard,
+ordinal, tokens, bytes, uid: about 40 bytes) in one Parquet object, and a receipt. It reads `passports` and
+`token_shards` at one snapshot each, tagged `mix-<fingerprint>`, so the same mix can be compiled again.
+
+Refused here, not in training: another vocabulary's shards, licence classes outside the recipe's policy (those documents
+never enter the arrays), empty pools, and budgets that do not close within the cap on epochs.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from headrace_lake.errors import ConfigError, InputError, LakeError
+from headrace_lake.fingerprint import code_digest, digest_bytes, digest_of
+from headrace_lake.lake import Lake
+from headrace_lake.receipts import Artifact
+from headrace_lake.strict import parse
+from headrace_tokenizers.vocabulary import load_spec
+
+from headrace_jobs.mix.held_out import held_out_mask, uid_bytes
+from headrace_jobs.mix.recipe import REST, Phase, Recipe, matches
+
+_TABLES = ("passports", "token_shards")
+_COLUMNS = ["uid", "source", "slice", "part", "ordinal", "token_count", "byte_start", "byte_end", "language", "licence", "licence_class"]
+
+
+@dataclass(frozen=True)
+class ShardRef:
+    """One token shard; paths are relative to the lake's root."""
+
+    source: str
+    slice: str
+    part: int
+    bin_path: str
+    idx_path: str
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A pool of documents that are drawn by one cursor.
+
+    Attributes:
+        documents, tokens, bytes: what may be trained on (held-out documents are not counted).
+        digest: of the documents' uids and lengths, in order.
+    """
+
+    source: str
+    slice: str
+    language: str
+    licence_class: str
+    documents: int
+    tokens: int
+    bytes: int
+    digest: str
+
+    @property
+    def key(self) -> str:
+        return f"{self.source}/{self.slice}/{self.language}/{self.licence_class}"
+
+
+@dataclass(frozen=True)
+class PhasePlan:
+    """A phase with the weight of every bucket (float64, adds up to 1)."""
+
+    name: str
+    tokens: int
+    weights: npt.NDArray[np.float64]
+
+
+class Mix:
+    """A compiled mix.
+
+    Attributes:
+        documents: training documents, sorted by bucket: `bucket`, `shard`, `ordinal`, `tokens`, `bytes`, `uid` (16 bytes).
+        held_out: held-out documents, the same columns and `language`; sorted by language and keyed hash.
+    """
+
+    def __init__(self, record: dict[str, Any], documents: pa.Table, held_out: pa.Table) -> None:
+        self.fingerprint: str = record["fingerprint"]
+        self.recipe: Recipe = parse(record["recipe"], Recipe, where="compiled mix")
+        self.tokenizer_digest: str = record["tokenizer_digest"]
+        self.eod: int = record["eod"]
+        self.vocabulary: int = record["vocabulary"]
+        self.shards = tuple(ShardRef(**s) for s in record["shards"])
+        self.buckets = tuple(Bucket(**b) for b in record["buckets"])
+        self.phases = tuple(PhasePlan(p["name"], p["tokens"], np.array(p["weights"], dtype=np.float64)) for p in record["phases"])
+        self.record = record
+        self.documents = documents
+        self.held_out = held_out
+        self.starts = np.concatenate([[0], np.cumsum([b.documents for b in self.buckets])]).astype(np.int64)
+        self._tokens = documents["tokens"].to_numpy()
+        self._shard = documents["shard"].to_numpy()
+        self._ordinal = documents["ordinal"].to_numpy()
+
+    def tokens_of(self, bucket: int, document: int) -> int:
+        """Tokens of a document, the end-of-document token included."""
+        return int(self._tokens[self.starts[bucket] + document])
+
+    def place_of(self, bucket: int, document: int) -> tuple[int, int]:
+        """Shard number and ordinal of a document."""
+        row = self.starts[bucket] + document
+        return int(self._shard[row]), int(self._ordinal[row])
+
+    def uid_of(self, bucket: int, document: int) -> str:
+        """The document's uid, 32 hex digits."""
+        return bytes(self.documents["uid"][int(self.starts[bucket]) + document].as_py()).hex()
+
+
+def compile_mix(lake: Lake, recipe: Recipe) -> tuple[Mix, str]:
+    """The mix of a recipe and the lake as it is now.
+
+    Returns:
+        the mix, and `adopted` (the same fingerprint was compiled before) or `computed`.
+
+    Raises:
+        ConfigError: an empty pool, or a recipe that does not close; says the smallest repair.
+        InputError: shards of another vocabulary, or no passports at all.
+    """
+    spec = load_spec(lake.settings.resolve(recipe.tokenizer))
+    snapshots = {t: _snapshot(lake, t) for t in _TABLES}
+    inputs = sorted(f"{f.table}:{f.digest}" for t in _TABLES for f in lake.read_files(t, snapshots[t]) if _wanted(recipe, f.path))
+    fingerprint = digest_of(
+        {"kind": "mix", "inputs": inputs, "params": recipe.mix_record(), "tokenizer": spec.digest(), "code": code_digest(__name__)}
+    )
+    found = lake.find_artifact("mix", fingerprint=fingerprint)
+    if found is not None and lake.storage.exists(found.path):
+        return load_mix(lake, found), "adopted"
+    tag = f"mix-{fingerprint[:16]}"
+    if lake.tag(tag, _TABLES) != snapshots:
+        raise LakeError("the lake's token tables moved while the mix was being compiled", "run it again")
+    passports = _passports(lake, recipe, snapshots["passports"])
+    shards = _shards(lake, recipe, snapshots["token_shards"], spec.digest())
+    record, documents, held_out = _compiled(recipe, passports, shards)
+    record |= {
+        "fingerprint": fingerprint,
+        "recipe": recipe.model_dump(mode="json"),
+        "tokenizer_digest": spec.digest(),
+        "eod": spec.special[spec.eod],
+        "vocabulary": spec.padded_to,
+        "tag": tag,
+        "snapshots": snapshots,
+    }
+    parents = sorted({r.fingerprint for r in lake.receipts(stage="tokenise") if _current(lake, r, shards)})
+    return _store(lake, record, documents, held_out, parents), "computed"
+
+
+def load_mix(lake: Lake, artifact: Artifact) -> Mix:
+    """A compiled mix from the lake."""
+    record = json.loads(lake.storage.read_bytes(artifact.path))
+    tables = [pq.read_table(lake.storage.local_path(record["objects"][name])) for name in ("documents", "held_out")]
+    return Mix(record, *tables)
+
+
+def newest_mix(lake: Lake, recipe: str) -> Artifact:
+    """The newest compiled mix of a recipe.
+
+    Raises:
+        InputError: there is none yet.
+    """
+    found = lake.find_artifact("mix", name=recipe)
+    if found is None:
+        raise InputError(f"recipe '{recipe}' has no compiled mix in the lake", f"run 'headrace mix compile {recipe}'")
+    return found
+
+
+def _snapshot(lake: Lake, table: str) -> int:
+    snapshot = lake.table(table).current_snapshot()
+    if snapshot is None:
+        raise InputError(f"table {table} is empty: nothing has been tokenised", "run 'headrace slice run text SOURCE/INTERVAL' first")
+    return int(snapshot.snapshot_id)
+
+
+def _wanted(recipe: Recipe, path: str) -> bool:
+    source, interval = path.split("/")[2:4]
+    return any(fnmatch.fnmatchcase(f"{source}/{interval}", p) for p in recipe.slices)
+
+
+def _in_slices(recipe: Recipe, rows: pa.Table) -> pa.Table:
+    names = pc.binary_join_element_wise(rows["source"], rows["slice"], "/")
+    wanted = [n for n in pc.unique(names).to_pylist() if any(fnmatch.fnmatchcase(n, p) for p in recipe.slices)]
+    return rows.filter(pc.is_in(names, pa.array(wanted, pa.string())))
+
+
+def _passports(lake: Lake, recipe: Recipe, snapshot: int) -> pa.Table:
+    return _in_slices(recipe, lake.read("passports", columns=_COLUMNS, snapshot=snapshot))
+
+
+def _shards(lake: Lake, recipe: Recipe, snapshot: int, tokenizer: str) -> pa.Table:
+    rows = _in_slices(recipe, lake.read("token_shards", snapshot=snapshot)).sort_by([(c, "ascending") for c in ("source", "slice", "part")])
+    for r in rows.to_pylist():
+        if r["tokenizer_digest"] != tokenizer:
+            raise InputError(
+                f"token shard {r['source']}/{r['slice']} part {r['part']} was made with vocabulary {r['tokenizer_digest'][:12]}, "
+                f"the recipe's is {tokenizer[:12]}",
+                "tokenise the slice again, or name the right vocabulary in the recipe",
+            )
+    return rows
+
+
+def _compiled(recipe: Recipe, passports: pa.Table, shards: pa.Table) -> tuple[dict[str, Any], pa.Table, pa.Table]:
+    allowed = pc.is_in(passports["licence_class"], pa.array(recipe.licences, pa.string()))
+    refused = passports.filter(pc.invert(allowed))
+    rows = passports.filter(allowed)
+    if rows.num_rows == 0:
+        raise ConfigError(
+            f"recipe {recipe.name}: no document's licence class is allowed",
+            f"allowed: {', '.join(recipe.licences)}; refused: {_tally(refused)}",
+        )
+    key = ["source", "slice", "language", "licence_class"]
+    rows = rows.append_column("shard", _shard_numbers(rows, shards)).sort_by([(c, "ascending") for c in (*key, "part", "ordinal")])
+    hidden, ranks = held_out_mask(rows, recipe.held_out)
+    keep = pa.table(
+        {
+            "shard": rows["shard"],
+            "ordinal": rows["ordinal"],
+            "tokens": rows["token_count"].cast(pa.int32()),
+            "bytes": pc.subtract(rows["byte_end"], rows["byte_start"]),
+            "uid": pa.array(list(uid_bytes(rows["uid"])), pa.binary(16)),
+        }
+    )
+    names = pc.binary_join_element_wise(*(rows[c] for c in key), "\0").combine_chunks().dictionary_encode()
+    codes = names.indices.to_numpy()  # rows are sorted, so codes ascend
+    training = keep.filter(pa.array(~hidden))
+    training_codes = codes[~hidden]
+    buckets: list[Bucket] = []
+    numbers = np.full(len(names.dictionary), -1, dtype=np.int32)
+    for code, name in enumerate(names.dictionary.to_pylist()):
+        at = np.searchsorted(training_codes, [code, code + 1])
+        part = training.slice(int(at[0]), int(at[1] - at[0]))
+        if part.num_rows == 0:
+            continue  # all of it is held out
+        numbers[code] = len(buckets)
+        digest = digest_bytes(b"".join(part["uid"].to_pylist()) + part["tokens"].to_numpy().tobytes())
+        source, slice_, language, licence = name.split("\0")
+        buckets.append(
+            Bucket(source, slice_, language, licence, part.num_rows, pc.sum(part["tokens"]).as_py(), pc.sum(part["bytes"]).as_py(), digest)
+        )
+    training = training.append_column("bucket", pa.array(numbers[training_codes]))
+    held = keep.append_column("language", rows["language"]).append_column("rank", pa.array(ranks))
+    held = held.filter(pa.array(hidden)).sort_by([("language", "ascending"), ("rank", "ascending")]).drop_columns(["rank"])
+    phases = [_weights(recipe, phase, buckets) for phase in recipe.phases]
+    planned = _check_closing(recipe, phases, buckets)
+    record = {
+        "shards": [{c: r[c] for c in ("source", "slice", "part", "bin_path", "idx_path")} for r in shards.to_pylist()],
+        "buckets": [b.__dict__ for b in buckets],
+        "phases": [{"name": p.name, "tokens": p.tokens, "weights": p.weights.tolist()} for p in phases],
+        "plan": [
+            {"bucket": b.key, "pool_tokens": b.tokens, "planned_tokens": round(float(t)), "epochs": round(float(t) / b.tokens, 4)}
+            for b, t in zip(buckets, planned, strict=True)
+        ],
+        "by_language": _grouped(buckets, planned, "language"),
+        "by_source": _grouped(buckets, planned, "source"),
+        "by_licence_class": _grouped(buckets, planned, "licence_class"),
+        "by_modality": {"text": {"pool_tokens": sum(b.tokens for b in buckets), "planned_tokens": round(float(planned.sum()))}},
+        "licences": _licences(rows.filter(pa.array(~hidden))),
+        "refused_licences": _tally(refused),
+        "held_out_documents": int(hidden.sum()),
+    }
+    return record, training, held
+
+
+def _shard_numbers(rows: pa.Table, shards: pa.Table) -> pa.Array:
+    index = {(r["source"], r["slice"], r["part"]): i for i, r in enumerate(shards.select(["source", "slice", "part"]).to_pylist())}
+    keys = zip(rows["source"].to_pylist(), rows["slice"].to_pylist(), rows["part"].to_pylist(), strict=True)
+    try:
+        return pa.array([index[k] for k in keys], pa.int32())
+    except KeyError as exc:
+        raise InputError(f"passports of {exc.args[0]} have no token shard", "tokenise the slice again") from exc
+
+
+def _weights(recipe: Recipe, phase: Phase, buckets: list[Bucket]) -> PhasePlan:
+    weights = np.zeros(len(buckets))
+    owner: dict[int, str] = {}
+    for selector in sorted(phase.weights, key=lambda s: s == REST):
+        if selector == REST:
+            pool = [i for i in range(len(buckets)) if i not in owner]
+        else:
+            pool = [i for i, b in enumerate(buckets) if matches(selector, source=b.source, language=b.language, licence=b.licence_class)]
+        where = f"recipe {recipe.name}, phase {phase.name}: selector '{selector}'"
+        if not pool:
+            known = ", ".join(sorted({b.language for b in buckets}))
+            raise ConfigError(f"{where} matches no admissible document", f"leave it out, or fetch more; languages at hand: {known}")
+        for i in pool:
+            if i in owner:
+                raise ConfigError(
+                    f"{where} and '{owner[i]}' both match {buckets[i].key}", "make them disjoint, for example with ',source=...'"
+                )
+            owner[i] = selector
+        tokens = np.array([buckets[i].tokens for i in pool], dtype=np.float64)
+        weights[pool] = phase.weights[selector] * tokens / tokens.sum()
+    return PhasePlan(phase.name, phase.tokens, weights / weights.sum())
+
+
+def _check_closing(recipe: Recipe, phases: list[PhasePlan], buckets: list[Bucket]) -> npt.NDArray[np.float64]:
+    """Planned tokens of each bucket over all phases; refuses a plan that repeats documents beyond the cap."""
+    planned = np.zeros(len(buckets))
+    for number, phase in enumerate(phases):
+        before = planned.copy()
+        planned += phase.weights * phase.tokens
+        epochs = planned / np.array([b.tokens for b in buckets])
+        worst = int(np.argmax(epochs))
+        if epochs[worst] <= recipe.caps.epochs:
+            continue
+        selector, weight, pool = _selector_of(recipe.phases[number], buckets, worst)
+        room = recipe.caps.epochs * sum(buckets[i].tokens for i in pool) - float(before[pool].sum())
+        most = max(0.0, room / phase.tokens)
+        repair = (
+            f"'{selector}' at most {_floor(most)} in phase '{phase.name}' (the rest to other selectors)"
+            if most > 0
+            else f"drop '{selector}' from phase '{phase.name}'"
+        )
+        raise ConfigError(
+            f"recipe {recipe.name} does not close: selector '{selector}' (weight {weight:g}) would show {buckets[worst].key} {epochs[worst]:.2f} times "
+            f"by the end of phase '{phase.name}', the cap is {recipe.caps.epochs:g}",
+            f"smallest repair: {repair}; or phase tokens {int(room / weight)}; or caps.epochs {np.ceil(epochs[worst] * 100) / 100:g}",
+        )
+    return planned
+
+
+def _selector_of(phase: Phase, buckets: list[Bucket], bucket: int) -> tuple[str, float, list[int]]:
+    named = {
+        s: [i for i, b in enumerate(buckets) if matches(s, source=b.source, language=b.language, licence=b.licence_class)]
+        for s in phase.weights
+    }
+    for selector, pool in named.items():
+        if bucket in pool:
+            return selector, phase.weights[selector], pool
+    taken = {i for pool in named.values() for i in pool}
+    return REST, phase.weights[REST], [i for i in range(len(buckets)) if i not in taken]
+
+
+def _floor(weight: float) -> str:
+    return f"{np.floor(weight * 1e4) / 1e4:g}"
+
+
+def _grouped(buckets: list[Bucket], planned: npt.NDArray[np.float64], field: str) -> dict[str, dict[str, Any]]:
+    out: dict[str, dict[str, Any]] = {}
+    for b, t in zip(buckets, planned, strict=True):
+        row = out.setdefault(getattr(b, field), {"documents": 0, "bytes": 0, "pool_tokens": 0, "planned_tokens": 0.0})
+        row["documents"] += b.documents
+        row["bytes"] += b.bytes
+        row["pool_tokens"] += b.tokens
+        row["planned_tokens"] += float(t)
+    for row in out.values():
+        row["planned_tokens"] = round(row["planned_tokens"])
+        row["share"] = round(row["planned_tokens"] / max(1.0, float(planned.sum())), 6)
+    return dict(sorted(out.items()))
+
+
+def _licences(rows: pa.Table) -> list[dict[str, Any]]:
+    grouped = rows.group_by(["source", "licence", "licence_class"]).aggregate([("token_count", "sum"), ("uid", "count")])
+    named = grouped.rename_columns({"token_count_sum": "tokens", "uid_count": "documents"})
+    return [dict(r) for r in named.sort_by([("source", "ascending"), ("licence", "ascending")]).to_pylist()]
+
+
+def _tally(rows: pa.Table) -> str:
+    counts = rows["licence_class"].value_counts().to_pylist() if rows.num_rows else []
+    return ", ".join(f"{c['values']} {c['counts']}" for c in sorted(counts, key=lambda c: str(c["values"]))) or "none"
+
+
+def _current(lake: Lake, receipt: Any, shards: pa.Table) -> bool:
+    """Whether a receipt's shards are the ones that the mix reads."""
+    paths = {(s, i) for s, i in zip(shards["source"].to_pylist(), shards["slice"].to_pylist(), strict=True)}
+    if (receipt.source, receipt.slice) not in paths:
+        return False
+    now = {f.path for f in lake.slice_files("token_shards", receipt.slice_)}
+    return {o.path for o in receipt.outputs_of("token_shards")} == now
+
+
+def _store(lake: Lake, record: dict[str, Any], documents: pa.Table, held_out: pa.Table, parents: list[str]) -> Mix:
+    with tempfile.TemporaryDirectory(prefix="headrace-mix-") as folder:
+        objects = {}
+        for name, table in (("documents", documents), ("held_out", held_out)):
+            file = Path(folder) / f"{name}.parquet"
+            pq.write_table(table, file, compression="zstd")
+            objects[name] = lake.put_object(file, kind="mix", suffix=".parquet")
+        record = {**record, "objects": objects, "parents": parents}
+        text = json.dumps(record, sort_keys=True, ensure_ascii=False, indent=1)
+        receipt = Path(folder) / "mix.json"
+        receipt.write_text(text, encoding="utf-8")
+        path = lake.put_object(receipt, kind="mix", suffix=".json")
+    summary = {
+        k: record[k]
+        for k in (
+            "by_language",
+            "by_source",
+            "by_licence_class",
+            "by_modality",
+            "licences",
+            "refused_licences",
+            "held_out_documents",
+            "tag",
+        )
+    }
+    payload = {
+        **summary,
+        "version": record["recipe"]["version"],
+        "tokenizer_digest": record["tokenizer_digest"],
+        "summary": f"{record['recipe']['name']}: {sum(p['tokens'] for p in record['phases']):,} tokens planned in {len(record['phases'])} phases",
+    }
+    lake.record_artifact(
+        Artifact(
+            kind="mix",
+            name=record["recipe"]["name"],
+            fingerprint=record["fingerprint"],
+            digest=digest_bytes(text.encode()),
+            path=path,
+            parents=tuple(parents),
+            payload=payload,
+        )
+    )
+    return Mix(record, documents, held_out)

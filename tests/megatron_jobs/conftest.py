@@ -1,0 +1,121 @@
+"""A lake with token shards of the test's own: real Megatron files, passports and receipts, made from a seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from headrace_lake.fingerprint import digest_of
+from headrace_lake.lake import Lake, StageCommit
+from headrace_lake.receipts import Counts, Receipt, here, new_run_id
+from headrace_lake.settings import Settings
+from headrace_lake.slices import Slice
+from headrace_tokenizers.store import ShardWriter
+from headrace_tokenizers.vocabulary import VocabularySpec, load_spec
+
+SPEC = "tokenizers/configs/qwen_text.yaml"
+TEXT_IDS = 500
+"""Test documents use the first ids only, so that a unigram model has something to learn."""
+
+
+@pytest.fixture
+def lake(settings: Settings) -> Lake:
+    return Lake.open(settings)
+
+
+@pytest.fixture(scope="session")
+def spec(checkout: Path) -> VocabularySpec:
+    return load_spec(checkout / SPEC)
+
+
+def write_slice(
+    lake: Lake,
+    spec: VocabularySpec,
+    folder: Path,
+    source: str,
+    documents: Sequence[tuple[str, str]],
+    *,
+    interval: str = "2026-11-01",
+    mean_tokens: int = 60,
+    tokenizer_digest: str = "",
+) -> Receipt:
+    """Commit token shards (two parts) as if stage `tokenise` had made them; `documents` are (language, licence class)."""
+    slice_ = Slice(source, interval)
+    rng = np.random.default_rng(int(digest_of([source, interval])[:8], 16))
+    outputs, total = [], 0
+    for part in range(2):
+        base = folder / f"{source}-{interval}-{part}"
+        writer = ShardWriter(base.with_suffix(".bin"), base.with_suffix(".idx"))
+        rows: list[dict[str, Any]] = []
+        for number, (language, licence_class) in list(enumerate(documents))[part::2]:
+            length = int(rng.geometric(1 / mean_tokens))
+            ids = [*(rng.zipf(1.5, length) % TEXT_IDS).tolist(), spec.special[spec.eod]]
+            ordinal, start, count = writer.append(ids)
+            rows.append(
+                {
+                    "uid": digest_of([source, interval, number]),
+                    "ordinal": ordinal,
+                    "token_start": start,
+                    "token_count": count,
+                    "byte_start": 0,
+                    "byte_end": 4 * count,
+                    "language": language,
+                    "licence": f"{licence_class}-1.0",
+                    "licence_class": licence_class,
+                }
+            )
+        writer.close()
+        total += len(rows)
+        paths = {f"{s}_path": lake.put_object(base.with_suffix(f".{s}"), kind="tokens", suffix=f".{s}") for s in ("bin", "idx")}
+        shard = {
+            "source": source,
+            "slice": interval,
+            "part": part,
+            "tokenizer_digest": tokenizer_digest or spec.digest(),
+            "documents": writer.documents,
+            "tokens": writer.tokens,
+            **paths,
+        }
+        outputs.append(lake.write_shard("passports", slice_, part, pa.Table.from_pylist(rows)))
+        outputs.append(lake.write_shard("token_shards", slice_, part, pa.Table.from_pylist([shard])))
+    now = datetime.now(UTC)
+    receipt = Receipt(
+        run_id=new_run_id(),
+        stage="tokenise",
+        version="1",
+        source=source,
+        slice=interval,
+        fingerprint=digest_of([o.digest for o in outputs]),
+        code="",
+        params={},
+        params_digest="",
+        inputs=(),
+        outputs=tuple(outputs),
+        tables=("passports", "token_shards"),
+        counts=Counts(read=total, kept=total),
+        started_at=now,
+        finished_at=now,
+        **here(),
+    )
+    lake.commit(StageCommit(receipt))
+    return receipt
+
+
+@pytest.fixture
+def with_tokens(lake: Lake, spec: VocabularySpec, tmp_path: Path) -> Callable[..., Receipt]:
+    """Call it with a source and (language, licence class) of each document."""
+    return lambda source, documents, **kw: write_slice(lake, spec, tmp_path, source, documents, **kw)
+
+
+@pytest.fixture
+def two_sources(with_tokens: Callable[..., Receipt]) -> list[Receipt]:
+    """Two sources, three languages, and one licence class that no recipe here allows."""
+    return [
+        with_tokens("alpha", [("en", "public")] * 120 + [("zh", "public")] * 80 + [("en", "restricted")] * 10),
+        with_tokens("beta", [("en", "share-alike")] * 60 + [("fr", "share-alike")] * 60),
+    ]

@@ -1,0 +1,199 @@
+"""Judge a gate's rules against evidence from the lake; the verdict is there before anybody is asked."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from headrace_lake.errors import ConfigError, InputError
+from headrace_lake.fingerprint import code_digest, digest_of
+from headrace_lake.lake import Lake
+from headrace_lake.receipts import Artifact
+from headrace_lake.strict import StrictModel
+
+from headrace_jobs.evaluation.run import newest_checkpoint
+from headrace_jobs.gates.policy import GatePolicy, Rule
+from headrace_jobs.mix.compile import newest_mix
+
+EVIDENCE_KIND = "gate-evidence"
+_OPS: dict[str, Callable[[Any, Any], bool]] = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq}
+_ENDS = {"value": "", "lower": "low", "upper": "high"}
+
+
+class RuleResult(StrictModel):
+    """One judged rule, as the approval page shows it."""
+
+    rule: str
+    value: float | int | str | None = None
+    low: float | None = None
+    high: float | None = None
+    passed: bool
+    inputs: tuple[str, ...] = ()
+
+
+class GateEvidence(StrictModel):
+    """What was found. `headrace_operators.evidence.Evidence` reads the same fields."""
+
+    gate: str
+    fingerprint: str
+    policy: str
+    passed: bool
+    automatic: bool = False
+    self_approval: bool = False
+    approvers: tuple[str, ...] = ()
+    rules: tuple[RuleResult, ...]
+
+
+def judge_rule(rule: Rule, evidence: Mapping[str, Any], inputs: Mapping[str, str]) -> list[RuleResult]:
+    """Judge a rule; a `*` gives one result an entry.
+
+    Args:
+        evidence: kind → payload.
+        inputs: kind → short name of the artifact it comes from.
+
+    Raises:
+        ConfigError: the metric or the threshold's field is not in the evidence; names the nearest known fields.
+    """
+    names = (inputs[rule.metric.partition(".")[0]],) if rule.metric.partition(".")[0] in inputs else ()
+    judged = [_judge(rule, path, parent, field, names) for path, parent, field in _entries(rule, evidence)]
+    if len(judged) < rule.at_least or not judged:
+        text = f"{rule.metric}: at least {rule.at_least} entries{_where(rule)}"
+        judged.append(RuleResult(rule=text, value=len(judged), passed=len(judged) >= rule.at_least, inputs=names))
+    return judged
+
+
+def _judge(rule: Rule, path: str, parent: Mapping[str, Any], field: str, names: tuple[str, ...]) -> RuleResult:
+    value = _field(parent, field, path)
+    measured = _field(parent, _ENDS[rule.use] or field, path)
+    threshold: Any = _field(parent, rule.threshold, path) if isinstance(rule.threshold, str) and rule.threshold in parent else rule.threshold
+    if isinstance(threshold, str) and isinstance(measured, int | float):
+        raise ConfigError(f"gate rule on {path}: no field '{threshold}' to compare with", f"fields: {', '.join(sorted(parent))}")
+    # NaN compares false with everything, infinities are no measurement: neither may pass.
+    finite = not isinstance(measured, float) or math.isfinite(measured)
+    shown = f"{threshold:.4g}" if isinstance(threshold, float) else str(threshold)
+    label = f" ({rule.threshold})" if isinstance(rule.threshold, str) and rule.threshold != shown else ""
+    end = "" if rule.use == "value" else f" ({rule.use} end of the interval)"
+    low, high = (float(x) if isinstance(x := parent.get(n), int | float) and math.isfinite(x) else None for n in ("low", "high"))
+    return RuleResult(
+        rule=f"{path}{end} {rule.op} {shown}{label}",
+        value=value if not isinstance(value, float) or math.isfinite(value) else str(value),
+        low=low,
+        high=high,
+        passed=finite and bool(_OPS[rule.op](measured, threshold)),
+        inputs=names,
+    )
+
+
+def _entries(rule: Rule, evidence: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], str]]:
+    """(path in words, mapping that holds the metric, the metric's last name) of everything that the rule judges."""
+    before, star, after = rule.metric.partition(".*.")
+    *parents, last = (after if star else before).split(".")
+    node: Any = evidence
+    for step in before.split(".") if star else parents:
+        node = _field(node, step, before)
+    if not star:
+        yield rule.metric, node, last
+        return
+    children = node.items() if isinstance(node, Mapping) else ((_name(item, i), item) for i, item in enumerate(node))
+    for name, child in children:
+        if all(_OPS[c.op](_field(child, c.field, f"{before}.{name}"), c.value) for c in rule.where):
+            for step in parents:
+                child = _field(child, step, f"{before}.{name}")
+            yield f"{before}.{name}.{after}", child, last
+
+
+def _name(item: Any, number: int) -> str:
+    return str(item.get("language") or item.get("name") or number) if isinstance(item, Mapping) else str(number)
+
+
+def _field(node: Any, name: str, where: str) -> Any:
+    if isinstance(node, Mapping) and name in node:
+        return node[name]
+    known = ", ".join(sorted(map(str, node))) if isinstance(node, Mapping) else f"a {type(node).__name__}"
+    raise ConfigError(f"gate metric '{where}': the evidence has no '{name}'", f"it has: {known}")
+
+
+def _where(rule: Rule) -> str:
+    return "".join(f" with {c.field} {c.op} {c.value}" for c in rule.where)
+
+
+def gather(lake: Lake, policy: GatePolicy, recipe: str) -> dict[str, Artifact]:
+    """Kind → the artifact that the gate looks at: the recipe's newest mix, its newest checkpoint, and what belongs to it.
+
+    Raises:
+        InputError: one is missing; says which command makes it.
+    """
+    mix = newest_mix(lake, recipe)
+    found = {"mix": mix}
+    if set(policy.evidence) - {"mix"}:
+        checkpoint = newest_checkpoint(lake, mix.fingerprint)
+        found["checkpoint"] = checkpoint
+        found |= {"run": run for run in lake.artifacts("run") if run.fingerprint in checkpoint.parents}
+        found |= {"evaluation": e for e in lake.artifacts("evaluation") if checkpoint.fingerprint in e.parents}
+    missing = sorted(set(policy.evidence) - set(found))
+    if missing:
+        command = {"evaluation": f"headrace eval run {recipe}", "run": f"headrace train {recipe}"}.get(missing[0], f"headrace mix compile {recipe}")
+        raise InputError(f"gate {policy.name}: recipe '{recipe}' has no {missing[0]} yet", f"run '{command}'")
+    return found
+
+
+def evaluate_gate(lake: Lake, policy: GatePolicy, recipe: str) -> tuple[GateEvidence, str]:
+    """Judge a gate for a recipe and record the evidence; returns it and `computed` or `adopted`."""
+    artifacts = gather(lake, policy, recipe)
+    used = {kind: artifacts[kind] for kind in sorted(policy.evidence)}
+    inputs = {kind: [a.fingerprint, a.digest] for kind, a in artifacts.items()}
+    fingerprint = digest_of({"kind": EVIDENCE_KIND, "policy": policy.model_dump(mode="json"), "inputs": inputs, "code": code_digest(__name__)})
+    found = lake.find_artifact(EVIDENCE_KIND, fingerprint=fingerprint)
+    if found is not None:
+        return GateEvidence.model_validate(found.payload["evidence"]), "adopted"
+    names = {kind: f"{kind} {a.fingerprint[:12]}" for kind, a in used.items()}
+    payloads = {kind: a.payload for kind, a in used.items()}
+    results = tuple(r for rule in policy.rules for r in judge_rule(rule, payloads, names))
+    evidence = GateEvidence(
+        gate=policy.name,
+        fingerprint=fingerprint,
+        policy=policy.name,
+        passed=all(r.passed for r in results),
+        automatic=policy.automatic,
+        self_approval=policy.self_approval,
+        approvers=policy.approvers,
+        rules=results,
+    )
+    lake.record_artifact(
+        Artifact(
+            kind=EVIDENCE_KIND,
+            name=policy.name,
+            fingerprint=fingerprint,
+            digest=digest_of(evidence.model_dump(mode="json")),
+            parents=tuple(dict.fromkeys(a.fingerprint for kind, a in artifacts.items() if kind in (*policy.evidence, "checkpoint"))),
+            payload={
+                "evidence": evidence.model_dump(mode="json"),
+                "policy": policy.model_dump(mode="json"),
+                "inputs": {kind: a.fingerprint for kind, a in artifacts.items()},
+                "recipe": recipe,
+                "summary": "Go: every rule holds" if evidence.passed else f"No-Go: {sum(not r.passed for r in results)} of {len(results)} rules fail",
+            },
+        )
+    )
+    return evidence, "computed"
+
+
+def evidence_markdown(evidence: GateEvidence) -> str:
+    """The evidence as a Markdown table."""
+
+    def number(value: float | int | str | None) -> str:
+        return "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value).replace("|", "\\|")
+
+    lines = [
+        f"### Gate `{evidence.gate}`: {'**Go**, every rule holds' if evidence.passed else '**No-Go**'}",
+        "",
+        "| rule | value | 95 % interval | holds | measured on |",
+        "|---|---|---|---|---|",
+    ]
+    for r in evidence.rules:
+        interval = f"{number(r.low)} to {number(r.high)}" if r.low is not None and r.high is not None else "-"
+        rule = r.rule.replace("|", "\\|")
+        lines.append(f"| {rule} | {number(r.value)} | {interval} | {'yes' if r.passed else '**no**'} | {', '.join(r.inputs) or '-'} |")
+    return "\n".join(lines)

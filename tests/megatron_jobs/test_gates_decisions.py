@@ -1,0 +1,209 @@
+"""Gates: rules against evidence, who may sign, and what a decision allows."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from headrace_jobs.gates.decide import require_go, sign
+from headrace_jobs.gates.judge import GateEvidence, evaluate_gate, evidence_markdown, judge_rule
+from headrace_jobs.gates.policy import GatePolicy, Rule, known_gates, load_policy, may_sign
+from headrace_lake.errors import ConfigError, GateError, InputError
+from headrace_lake.fingerprint import digest_of
+from headrace_lake.lake import Lake
+from headrace_lake.lineage import up
+from headrace_lake.receipts import Artifact
+from headrace_lake.settings import Settings
+from headrace_lake.strict import parse
+from headrace_operators.evidence import evidence_page, read_evidence
+
+LANGUAGES = [
+    {"language": "en", "bits_per_byte": 2.0, "low": 1.9, "high": 2.1, "unigram": 2.5, "training_bytes": 2_000_000},
+    {"language": "zh", "bits_per_byte": 2.4, "low": 2.2, "high": 2.6, "unigram": 2.5, "training_bytes": 2_000_000},
+    {"language": "hi", "bits_per_byte": 9.0, "low": 8.0, "high": 9.5, "unigram": 2.5, "training_bytes": 10},
+]
+EVIDENCE = {"evaluation": {"languages": LANGUAGES, "overall": {"bits_per_byte": 2.2, "low": 2.1, "high": 2.3, "documents": 60}}}
+
+
+def rule(**changes: Any) -> Rule:
+    return parse({"metric": "evaluation.overall.bits_per_byte", "op": "<", "threshold": 3.0, "why": "test"} | changes, Rule, where="gate.yaml")
+
+
+def policy(**changes: Any) -> GatePolicy:
+    data = {"name": "release", "evidence": ["evaluation"], "rules": [rule().model_dump()]}
+    return parse(data | changes, GatePolicy, where="gate.yaml")
+
+
+def test_every_entry_of_a_star_is_judged_for_itself_and_where_picks() -> None:
+    wide = rule(metric="evaluation.languages.*.bits_per_byte", threshold="unigram", where=[{"field": "training_bytes", "op": ">=", "value": 1e6}])
+    results = judge_rule(wide, EVIDENCE, {"evaluation": "evaluation abc"})
+    assert [(r.rule, r.passed) for r in results] == [
+        ("evaluation.languages.en.bits_per_byte < 2.5 (unigram)", True),
+        ("evaluation.languages.zh.bits_per_byte < 2.5 (unigram)", True),
+    ]
+    strict = judge_rule(wide.model_copy(update={"use": "upper"}), EVIDENCE, {})
+    assert [r.passed for r in strict] == [True, False] and strict[1].high == 2.6
+
+
+@pytest.mark.parametrize(("use", "threshold", "passed"), [("value", 2.25, True), ("upper", 2.25, False), ("lower", 2.15, True)])
+def test_the_interval_may_decide(use: str, threshold: float, passed: bool) -> None:
+    assert [r.passed for r in judge_rule(rule(use=use, threshold=threshold), EVIDENCE, {})] == [passed]
+
+
+def test_a_rule_that_judges_nothing_does_not_hold() -> None:
+    nothing = rule(metric="evaluation.languages.*.bits_per_byte", where=[{"field": "training_bytes", "op": ">", "value": 1e12}])
+    assert [r.passed for r in judge_rule(nothing, EVIDENCE, {})] == [False]
+    assert [r.passed for r in judge_rule(nothing.model_copy(update={"at_least": 0}), EVIDENCE, {})] == [True]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_what_is_not_finite_never_passes(value: float) -> None:
+    evidence = {"evaluation": {"overall": {"bits_per_byte": value}}}
+    for op in ("<", "<=", ">", ">=", "=="):
+        assert not judge_rule(rule(op=op), evidence, {})[0].passed
+
+
+def test_a_metric_that_is_not_there_lists_what_is() -> None:
+    with pytest.raises(ConfigError, match="has no 'bpb'.*bits_per_byte, documents, high, low"):
+        judge_rule(rule(metric="evaluation.overall.bpb"), EVIDENCE, {})
+
+
+def test_the_gates_of_the_repository_read_and_an_unknown_one_lists_them(settings: Settings) -> None:
+    assert known_gates(settings) == ["poc", "release"]
+    assert load_policy(settings, "poc").automatic and not load_policy(settings, "release").automatic
+    with pytest.raises(ConfigError, match="gates: poc, release"):
+        load_policy(settings, "nosuch")
+
+
+def test_an_automatic_gate_must_say_why() -> None:
+    with pytest.raises(ConfigError, match="must say why"):
+        policy(automatic=True)
+
+
+def test_who_triggered_a_run_cannot_approve_it_unless_the_policy_says_so() -> None:
+    with pytest.raises(GateError, match="ann triggered the run"):
+        may_sign(policy(), "ann", "ann")
+    may_sign(policy(self_approval=True), "ann", "ann")
+    may_sign(policy(), "ann", "bob")
+    with pytest.raises(GateError, match="bob is no approver"):
+        may_sign(policy(approvers=["cleo"]), "ann", "bob")
+    for signer in ("policy:release", "policy:other", "policy:", "", " "):
+        with pytest.raises(GateError):
+            may_sign(policy(), "ann", signer)
+
+
+def world(lake: Lake, bits: float = 2.2) -> dict[str, Artifact]:
+    """Mix, run, checkpoint and evaluation as the line leaves them."""
+    mix = Artifact(kind="mix", name="tiny", fingerprint=digest_of("mix"))
+    run = Artifact(kind="run", name="tiny", fingerprint=digest_of("run"), parents=(mix.fingerprint,))
+    checkpoint = Artifact(kind="checkpoint", name="tiny", fingerprint=digest_of("checkpoint"), parents=(run.fingerprint,))
+    overall = {"bits_per_byte": bits, "low": bits - 0.1, "high": bits + 0.1}
+    evaluation = Artifact(
+        kind="evaluation",
+        name="tiny",
+        fingerprint=digest_of(["evaluation", bits]),
+        parents=(checkpoint.fingerprint, mix.fingerprint),
+        payload={"overall": overall},
+    )
+    made = {a.kind: a for a in (mix, run, checkpoint, evaluation)}
+    for a in made.values():
+        lake.record_artifact(a)
+    return made
+
+
+def judged(lake: Lake, gate: GatePolicy) -> GateEvidence:
+    return evaluate_gate(lake, gate, "tiny")[0]
+
+
+def test_a_go_opens_for_its_own_inputs_only(lake: Lake) -> None:
+    made = world(lake)
+    checkpoint = made["checkpoint"].fingerprint
+    with pytest.raises(GateError, match="no decision on"):
+        require_go(lake, checkpoint)
+    evidence, action = evaluate_gate(lake, policy(), "tiny")
+    assert evidence.passed and action == "computed" and evaluate_gate(lake, policy(), "tiny")[1] == "adopted"
+    with pytest.raises(GateError, match="no decision on"):
+        require_go(lake, checkpoint)  # evidence alone opens nothing
+    decision, _ = sign(lake, evidence.fingerprint, decision="go", signer="bob", triggered_by="ann")
+    assert require_go(lake, checkpoint).fingerprint == decision.fingerprint
+    assert decision.payload["decision"] == "Go" and decision.payload["automatic"] is False
+    with pytest.raises(GateError, match="about other inputs"):
+        require_go(lake, digest_of("another checkpoint"))
+    with pytest.raises(GateError, match="gate poc: no decision"):
+        require_go(lake, checkpoint, gate="poc")
+    names = {n.kind for n in up(lake, decision.fingerprint)}
+    assert {"gate", "gate-evidence", "evaluation", "checkpoint", "run", "mix"} <= names
+
+
+def test_signing_again_is_adopted_and_a_change_of_mind_counts(lake: Lake) -> None:
+    checkpoint = world(lake)["checkpoint"].fingerprint
+    fingerprint = judged(lake, policy()).fingerprint
+    first, _ = sign(lake, fingerprint, decision="go", signer="bob")
+    assert sign(lake, fingerprint, decision="go", signer="bob") == (first, "adopted")
+    sign(lake, fingerprint, decision="no-go", signer="cleo", reason="canary leaked")
+    with pytest.raises(GateError, match="No-Go, signed by cleo: canary leaked"):
+        require_go(lake, checkpoint)
+    again, action = sign(lake, fingerprint, decision="go", signer="bob")
+    assert action == "computed" and require_go(lake, checkpoint).fingerprint == again.fingerprint
+
+
+def test_a_no_go_passes_only_by_a_persons_waiver_with_a_reason(lake: Lake) -> None:
+    checkpoint = world(lake, bits=5.0)["checkpoint"].fingerprint
+    gate = policy(automatic=True, reason="test")
+    evidence = judged(lake, gate)
+    assert not evidence.passed
+    with pytest.raises(GateError, match="a policy signs only a Go"):
+        sign(lake, evidence.fingerprint, decision="go", signer="policy:release")
+    with pytest.raises(GateError, match="give --reason"):
+        sign(lake, evidence.fingerprint, decision="go", signer="bob")
+    decision, _ = sign(lake, evidence.fingerprint, decision="go", signer="bob", reason="known and accepted")
+    assert decision.payload["decision"] == "waiver"
+    assert require_go(lake, checkpoint).payload["reason"] == "known and accepted"
+
+
+def test_an_automatic_signature_says_so(lake: Lake) -> None:
+    world(lake)
+    evidence = judged(lake, policy(automatic=True, reason="nobody is there"))
+    decision, _ = sign(lake, evidence.fingerprint, decision="go", signer="policy:release")
+    assert decision.payload["automatic"] is True
+    assert decision.payload["note"] == "signed automatically by the recorded policy, no human was asked: nobody is there"
+
+
+def test_a_decision_expires_and_can_be_signed_again(lake: Lake) -> None:
+    checkpoint = world(lake)["checkpoint"].fingerprint
+    fingerprint = judged(lake, policy(expiry_hours=1)).fingerprint
+    then = datetime.now(UTC) - timedelta(hours=2)
+    sign(lake, fingerprint, decision="go", signer="bob", now=then)
+    assert require_go(lake, checkpoint, now=then + timedelta(minutes=59))
+    with pytest.raises(GateError, match="expired at"):
+        require_go(lake, checkpoint)
+    assert sign(lake, fingerprint, decision="go", signer="bob")[1] == "computed"
+    assert require_go(lake, checkpoint)
+
+
+def test_a_new_evaluation_needs_a_new_decision(lake: Lake) -> None:
+    world(lake)
+    first = judged(lake, policy())
+    later = world(lake, bits=2.3)["evaluation"]
+    second = judged(lake, policy())
+    assert first.fingerprint != second.fingerprint
+    sign(lake, first.fingerprint, decision="go", signer="bob")
+    with pytest.raises(GateError, match="no decision on"):
+        require_go(lake, later.fingerprint)
+
+
+def test_missing_inputs_name_the_command(lake: Lake) -> None:
+    with pytest.raises(InputError, match="headrace mix compile tiny"):
+        evaluate_gate(lake, policy(), "tiny")
+    lake.record_artifact(Artifact(kind="mix", name="tiny", fingerprint=digest_of("mix")))
+    with pytest.raises(InputError, match="headrace train"):
+        evaluate_gate(lake, policy(), "tiny")
+
+
+def test_the_approval_page_reads_what_the_gate_writes(lake: Lake) -> None:
+    world(lake)
+    evidence = judged(lake, policy())
+    assert "every rule holds" in evidence_page(read_evidence(evidence.model_dump(mode="json")))
+    table = evidence_markdown(evidence)
+    assert "| evaluation.overall.bits_per_byte < 3 | 2.2 | 2.1 to 2.3 | yes | evaluation" in table

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+
 from headrace_lake.fingerprint import digest_of
 from headrace_lake.lake import Lake, StageCommit
 from headrace_lake.receipts import Counts, Receipt, here, new_run_id
@@ -104,6 +105,12 @@ def write_slice(
     )
     lake.commit(StageCommit(receipt))
     return receipt
+
+
+@pytest.fixture(scope="session")
+def slice_writer() -> Callable[..., Receipt]:
+    """`write_slice`, for fixtures that live longer than a test."""
+    return write_slice
 
 
 @pytest.fixture

@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from headrace_jobs.evaluation.bits_per_byte import bits_per_byte, bootstrap
 from headrace_jobs.evaluation.run import EvaluationParams, evaluate, held_out_documents, load_evaluation
 from headrace_jobs.evaluation.scoring import document_nats, windows
@@ -20,8 +23,6 @@ from headrace_lake.lake import Lake
 from headrace_lake.lineage import down
 from headrace_lake.receipts import Artifact, Receipt
 from headrace_lake.strict import parse
-from hypothesis import given
-from hypothesis import strategies as st
 
 EOD = 999
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+
 from headrace_jobs.gates.decide import require_go, sign
 from headrace_jobs.gates.judge import GateEvidence, evaluate_gate, evidence_markdown, judge_rule
 from headrace_jobs.gates.policy import GatePolicy, Rule, known_gates, load_policy, may_sign
@@ -27,7 +28,9 @@ EVIDENCE = {"evaluation": {"languages": LANGUAGES, "overall": {"bits_per_byte": 
 
 
 def rule(**changes: Any) -> Rule:
-    return parse({"metric": "evaluation.overall.bits_per_byte", "op": "<", "threshold": 3.0, "why": "test"} | changes, Rule, where="gate.yaml")
+    return parse(
+        {"metric": "evaluation.overall.bits_per_byte", "op": "<", "threshold": 3.0, "why": "test"} | changes, Rule, where="gate.yaml"
+    )
 
 
 def policy(**changes: Any) -> GatePolicy:
@@ -36,7 +39,9 @@ def policy(**changes: Any) -> GatePolicy:
 
 
 def test_every_entry_of_a_star_is_judged_for_itself_and_where_picks() -> None:
-    wide = rule(metric="evaluation.languages.*.bits_per_byte", threshold="unigram", where=[{"field": "training_bytes", "op": ">=", "value": 1e6}])
+    wide = rule(
+        metric="evaluation.languages.*.bits_per_byte", threshold="unigram", where=[{"field": "training_bytes", "op": ">=", "value": 1e6}]
+    )
     results = judge_rule(wide, EVIDENCE, {"evaluation": "evaluation abc"})
     assert [(r.rule, r.passed) for r in results] == [
         ("evaluation.languages.en.bits_per_byte < 2.5 (unigram)", True),

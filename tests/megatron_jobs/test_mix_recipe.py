@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from headrace_jobs.mix.compile import Mix, compile_mix, load_mix, newest_mix
 from headrace_jobs.mix.recipe import Recipe, load_recipe
 from headrace_lake.errors import ConfigError, InputError

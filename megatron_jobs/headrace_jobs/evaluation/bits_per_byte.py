@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
 from headrace_lake.errors import ConfigError, InputError
 
 DEFINITION = "bits-per-byte/1"

@@ -8,12 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from headrace_lake.errors import InputError
-from headrace_lake.fingerprint import code_digest, digest_bytes, digest_of
-from headrace_lake.lake import Lake
-from headrace_lake.receipts import Artifact
-from headrace_lake.strict import StrictModel
-from headrace_tokenizers.store import ShardReader
 from pydantic import Field
 
 from headrace_jobs.evaluation.bits_per_byte import DEFINITION, LEVEL, RESAMPLES, bootstrap
@@ -22,6 +16,12 @@ from headrace_jobs.evaluation.scoring import Ids, Scorer, document_nats
 from headrace_jobs.evaluation.unigram import GLOBAL, training_counts, unigram_nats
 from headrace_jobs.mix.compile import Mix, load_mix, newest_mix
 from headrace_jobs.mix.loader import shard_reader
+from headrace_lake.errors import InputError
+from headrace_lake.fingerprint import code_digest, digest_bytes, digest_of
+from headrace_lake.lake import Lake
+from headrace_lake.receipts import Artifact
+from headrace_lake.strict import StrictModel
+from headrace_tokenizers.store import ShardReader
 
 ALL = "all"
 
@@ -95,7 +95,8 @@ def evaluate(lake: Lake, mix: Mix, checkpoint: Artifact, scorer: Scorer, params:
     if found is not None:
         return found, "adopted"
     languages, documents, sizes = held_out_documents(lake, mix)
-    nats = document_nats(scorer, documents, eod=mix.eod, window=params.window, stride=params.stride or params.window // 2, batch=params.batch)
+    stride = params.stride or params.window // 2
+    nats = document_nats(scorer, documents, eod=mix.eod, window=params.window, stride=stride, batch=params.batch)
     counts = training_counts(mix, lake)
     rows = [_row(name, languages, documents, sizes, nats, counts, mix, params) for name in [*sorted(set(languages)), ALL]]
     total = rows.pop()
@@ -105,7 +106,7 @@ def evaluate(lake: Lake, mix: Mix, checkpoint: Artifact, scorer: Scorer, params:
         "params": params.model_dump(),
         "checkpoint": {"name": checkpoint.name, "fingerprint": checkpoint.fingerprint},
         "mix": {"name": mix.recipe.name, "fingerprint": mix.fingerprint},
-        "baseline": "the better of two unigram models with add-one smoothing (all tokens; the language's own), fitted on the training tokens",
+        "baseline": "the better of two add-one unigram models fitted on the training tokens: all of them, and the language's own",
         "languages": rows,
         "overall": total,
         "summary": f"{total['bits_per_byte']:.4f} bits per byte over {len(rows)} languages",
@@ -133,7 +134,9 @@ def held_out_documents(lake: Lake, mix: Mix) -> tuple[list[str], list[Ids], np.n
         raise InputError(f"mix {mix.recipe.name} holds no document out", "raise 'held_out.fraction' in the recipe and compile again")
     opened: dict[int, ShardReader] = {}
     taken: dict[str, int] = {}
-    languages, documents, sizes = [], [], []
+    languages: list[str] = []
+    documents: list[Ids] = []
+    sizes: list[int] = []
     for row in mix.held_out.select(["language", "shard", "ordinal", "bytes"]).to_pylist():
         taken[row["language"]] = taken.get(row["language"], 0) + 1
         if taken[row["language"]] <= mix.recipe.held_out.score:

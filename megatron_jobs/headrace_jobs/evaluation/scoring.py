@@ -16,6 +16,7 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+
 from headrace_lake.errors import ConfigError, InputError
 
 Ids = npt.NDArray[np.int32] | npt.NDArray[np.int64]
@@ -78,6 +79,6 @@ def document_nats(
         for b, w in enumerate(group):
             value = nll_BS[b, w.first - w.start : w.last - w.start].sum()
             if not np.isfinite(value):
-                raise InputError(f"the model's loss on held-out document {w.document} is {value}", "look at the training run: the weights are not finite")
+                raise InputError(f"the model's loss on held-out document {w.document} is {value}", "look at the training run")
             nats[w.document] += value
     return nats

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from headrace_lake.lake import Lake
-from headrace_tokenizers.store import ShardReader
 
 from headrace_jobs.evaluation.scoring import Ids
 from headrace_jobs.mix.compile import Mix
 from headrace_jobs.mix.loader import shard_reader
 from headrace_jobs.mix.order import DocumentStream
+from headrace_lake.lake import Lake
+from headrace_tokenizers.store import ShardReader
 
 I64 = npt.NDArray[np.int64]
 GLOBAL = "*"

@@ -9,14 +9,13 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
+from headrace_jobs.gates.judge import EVIDENCE_KIND, GateEvidence
+from headrace_jobs.gates.policy import AUTOMATIC_SIGNER, GatePolicy, may_sign
 from headrace_lake.errors import GateError, InputError
 from headrace_lake.fingerprint import digest_of
 from headrace_lake.lake import Lake
 from headrace_lake.receipts import Artifact
 from headrace_lake.strict import parse
-
-from headrace_jobs.gates.judge import EVIDENCE_KIND, GateEvidence
-from headrace_jobs.gates.policy import AUTOMATIC_SIGNER, GatePolicy, may_sign
 
 GATE_KIND = "gate"
 GO, NO_GO, WAIVER = "Go", "No-Go", "waiver"
@@ -97,9 +96,7 @@ def sign(
     return artifact, "computed"
 
 
-def require_go(
-    lake: Lake, fingerprint: str, *, gate: str | None = None, opens: str = "release", now: datetime | None = None
-) -> Artifact:
+def require_go(lake: Lake, fingerprint: str, *, gate: str | None = None, opens: str = "release", now: datetime | None = None) -> Artifact:
     """The valid decision that lets work on `fingerprint` go on.
 
     Args:
@@ -117,10 +114,13 @@ def require_go(
         other = f"; its {len(named)} decisions are about other inputs" if named else ""
         raise GateError(f"{what}: no decision on {fingerprint[:12]}{other}", "run 'headrace gate evaluate', then 'headrace gate sign'")
     last = mine[-1]
-    if last.payload["decision"] == NO_GO:
-        raise GateError(f"gate {last.name}: No-Go, signed by {last.payload['signer']}: {last.payload['reason'] or 'no reason given'}", "mend what fails, or sign a waiver")
+    p = last.payload
+    if p["decision"] == NO_GO:
+        raise GateError(
+            f"gate {last.name}: No-Go, signed by {p['signer']}: {p['reason'] or 'no reason given'}", "mend it, or sign a waiver"
+        )
     if _expires(last) <= moment:
-        raise GateError(f"gate {last.name}: the decision of {last.payload['signed_at'][:16]} expired at {last.payload['expires_at'][:16]}", "sign again")
+        raise GateError(f"gate {last.name}: the decision of {p['signed_at'][:16]} expired at {p['expires_at'][:16]}", "sign again")
     return last
 
 

@@ -7,15 +7,14 @@ import operator
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from headrace_jobs.evaluation.run import newest_checkpoint
+from headrace_jobs.gates.policy import GatePolicy, Rule
+from headrace_jobs.mix.compile import newest_mix
 from headrace_lake.errors import ConfigError, InputError
 from headrace_lake.fingerprint import code_digest, digest_of
 from headrace_lake.lake import Lake
 from headrace_lake.receipts import Artifact
 from headrace_lake.strict import StrictModel
-
-from headrace_jobs.evaluation.run import newest_checkpoint
-from headrace_jobs.gates.policy import GatePolicy, Rule
-from headrace_jobs.mix.compile import newest_mix
 
 EVIDENCE_KIND = "gate-evidence"
 _OPS: dict[str, Callable[[Any, Any], bool]] = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq}
@@ -67,7 +66,9 @@ def judge_rule(rule: Rule, evidence: Mapping[str, Any], inputs: Mapping[str, str
 def _judge(rule: Rule, path: str, parent: Mapping[str, Any], field: str, names: tuple[str, ...]) -> RuleResult:
     value = _field(parent, field, path)
     measured = _field(parent, _ENDS[rule.use] or field, path)
-    threshold: Any = _field(parent, rule.threshold, path) if isinstance(rule.threshold, str) and rule.threshold in parent else rule.threshold
+    threshold: Any = (
+        _field(parent, rule.threshold, path) if isinstance(rule.threshold, str) and rule.threshold in parent else rule.threshold
+    )
     if isinstance(threshold, str) and isinstance(measured, int | float):
         raise ConfigError(f"gate rule on {path}: no field '{threshold}' to compare with", f"fields: {', '.join(sorted(parent))}")
     # NaN compares false with everything, infinities are no measurement: neither may pass.
@@ -130,21 +131,26 @@ def gather(lake: Lake, policy: GatePolicy, recipe: str) -> dict[str, Artifact]:
     if set(policy.evidence) - {"mix"}:
         checkpoint = newest_checkpoint(lake, mix.fingerprint)
         found["checkpoint"] = checkpoint
-        found |= {"run": run for run in lake.artifacts("run") if run.fingerprint in checkpoint.parents}
-        found |= {"evaluation": e for e in lake.artifacts("evaluation") if checkpoint.fingerprint in e.parents}
+        for run in lake.artifacts("run"):
+            if run.fingerprint in checkpoint.parents:
+                found["run"] = run
+        for evaluation in lake.artifacts("evaluation"):
+            if checkpoint.fingerprint in evaluation.parents:
+                found["evaluation"] = evaluation
     missing = sorted(set(policy.evidence) - set(found))
     if missing:
-        command = {"evaluation": f"headrace eval run {recipe}", "run": f"headrace train {recipe}"}.get(missing[0], f"headrace mix compile {recipe}")
-        raise InputError(f"gate {policy.name}: recipe '{recipe}' has no {missing[0]} yet", f"run '{command}'")
+        command = {"evaluation": "eval run", "run": "train", "checkpoint": "train"}[missing[0]]
+        raise InputError(f"gate {policy.name}: recipe '{recipe}' has no {missing[0]} yet", f"run 'headrace {command} {recipe}'")
     return found
 
 
 def evaluate_gate(lake: Lake, policy: GatePolicy, recipe: str) -> tuple[GateEvidence, str]:
     """Judge a gate for a recipe and record the evidence; returns it and `computed` or `adopted`."""
     artifacts = gather(lake, policy, recipe)
-    used = {kind: artifacts[kind] for kind in sorted(policy.evidence)}
+    used: dict[str, Artifact] = {kind: artifacts[kind] for kind in sorted(policy.evidence)}
     inputs = {kind: [a.fingerprint, a.digest] for kind, a in artifacts.items()}
-    fingerprint = digest_of({"kind": EVIDENCE_KIND, "policy": policy.model_dump(mode="json"), "inputs": inputs, "code": code_digest(__name__)})
+    identity = {"kind": EVIDENCE_KIND, "policy": policy.model_dump(mode="json"), "inputs": inputs}
+    fingerprint = digest_of({**identity, "code": code_digest(__name__)})
     found = lake.find_artifact(EVIDENCE_KIND, fingerprint=fingerprint)
     if found is not None:
         return GateEvidence.model_validate(found.payload["evidence"]), "adopted"
@@ -173,7 +179,9 @@ def evaluate_gate(lake: Lake, policy: GatePolicy, recipe: str) -> tuple[GateEvid
                 "policy": policy.model_dump(mode="json"),
                 "inputs": {kind: a.fingerprint for kind, a in artifacts.items()},
                 "recipe": recipe,
-                "summary": "Go: every rule holds" if evidence.passed else f"No-Go: {sum(not r.passed for r in results)} of {len(results)} rules fail",
+                "summary": "Go: every rule holds"
+                if evidence.passed
+                else f"No-Go: {sum(not r.passed for r in results)} of {len(results)} rules fail",
             },
         )
     )

@@ -9,10 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from pydantic import Field, model_validator
+
 from headrace_lake.errors import ConfigError, GateError
 from headrace_lake.settings import Settings
 from headrace_lake.strict import StrictModel, load_yaml
-from pydantic import Field, model_validator
 
 GATES = "gates"
 Op = Literal["<", "<=", ">", ">=", "=="]

@@ -18,19 +18,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+
+from headrace_jobs.mix.held_out import held_out_mask, uid_bytes
+from headrace_jobs.mix.plan import Bucket, PhasePlan, check_closing, grouped, phase_weights
+from headrace_jobs.mix.recipe import Recipe
 from headrace_lake.errors import ConfigError, InputError, LakeError
 from headrace_lake.fingerprint import code_digest, digest_bytes, digest_of
 from headrace_lake.lake import Lake
 from headrace_lake.receipts import Artifact
 from headrace_lake.strict import parse
 from headrace_tokenizers.vocabulary import load_spec
-
-from headrace_jobs.mix.held_out import held_out_mask, uid_bytes
-from headrace_jobs.mix.recipe import REST, Phase, Recipe, matches
 
 _TABLES = ("passports", "token_shards")
 _COLUMNS = ["uid", "source", "slice", "part", "ordinal", "token_count", "byte_start", "byte_end", "language", "licence", "licence_class"]
@@ -45,38 +45,6 @@ class ShardRef:
     part: int
     bin_path: str
     idx_path: str
-
-
-@dataclass(frozen=True)
-class Bucket:
-    """A pool of documents that are drawn by one cursor.
-
-    Attributes:
-        documents, tokens, bytes: what may be trained on (held-out documents are not counted).
-        digest: of the documents' uids and lengths, in order.
-    """
-
-    source: str
-    slice: str
-    language: str
-    licence_class: str
-    documents: int
-    tokens: int
-    bytes: int
-    digest: str
-
-    @property
-    def key(self) -> str:
-        return f"{self.source}/{self.slice}/{self.language}/{self.licence_class}"
-
-
-@dataclass(frozen=True)
-class PhasePlan:
-    """A phase with the weight of every bucket (float64, adds up to 1)."""
-
-    name: str
-    tokens: int
-    weights: npt.NDArray[np.float64]
 
 
 class Mix:
@@ -250,8 +218,8 @@ def _compiled(recipe: Recipe, passports: pa.Table, shards: pa.Table) -> tuple[di
     training = training.append_column("bucket", pa.array(numbers[training_codes]))
     held = keep.append_column("language", rows["language"]).append_column("rank", pa.array(ranks))
     held = held.filter(pa.array(hidden)).sort_by([("language", "ascending"), ("rank", "ascending")]).drop_columns(["rank"])
-    phases = [_weights(recipe, phase, buckets) for phase in recipe.phases]
-    planned = _check_closing(recipe, phases, buckets)
+    phases = [phase_weights(recipe, phase, buckets) for phase in recipe.phases]
+    planned = check_closing(recipe, phases, buckets)
     record = {
         "shards": [{c: r[c] for c in ("source", "slice", "part", "bin_path", "idx_path")} for r in shards.to_pylist()],
         "buckets": [b.__dict__ for b in buckets],
@@ -260,9 +228,9 @@ def _compiled(recipe: Recipe, passports: pa.Table, shards: pa.Table) -> tuple[di
             {"bucket": b.key, "pool_tokens": b.tokens, "planned_tokens": round(float(t)), "epochs": round(float(t) / b.tokens, 4)}
             for b, t in zip(buckets, planned, strict=True)
         ],
-        "by_language": _grouped(buckets, planned, "language"),
-        "by_source": _grouped(buckets, planned, "source"),
-        "by_licence_class": _grouped(buckets, planned, "licence_class"),
+        "by_language": grouped(buckets, planned, "language"),
+        "by_source": grouped(buckets, planned, "source"),
+        "by_licence_class": grouped(buckets, planned, "licence_class"),
         "by_modality": {"text": {"pool_tokens": sum(b.tokens for b in buckets), "planned_tokens": round(float(planned.sum()))}},
         "licences": _licences(rows.filter(pa.array(~hidden))),
         "refused_licences": _tally(refused),
@@ -278,85 +246,6 @@ def _shard_numbers(rows: pa.Table, shards: pa.Table) -> pa.Array:
         return pa.array([index[k] for k in keys], pa.int32())
     except KeyError as exc:
         raise InputError(f"passports of {exc.args[0]} have no token shard", "tokenise the slice again") from exc
-
-
-def _weights(recipe: Recipe, phase: Phase, buckets: list[Bucket]) -> PhasePlan:
-    weights = np.zeros(len(buckets))
-    owner: dict[int, str] = {}
-    for selector in sorted(phase.weights, key=lambda s: s == REST):
-        if selector == REST:
-            pool = [i for i in range(len(buckets)) if i not in owner]
-        else:
-            pool = [i for i, b in enumerate(buckets) if matches(selector, source=b.source, language=b.language, licence=b.licence_class)]
-        where = f"recipe {recipe.name}, phase {phase.name}: selector '{selector}'"
-        if not pool:
-            known = ", ".join(sorted({b.language for b in buckets}))
-            raise ConfigError(f"{where} matches no admissible document", f"leave it out, or fetch more; languages at hand: {known}")
-        for i in pool:
-            if i in owner:
-                raise ConfigError(
-                    f"{where} and '{owner[i]}' both match {buckets[i].key}", "make them disjoint, for example with ',source=...'"
-                )
-            owner[i] = selector
-        tokens = np.array([buckets[i].tokens for i in pool], dtype=np.float64)
-        weights[pool] = phase.weights[selector] * tokens / tokens.sum()
-    return PhasePlan(phase.name, phase.tokens, weights / weights.sum())
-
-
-def _check_closing(recipe: Recipe, phases: list[PhasePlan], buckets: list[Bucket]) -> npt.NDArray[np.float64]:
-    """Planned tokens of each bucket over all phases; refuses a plan that repeats documents beyond the cap."""
-    planned = np.zeros(len(buckets))
-    for number, phase in enumerate(phases):
-        before = planned.copy()
-        planned += phase.weights * phase.tokens
-        epochs = planned / np.array([b.tokens for b in buckets])
-        worst = int(np.argmax(epochs))
-        if epochs[worst] <= recipe.caps.epochs:
-            continue
-        selector, weight, pool = _selector_of(recipe.phases[number], buckets, worst)
-        room = recipe.caps.epochs * sum(buckets[i].tokens for i in pool) - float(before[pool].sum())
-        most = max(0.0, room / phase.tokens)
-        repair = (
-            f"'{selector}' at most {_floor(most)} in phase '{phase.name}' (the rest to other selectors)"
-            if most > 0
-            else f"drop '{selector}' from phase '{phase.name}'"
-        )
-        raise ConfigError(
-            f"recipe {recipe.name} does not close: selector '{selector}' (weight {weight:g}) would show {buckets[worst].key} {epochs[worst]:.2f} times "
-            f"by the end of phase '{phase.name}', the cap is {recipe.caps.epochs:g}",
-            f"smallest repair: {repair}; or phase tokens {int(room / weight)}; or caps.epochs {np.ceil(epochs[worst] * 100) / 100:g}",
-        )
-    return planned
-
-
-def _selector_of(phase: Phase, buckets: list[Bucket], bucket: int) -> tuple[str, float, list[int]]:
-    named = {
-        s: [i for i, b in enumerate(buckets) if matches(s, source=b.source, language=b.language, licence=b.licence_class)]
-        for s in phase.weights
-    }
-    for selector, pool in named.items():
-        if bucket in pool:
-            return selector, phase.weights[selector], pool
-    taken = {i for pool in named.values() for i in pool}
-    return REST, phase.weights[REST], [i for i in range(len(buckets)) if i not in taken]
-
-
-def _floor(weight: float) -> str:
-    return f"{np.floor(weight * 1e4) / 1e4:g}"
-
-
-def _grouped(buckets: list[Bucket], planned: npt.NDArray[np.float64], field: str) -> dict[str, dict[str, Any]]:
-    out: dict[str, dict[str, Any]] = {}
-    for b, t in zip(buckets, planned, strict=True):
-        row = out.setdefault(getattr(b, field), {"documents": 0, "bytes": 0, "pool_tokens": 0, "planned_tokens": 0.0})
-        row["documents"] += b.documents
-        row["bytes"] += b.bytes
-        row["pool_tokens"] += b.tokens
-        row["planned_tokens"] += float(t)
-    for row in out.values():
-        row["planned_tokens"] = round(row["planned_tokens"])
-        row["share"] = round(row["planned_tokens"] / max(1.0, float(planned.sum())), 6)
-    return dict(sorted(out.items()))
 
 
 def _licences(rows: pa.Table) -> list[dict[str, Any]]:
@@ -408,7 +297,7 @@ def _store(lake: Lake, record: dict[str, Any], documents: pa.Table, held_out: pa
         **summary,
         "version": record["recipe"]["version"],
         "tokenizer_digest": record["tokenizer_digest"],
-        "summary": f"{record['recipe']['name']}: {sum(p['tokens'] for p in record['phases']):,} tokens planned in {len(record['phases'])} phases",
+        "summary": f"{sum(p['tokens'] for p in record['phases']):,} tokens planned in {len(record['phases'])} phases",
     }
     lake.record_artifact(
         Artifact(

@@ -11,9 +11,9 @@ import hashlib
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from headrace_lake.errors import InputError
 
 from headrace_jobs.mix.recipe import HeldOut
+from headrace_lake.errors import InputError
 
 
 def uid_bytes(uids: pa.ChunkedArray) -> list[bytes]:

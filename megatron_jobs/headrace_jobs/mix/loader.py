@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from headrace_lake.errors import ConfigError
-from headrace_lake.lake import Lake
-from headrace_tokenizers.store import ShardReader
 
 from headrace_jobs.mix.compile import Mix
 from headrace_jobs.mix.order import DocumentStream
 from headrace_jobs.mix.packing import WINDOW_ROWS, Piece, cut, pack_window
+from headrace_lake.errors import ConfigError
+from headrace_lake.lake import Lake
+from headrace_tokenizers.store import ShardReader
 
 STATE_VERSION = 1
 PADDING_SEGMENT = -1
@@ -208,7 +208,7 @@ class PackedLoader:
         """
         if state["version"] != STATE_VERSION or state["sequence_length"] != self.sequence_length:
             raise ConfigError(
-                f"loader state is version {state['version']} at sequence length {state['sequence_length']}, this run has {self.sequence_length}",
+                f"loader state v{state['version']} is of sequence length {state['sequence_length']}, this run has {self.sequence_length}",
                 "change the sequence length at a phase's start with a fresh loader",
             )
         self.stream.restore(state["stream"])

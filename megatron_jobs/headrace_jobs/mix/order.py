@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from headrace_lake.errors import ConfigError, InputError
 
 from headrace_jobs.mix.compile import Mix
+from headrace_lake.errors import ConfigError, InputError
 
 U64 = npt.NDArray[np.uint64]
 _ROUNDS = 6

@@ -38,7 +38,7 @@ class Piece:
     age: int = 0
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def best_fit_decreasing(lengths: I64, capacity: int) -> I64:
     """Row of each piece; `lengths` must be sorted, longest first, and none exceed `capacity`.
 

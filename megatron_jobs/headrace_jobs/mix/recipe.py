@@ -11,10 +11,11 @@ import fnmatch
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import Field, model_validator
+
 from headrace_lake.errors import ConfigError
 from headrace_lake.settings import Settings
 from headrace_lake.strict import StrictModel, load_yaml
-from pydantic import Field, model_validator
 
 RECIPES = "megatron_jobs/configs/recipes"
 REST = "rest"

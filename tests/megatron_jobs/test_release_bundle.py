@@ -1,0 +1,327 @@
+"""Releases: built only on a Go, the same bytes every time, and every way to spoil one is found.
+
+The checkpoint is a real Qwen3 of 10 million parameters with random weights and the real vocabulary.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import typer
+import yaml
+from typer.testing import CliRunner
+
+from headrace_jobs.cli import apps
+from headrace_jobs.evaluation.run import EvaluationParams, evaluate
+from headrace_jobs.gates.decide import sign
+from headrace_jobs.gates.judge import evaluate_gate
+from headrace_jobs.gates.policy import GatePolicy
+from headrace_jobs.mix.compile import Mix, compile_mix
+from headrace_jobs.mix.recipe import Recipe
+from headrace_jobs.release.bundle import build_release
+from headrace_jobs.release.digests import DIGESTS_FILE, digest_folder, write_json
+from headrace_jobs.release.verify import verify_folder, verify_release
+from headrace_lake.console import want_result
+from headrace_lake.errors import GateError, HeadraceError, InputError
+from headrace_lake.fingerprint import digest_of
+from headrace_lake.lake import Lake
+from headrace_lake.lineage import up
+from headrace_lake.receipts import Artifact
+from headrace_lake.settings import Settings
+from headrace_lake.strict import parse
+from headrace_tokenizers.vocabulary import VocabularySpec
+
+PADDED = 152_576
+
+
+@pytest.fixture(scope="session")
+def checkpoint_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Hugging Face folder, as the exporter writes it."""
+    import torch
+    from transformers import Qwen3Config, Qwen3ForCausalLM
+
+    torch.manual_seed(11)
+    config = Qwen3Config(
+        vocab_size=PADDED,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=8,
+        max_position_embeddings=256,
+        tie_word_embeddings=True,
+    )
+    folder = tmp_path_factory.mktemp("checkpoint")
+    Qwen3ForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+class HuggingFaceScorer:
+    """The checkpoint itself, scored one window at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        from headrace_jobs.release.sample import load_model
+
+        self.model, _ = load_model(folder) if (folder / "tokenizer.json").exists() else (self._bare(folder), None)
+
+    @staticmethod
+    def _bare(folder: Path) -> Any:
+        from transformers import AutoModelForCausalLM
+
+        return AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+
+    def nll(self, tokens_BS: Any, positions_BS: Any, segments_BS: Any) -> Any:
+        import torch
+
+        with torch.no_grad():
+            logits_BSV = self.model(input_ids=torch.tensor(tokens_BS)).logits.log_softmax(-1)
+        out_BS = np.zeros(tokens_BS.shape, dtype=np.float32)
+        picked = torch.gather(logits_BSV[:, :-1], 2, torch.tensor(tokens_BS)[:, 1:, None])[..., 0]
+        out_BS[:, :-1] = -picked.numpy()
+        return out_BS
+
+
+def world(checkout: Path, folder: Path, checkpoint_files: Path, spec: VocabularySpec, write_slice: Callable[..., Any]) -> tuple[Lake, Mix]:
+    """A lake with two declared sources, a mix, and a checkpoint that was evaluated."""
+    sources = folder / "sources"
+    sources.mkdir()
+    for name in ("alpha", "beta"):
+        source = {
+            "id": name,
+            "title": f"Book {name}",
+            "licence": {"id": "CC0-1.0", "class": "public", "basis": f"says {name}", "evidence": {"url": f"https://example.org/{name}"}},
+            "fetch": {"kind": "warc", "paths": ["x.warc"]},
+        }
+        (sources / f"{name}.yaml").write_text(yaml.safe_dump(source), encoding="utf-8")
+    lake = Lake.open(Settings.model_validate({"base": str(checkout), "lake": {"root": str(folder / "lake")}, "sources": str(sources)}))
+    write_slice(lake, spec, folder, "alpha", [("en", "public")] * 60 + [("zh", "public")] * 40 + [("en", "restricted")] * 10)
+    write_slice(lake, spec, folder, "beta", [("en", "share-alike")] * 30 + [("fr", "share-alike")] * 30)
+    data = {
+        "name": "tiny",
+        "licences": ["public", "share-alike"],
+        "held_out": {"documents": 4, "score": 3},
+        "phases": [{"name": "A", "tokens": 5000, "weights": {"rest": 1.0}}],
+    }
+    mix = compile_mix(lake, parse(data, Recipe, where="test"))[0]
+    run = Artifact(kind="run", name="tiny", fingerprint=digest_of(["run", mix.fingerprint]), parents=(mix.fingerprint,))
+    made = Artifact(kind="checkpoint", name="tiny-10", fingerprint=digest_of("c"), path=str(checkpoint_files), parents=(run.fingerprint,))
+    lake.record_artifact(run)
+    lake.record_artifact(made)
+    evaluate(lake, mix, made, HuggingFaceScorer(checkpoint_files), EvaluationParams(window=64, resamples=1000))
+    return lake, mix
+
+
+def say_go(lake: Lake) -> Artifact:
+    rules = [{"metric": "evaluation.overall.bits_per_byte", "op": "<", "threshold": 100, "why": "test"}]
+    policy = parse({"name": "release", "evidence": ["evaluation"], "rules": rules}, GatePolicy, where="test")
+    evidence, _ = evaluate_gate(lake, policy, "tiny")
+    return sign(lake, evidence.fingerprint, decision="go", signer="bob", triggered_by="ann")[0]
+
+
+def exporter(checkpoint: Path, out: Path) -> None:
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(checkpoint / name, out / name)
+
+
+@pytest.fixture(scope="module")
+def built(
+    checkout: Path,
+    spec: VocabularySpec,
+    checkpoint_files: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    slice_writer: Callable[..., Any],
+) -> tuple[Lake, Mix]:
+    """A lake with a release in it, built once; tests do not change it."""
+    lake, mix = world(checkout, tmp_path_factory.mktemp("built"), checkpoint_files, spec, slice_writer)
+    say_go(lake)
+    assert build_release(lake, "tiny", exporter=exporter)[1] == "computed"
+    return lake, mix
+
+
+@pytest.fixture
+def bundle(built: tuple[Lake, Mix], tmp_path: Path) -> Path:
+    """A copy of the built bundle that a test may spoil."""
+    lake, _ = built
+    return Path(shutil.copytree(lake.storage.local_path(lake.artifacts("release")[0].path), tmp_path / "bundle"))
+
+
+def test_nothing_is_built_without_a_go_or_with_a_source_that_lost_its_yaml(
+    checkout: Path, spec: VocabularySpec, checkpoint_files: Path, tmp_path: Path, slice_writer: Callable[..., Any]
+) -> None:
+    lake, _ = world(checkout, tmp_path, checkpoint_files, spec, slice_writer)
+    with pytest.raises(GateError, match="no decision on"):
+        build_release(lake, "tiny", exporter=exporter)
+    say_go(lake)
+    (tmp_path / "sources" / "beta.yaml").unlink()
+    with pytest.raises(InputError, match="source 'beta' of the mix has no YAML"):
+        build_release(lake, "tiny", exporter=exporter)
+    assert not lake.storage.list("releases")
+
+
+def test_a_release_verifies_is_adopted_and_builds_the_same_bytes_again(built: tuple[Lake, Mix]) -> None:
+    lake, _ = built
+    release = lake.artifacts("release")[-1]
+    path, checks = verify_release(lake, "tiny")
+    assert path == release.path and [c.name for c in checks] == ["digests", "no pickle, no code", "papers", "weights", "sample"]
+    assert build_release(lake, "tiny", exporter=exporter)[1] == "adopted"
+    kinds = {n.kind for n in up(lake, release.fingerprint)}
+    assert {"release", "gate", "evaluation", "checkpoint", "run", "mix", "stage tokenise"} <= kinds
+    lake.storage.delete(f"{release.path}/{DIGESTS_FILE}")  # as if a build had been killed before its last file
+    again, action = build_release(lake, "tiny", exporter=exporter)
+    assert action == "computed" and again.digest == release.digest
+
+
+def test_the_papers_say_what_the_receipts_say(bundle: Path, built: tuple[Lake, Mix]) -> None:
+    card = (bundle / "README.md").read_text(encoding="utf-8")
+    assert (
+        "signed by bob" in card and "bits per byte" in card and f"{built[1].record['held_out_documents']} documents were held out" in card
+    )
+    attribution = (bundle / "ATTRIBUTION.md").read_text(encoding="utf-8")
+    assert "Book alpha" in attribution and "https://example.org/beta" in attribution
+    assert "restricted" not in (bundle / "licences.json").read_text(encoding="utf-8")
+    sbom = json.loads((bundle / "sbom.json").read_text(encoding="utf-8"))
+    assert sbom["bomFormat"] == "CycloneDX" and {"pyarrow", "torch"} <= {c["name"] for c in sbom["components"]}
+    sample = json.loads((bundle / "sample.json").read_text(encoding="utf-8"))
+    assert all(len(s["continuation"]) == 16 for s in sample["samples"])
+
+
+def relock(folder: Path) -> None:
+    """What somebody does who spoils a bundle and knows how digests work."""
+    write_json(folder / DIGESTS_FILE, digest_folder(folder).model_dump(mode="json"))
+
+
+def _edit(folder: Path) -> None:
+    (folder / "mix.json").write_text("{}", encoding="utf-8")
+
+
+def _add(folder: Path) -> None:
+    (folder / "extra.txt").write_text("x", encoding="utf-8")
+
+
+def _remove(folder: Path) -> None:
+    (folder / "licences.json").unlink()
+
+
+def _flip(folder: Path) -> None:
+    file = folder / "model/model.safetensors"
+    data = bytearray(file.read_bytes())
+    data[-5] ^= 0x40
+    file.write_bytes(data)
+
+
+def _link(folder: Path) -> None:
+    (folder / "model/link").symlink_to("config.json")
+
+
+def _no_list(folder: Path) -> None:
+    (folder / DIGESTS_FILE).unlink()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (_edit, "mix.json was changed"),
+        (_add, "extra.txt is not in"),
+        (_remove, "licences.json is missing"),
+        (_flip, "model.safetensors was changed"),
+        (_link, "model/link is a link"),
+        (_no_list, "not a bundle"),
+    ],
+)
+def test_every_change_to_a_bundle_is_found(bundle: Path, spoil: Callable[[Path], None], says: str) -> None:
+    spoil(bundle)
+    with pytest.raises(InputError, match=says):
+        verify_folder(bundle)
+
+
+def _pickle(folder: Path) -> None:
+    (folder / "model/notes.txt").write_bytes(b"\x80\x04\x95")
+
+
+def _archive(folder: Path) -> None:
+    (folder / "model/pytorch_model.bin").write_bytes(b"anything")
+
+
+def _code(folder: Path) -> None:
+    (folder / "model/modeling.py").write_text("import os", encoding="utf-8")
+
+
+def _not_finite(folder: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    file = folder / "model/model.safetensors"
+    tensors = load_file(file)
+    tensors["model.norm.weight"][0] = float("nan")
+    save_file(tensors, file, metadata={"format": "pt"})
+
+
+def _other_weights(folder: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    file = folder / "model/model.safetensors"
+    tensors = load_file(file)
+    tensors["model.norm.weight"] = -tensors["model.norm.weight"]
+    save_file(tensors, file, metadata={"format": "pt"})
+
+
+def _refused(folder: Path) -> None:
+    file = folder / "gate.json"
+    write_json(file, json.loads(file.read_text(encoding="utf-8")) | {"decision": "No-Go"})
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (_pickle, "may hold a pickle"),
+        (_archive, "may hold a pickle"),
+        (_code, "is code"),
+        (_not_finite, "is not finite"),
+        (_other_weights, "greedy sample of .* differs"),
+        (_refused, "the decision is No-Go"),
+    ],
+)
+def test_a_spoilt_bundle_with_mended_digests_is_refused_too(bundle: Path, spoil: Callable[[Path], None], says: str) -> None:
+    root = digest_folder(bundle).root
+    spoil(bundle)
+    relock(bundle)
+    with pytest.raises(InputError, match="root digest"):
+        verify_folder(bundle, expected_root=root)
+    with pytest.raises(InputError, match=says):
+        verify_folder(bundle)
+
+
+def test_the_command_line_walks_from_mix_to_release(built: tuple[Lake, Mix], bundle: Path, tmp_path: Path) -> None:
+    file = tmp_path / "headrace.yaml"
+    file.write_text(yaml.safe_dump(built[0].settings.model_dump(mode="json")), encoding="utf-8")
+
+    commands = typer.Typer()
+    for name, app in apps.items():
+        commands.add_typer(app, name=name)
+    want_result(True)
+
+    def call(*words: str) -> dict[str, Any]:
+        done = CliRunner().invoke(commands, [*words, "--settings", str(file)])
+        assert done.exit_code == 0, (done.output, done.exception)
+        return dict(json.loads(done.output.rpartition("HEADRACE_RESULT ")[2]))
+
+    assert call("mix", "show", "tiny")["plan"]
+    assert len(call("mix", "ls")["mix"]) == 1
+    assert call("eval", "show", "tiny")["overall"]["documents"]
+    evidence = call("gate", "evaluate", "release", "--recipe", "tiny")
+    assert set(evidence) == {"gate", "fingerprint", "policy", "passed", "automatic", "self_approval", "approvers", "rules"}
+    assert not evidence["passed"]  # random weights beat no unigram
+    words = ["gate", "sign", evidence["fingerprint"], "--signer", "bob", "--settings", str(file)]
+    refused = CliRunner().invoke(commands, [*words, "--decision", "go"])
+    assert isinstance(refused.exception, HeadraceError) and "waiver" in str(refused.exception)
+    assert call(*words[:-2], "--decision", "go", "--reason=known")["decision"] == "waiver"
+    assert len(call("gate", "show", evidence["fingerprint"][:10])["decisions"]) == 1
+    assert call("release", "verify", "tiny")["passed"] and call("release", "ls")["release"]
+    assert call("release", "verify", str(bundle))["checks"]["papers"]
+    want_result(False)

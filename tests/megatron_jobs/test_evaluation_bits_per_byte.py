@@ -89,6 +89,15 @@ def test_the_interval_agrees_with_theory_is_seeded_and_covers() -> None:
     assert 0.90 <= hits / 200 <= 0.99
 
 
+def test_a_paired_difference_is_far_tighter_than_its_parts() -> None:
+    rng = np.random.default_rng(2)
+    sizes = np.full(60, 1000, dtype=np.int64)
+    model = rng.normal(700, 200, 60)
+    other = model + rng.normal(20, 10, 60)
+    alone, gain = bootstrap(model, sizes, seed=1), bootstrap(other - model, sizes, seed=1)
+    assert gain.low > 0 and (alone.high - alone.low) > 10 * (gain.high - gain.low)
+
+
 def test_few_resamples_and_no_documents_are_refused() -> None:
     with pytest.raises(ConfigError, match="10,000"):
         bootstrap(np.ones(3), np.ones(3, np.int64), seed=1, resamples=10)
@@ -148,6 +157,9 @@ def test_an_evaluation_is_recorded_adopted_and_agrees_with_its_baseline(mix: Mix
         assert row["low"] <= row["bits_per_byte"] <= row["high"]
         assert row["bits_per_byte"] == pytest.approx(row["unigram_global"], rel=1e-5)
         assert row["unigram"] <= row["unigram_global"]
+        gain = row["advantage"]
+        assert gain["low"] <= gain["value"] <= gain["high"]
+        assert gain["value"] == pytest.approx(row["unigram"] - row["bits_per_byte"], abs=1e-6)
         assert row["documents"] <= 10 or row["language"] == "all"
     _, documents, sizes = held_out_documents(lake, mix)
     assert result["overall"]["bytes"] == sizes.sum() and result["overall"]["tokens"] == sum(map(len, documents))

@@ -3,7 +3,8 @@
     bits per byte = nats of all tokens (end of document included) / ln 2 / UTF-8 bytes of the documents' texts
 
 The number does not depend on the vocabulary, so models with different tokenizers compare. Intervals are percentile
-bootstrap intervals, documents resampled whole (tokens of one document are not independent).
+bootstrap intervals, documents resampled whole (tokens of one document are not independent). Two models are compared on
+the same documents by the bootstrap of their difference.
 """
 
 from __future__ import annotations

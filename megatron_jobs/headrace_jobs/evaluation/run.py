@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from headrace_jobs.evaluation.bits_per_byte import DEFINITION, LEVEL, RESAMPLES, bootstrap
+from headrace_jobs.evaluation.bits_per_byte import DEFINITION, LEVEL, RESAMPLES, bits_per_byte, bootstrap
 from headrace_jobs.evaluation.report import write_report
 from headrace_jobs.evaluation.scoring import Ids, Scorer, document_nats
 from headrace_jobs.evaluation.unigram import GLOBAL, training_counts, unigram_nats
@@ -158,21 +158,24 @@ def _row(
 ) -> dict[str, Any]:
     mine = [i for i, language in enumerate(languages) if name in (ALL, language)]
     estimate = bootstrap(nats[mine], sizes[mine], seed=params.seed, resamples=params.resamples)
-    baselines = {}
+    baselines: dict[str, np.ndarray[Any, np.dtype[np.float64]]] = {}
     for label, key in (("unigram_global", GLOBAL), ("unigram_language", name)):
         if key in counts:
-            base = unigram_nats(counts[key], [documents[i] for i in mine])
-            baselines[label] = bootstrap(base, sizes[mine], seed=params.seed, resamples=params.resamples).value
-    best = min(baselines.values())
+            baselines[label] = unigram_nats(counts[key], [documents[i] for i in mine])
+    values = {label: bits_per_byte(float(base.sum()), estimate.bytes) for label, base in baselines.items()}
+    best = min(values, key=lambda label: values[label])
+    # Paired: both models scored the same documents, so how much documents differ from each other drops out.
+    advantage = bootstrap(baselines[best] - nats[mine], sizes[mine], seed=params.seed, resamples=params.resamples)
     pool = [b for b in mix.buckets if name in (ALL, b.language)]
     return {
         "language": name,
         "bits_per_byte": estimate.value,
         "low": estimate.low,
         "high": estimate.high,
-        "unigram": best,
-        **baselines,
-        "better": estimate.value < best,
+        "unigram": values[best],
+        **values,
+        "better": estimate.value < values[best],
+        "advantage": {"value": advantage.value, "low": advantage.low, "high": advantage.high},
         "documents": estimate.documents,
         "bytes": estimate.bytes,
         "tokens": int(sum(len(documents[i]) for i in mine)),

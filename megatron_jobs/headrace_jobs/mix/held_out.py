@@ -15,6 +15,9 @@ import pyarrow as pa
 from headrace_jobs.mix.recipe import HeldOut
 from headrace_lake.errors import InputError
 
+SMALLEST_POOL = 4
+"""A language gives one document of so many at most: one with three documents is not scored, rather than not trained on."""
+
 
 def uid_bytes(uids: pa.ChunkedArray) -> list[bytes]:
     """Uids as 16 bytes each.
@@ -43,5 +46,6 @@ def held_out_mask(rows: pa.Table, rule: HeldOut) -> tuple[npt.NDArray[np.bool_],
     languages = np.array(rows["language"].to_pylist(), dtype=object)
     for language in sorted(set(languages)):
         mine = np.flatnonzero(languages == language)
-        mask[mine[np.argsort(ranks[mine], kind="stable")[: rule.documents]]] = True
+        most = min(rule.documents, len(mine) // SMALLEST_POOL)
+        mask[mine[np.argsort(ranks[mine], kind="stable")[:most]]] = True
     return mask, ranks

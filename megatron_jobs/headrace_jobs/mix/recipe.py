@@ -38,8 +38,8 @@ class HeldOut(StrictModel):
 
     Attributes:
         fraction: share of each language's documents.
-        documents: instead of a fraction, this many of each language. A growing pool may move documents in and out: use
-            it for pools that stay as they are.
+        documents: instead of a fraction, this many of each language, but never more than a quarter of them. A growing
+            pool may move documents in and out: use it for small pools that stay as they are.
         score: at most so many held-out documents of a language are scored (those with the smallest hash).
     """
 

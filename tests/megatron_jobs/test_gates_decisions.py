@@ -69,6 +69,13 @@ def test_what_is_not_finite_never_passes(value: float) -> None:
         assert not judge_rule(rule(op=op), evidence, {})[0].passed
 
 
+def test_an_interval_counts_only_for_the_metric_it_belongs_to() -> None:
+    documents = rule(metric="evaluation.overall.documents", op=">=", threshold=50)
+    assert (judge_rule(documents, EVIDENCE, {})[0].low, judge_rule(documents, EVIDENCE, {})[0].passed) == (None, True)
+    with pytest.raises(ConfigError, match="no interval of this metric"):
+        judge_rule(documents.model_copy(update={"use": "lower"}), EVIDENCE, {})
+
+
 def test_a_metric_that_is_not_there_lists_what_is() -> None:
     with pytest.raises(ConfigError, match="has no 'bpb'.*bits_per_byte, documents, high, low"):
         judge_rule(rule(metric="evaluation.overall.bpb"), EVIDENCE, {})

@@ -58,7 +58,8 @@ def judge_rule(rule: Rule, evidence: Mapping[str, Any], inputs: Mapping[str, str
     names = (inputs[rule.metric.partition(".")[0]],) if rule.metric.partition(".")[0] in inputs else ()
     judged = [_judge(rule, path, parent, field, names) for path, parent, field in _entries(rule, evidence)]
     if len(judged) < rule.at_least or not judged:
-        text = f"{rule.metric}: at least {rule.at_least} entries{_where(rule)}"
+        wanted = f"at least {rule.at_least} entries" if rule.at_least else "no entry"
+        text = f"{rule.metric}: {wanted}{_where(rule)}{'' if rule.at_least else ', nothing to judge'}"
         judged.append(RuleResult(rule=text, value=len(judged), passed=len(judged) >= rule.at_least, inputs=names))
     return judged
 
@@ -66,25 +67,38 @@ def judge_rule(rule: Rule, evidence: Mapping[str, Any], inputs: Mapping[str, str
 def _judge(rule: Rule, path: str, parent: Mapping[str, Any], field: str, names: tuple[str, ...]) -> RuleResult:
     value = _field(parent, field, path)
     measured = _field(parent, _ENDS[rule.use] or field, path)
+    if rule.use != "value" and _interval(parent, value) == (None, None) and _finite(value):
+        raise ConfigError(f"gate rule on {path}: 'low' and 'high' beside it are no interval of this metric", "write 'use: value'")
     threshold: Any = (
         _field(parent, rule.threshold, path) if isinstance(rule.threshold, str) and rule.threshold in parent else rule.threshold
     )
     if isinstance(threshold, str) and isinstance(measured, int | float):
         raise ConfigError(f"gate rule on {path}: no field '{threshold}' to compare with", f"fields: {', '.join(sorted(parent))}")
     # NaN compares false with everything, infinities are no measurement: neither may pass.
-    finite = not isinstance(measured, float) or math.isfinite(measured)
+    finite = _finite(measured) and _finite(value)
     shown = f"{threshold:.4g}" if isinstance(threshold, float) else str(threshold)
     label = f" ({rule.threshold})" if isinstance(rule.threshold, str) and rule.threshold != shown else ""
     end = "" if rule.use == "value" else f" ({rule.use} end of the interval)"
-    low, high = (float(x) if isinstance(x := parent.get(n), int | float) and math.isfinite(x) else None for n in ("low", "high"))
+    low, high = _interval(parent, value)
     return RuleResult(
         rule=f"{path}{end} {rule.op} {shown}{label}",
-        value=value if not isinstance(value, float) or math.isfinite(value) else str(value),
+        value=value if _finite(value) else str(value),
         low=low,
         high=high,
         passed=finite and bool(_OPS[rule.op](measured, threshold)),
         inputs=names,
     )
+
+
+def _finite(value: Any) -> bool:
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+def _interval(parent: Mapping[str, Any], value: Any) -> tuple[float | None, float | None]:
+    """The interval beside a metric, if it is this metric's: it must hold the value."""
+    low, high = parent.get("low"), parent.get("high")
+    numbers = all(isinstance(x, int | float) and math.isfinite(x) for x in (low, value, high))
+    return (float(low), float(high)) if numbers and low <= value <= high else (None, None)  # type: ignore[arg-type, operator]
 
 
 def _entries(rule: Rule, evidence: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], str]]:

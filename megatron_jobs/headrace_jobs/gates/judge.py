@@ -98,7 +98,7 @@ def _interval(parent: Mapping[str, Any], value: Any) -> tuple[float | None, floa
     """The interval beside a metric, if it is this metric's: it must hold the value."""
     low, high = parent.get("low"), parent.get("high")
     numbers = all(isinstance(x, int | float) and math.isfinite(x) for x in (low, value, high))
-    return (float(low), float(high)) if numbers and low <= value <= high else (None, None)  # type: ignore[arg-type, operator]
+    return (float(low), float(high)) if numbers and low <= value <= high else (None, None)  # type: ignore[arg-type]
 
 
 def _entries(rule: Rule, evidence: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], str]]:

@@ -211,7 +211,9 @@ def load_source(path: str | Path) -> Source:
     _require_licence(file, data)
     source = parse(data, Source, where=str(file))
     if source.id != file.stem:
-        raise ConfigError(f"{file}: id '{source.id}' is not the file's name", f"rename the file to {source.id}.yaml or the id to {file.stem}")
+        raise ConfigError(
+            f"{file}: id '{source.id}' is not the file's name", f"rename the file to {source.id}.yaml or the id to {file.stem}"
+        )
     return source
 
 
@@ -220,7 +222,9 @@ def _require_licence(file: Path, data: dict[str, Any]) -> None:
     if not isinstance(licence, dict) or not licence.get("id"):
         raise SourceError(f"{file}: source has no licence", "add licence: {id, class, basis, evidence: {url or text}}")
     if not str(licence.get("basis") or "").strip():
-        raise SourceError(f"{file}: licence {licence['id']} has no basis", "add licence.basis: what grants it, such as the package's copyright file")
+        raise SourceError(
+            f"{file}: licence {licence['id']} has no basis", "add licence.basis: what grants it, such as the package's copyright file"
+        )
     evidence = licence.get("evidence")
     if not isinstance(evidence, dict) or not (evidence.get("url") or evidence.get("text")):
         raise SourceError(f"{file}: licence {licence['id']} has no evidence", "add licence.evidence with 'url' or 'text'")
@@ -260,7 +264,9 @@ def check_licence(source: Source, classes: Mapping[str, LicenceClass], fetchable
         SourceError: the declared class is not the policy's, or may not be fetched.
     """
     if source.licence.cls not in fetchable:
-        raise SourceError(f"source {source.id}: licence class '{source.licence.cls}' may not be fetched", f"fetchable classes: {', '.join(fetchable)}")
+        raise SourceError(
+            f"source {source.id}: licence class '{source.licence.cls}' may not be fetched", f"fetchable classes: {', '.join(fetchable)}"
+        )
     known = [classes[i] for i in re.split(r"\s+OR\s+", source.licence.id.strip("()")) if i in classes]
     if known and source.licence.cls not in known:
         raise SourceError(

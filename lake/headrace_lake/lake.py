@@ -89,6 +89,10 @@ class Lake:
         """The current files of one slice of a table, by part."""
         return sorted((s for _, s in self._files(self.table(table), _of_slice(table, slice_), snapshot)), key=lambda s: (s.part, s.path))
 
+    def read_files(self, table: str, snapshot: int) -> list[ShardFile]:
+        """All files of a table at one snapshot."""
+        return [s for _, s in self._files(self.table(table), AlwaysTrue(), snapshot)]
+
     def slices(self, table: str) -> list[Slice]:
         """All slices that have rows in a table."""
         found = {tuple(s.path.split("/")[2:4]) for _, s in self._files(self.table(table), AlwaysTrue(), None)}

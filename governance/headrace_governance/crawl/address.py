@@ -21,7 +21,10 @@ Resolver = Callable[[str, int], Awaitable[list[str]]]
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _CGNAT = ipaddress.ip_network("100.64.0.0/10")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
-_METADATA = {ipaddress.ip_address(a) for a in ("169.254.169.254", "169.254.170.2", "fd00:ec2::254", "100.100.100.200", "168.63.129.16", "192.0.0.192")}
+_METADATA = {
+    ipaddress.ip_address(a)
+    for a in ("169.254.169.254", "169.254.170.2", "fd00:ec2::254", "100.100.100.200", "168.63.129.16", "192.0.0.192")
+}
 """Cloud metadata services: AWS, ECS, Azure, GCP, Alibaba, Oracle. Refused even for a host that is allowed by name."""
 
 
@@ -105,7 +108,9 @@ class _GuardedBackend(httpcore.AsyncNetworkBackend):
         self._guard = guard
         self._inner = httpcore.AnyIOBackend()
 
-    async def connect_tcp(self, host: str, port: int, timeout: float | None = None, local_address: str | None = None, socket_options: Any = None) -> httpcore.AsyncNetworkStream:
+    async def connect_tcp(
+        self, host: str, port: int, timeout: float | None = None, local_address: str | None = None, socket_options: Any = None
+    ) -> httpcore.AsyncNetworkStream:
         address = await self._guard.checked(host, port)
         return await self._inner.connect_tcp(address, port, timeout=timeout, local_address=local_address, socket_options=socket_options)
 
@@ -133,13 +138,17 @@ class GuardedTransport(httpx.AsyncBaseTransport):
 
     def __init__(self, guard: AddressGuard, *, max_connections: int = 32) -> None:
         context = ssl.create_default_context()
-        self._pool = httpcore.AsyncConnectionPool(ssl_context=context, max_connections=max_connections, keepalive_expiry=5.0, network_backend=_GuardedBackend(guard))
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=context, max_connections=max_connections, keepalive_expiry=5.0, network_backend=_GuardedBackend(guard)
+        )
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         response = await self._pool.handle_async_request(
             httpcore.Request(
                 method=request.method,
-                url=httpcore.URL(scheme=request.url.raw_scheme, host=request.url.raw_host, port=request.url.port, target=request.url.raw_path),
+                url=httpcore.URL(
+                    scheme=request.url.raw_scheme, host=request.url.raw_host, port=request.url.port, target=request.url.raw_path
+                ),
                 headers=request.headers.raw,
                 content=request.stream,
                 extensions=request.extensions,

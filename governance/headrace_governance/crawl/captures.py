@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from warcio.recordloader import ArcWarcRecord
@@ -22,9 +22,12 @@ from warcio.warcwriter import WARCWriter
 from headrace_governance.crawl.frontier import StoredPage
 from headrace_lake.errors import InputError
 from headrace_lake.fingerprint import digest_bytes
-from headrace_lake.lake import Lake
-from headrace_lake.receipts import ShardFile
-from headrace_lake.slices import Slice
+
+if TYPE_CHECKING:
+    # Only for types: the lake's own code must not enter the crawl's code digest.
+    from headrace_lake.lake import Lake
+    from headrace_lake.receipts import ShardFile
+    from headrace_lake.slices import Slice
 
 _NAMESPACE = uuid.UUID("6f0d2a4e-6c51-4b8e-9d2f-6d1f2f1d7a10")
 _HOP_HEADERS = {"transfer-encoding", "content-encoding", "content-length", "connection", "keep-alive", "set-cookie"}
@@ -35,7 +38,9 @@ def uid_of(url: str) -> str:
     return digest_bytes(url.encode("utf-8", "surrogatepass"))
 
 
-def write_captures(lake: Lake, slice_: Slice, pages: Iterable[tuple[StoredPage, bytes | None]], *, rows_per_part: int = 500) -> list[ShardFile]:
+def write_captures(
+    lake: Lake, slice_: Slice, pages: Iterable[tuple[StoredPage, bytes | None]], *, rows_per_part: int = 500
+) -> list[ShardFile]:
     """Pack pages into one WARC object and one shard of rows per part.
 
     Args:
@@ -147,7 +152,14 @@ class _WarcPart:
         headers.append(("content-length", str(len(body))))
         start = self._file.tell()
         if page.status:
-            self._write("response", page.final_url, at, body, "application/http; msgtype=response", StatusAndHeaders(str(page.status), headers, "HTTP/1.1"))
+            self._write(
+                "response",
+                page.final_url,
+                at,
+                body,
+                "application/http; msgtype=response",
+                StatusAndHeaders(str(page.status), headers, "HTTP/1.1"),
+            )
         else:
             self._write("resource", page.final_url, at, body, page.content_type or "application/octet-stream")
         length = self._file.tell() - start

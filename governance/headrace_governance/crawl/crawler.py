@@ -151,7 +151,9 @@ class Crawler:
             return "denied", "matches 'deny' of the source"
         host = await self.hosts.get(origin_of(url))
         if not host.robots.allowed(url, self.agent):
-            detail = {"rules": "robots.txt", "disallow-all": "robots.txt unreachable or server error"}.get(host.robots.verdict, "robots.txt")
+            detail = {"rules": "robots.txt", "disallow-all": "robots.txt unreachable or server error"}.get(
+                host.robots.verdict, "robots.txt"
+            )
             return "robots", f"{detail}, evidence {host.digest}"
         if self.fetch.respect_tdm and host.tdmrep and lic.tdm_reserves(host.tdmrep, url):
             return "tdm_reserved", "tdmrep.json"
@@ -211,7 +213,11 @@ class Crawler:
             last_modified=response.header("last-modified") or None,
             robots_digest=host.digest,
             language_hint=page.language or self.fetch.language_hint or None,
-            request_headers=[("host", urlsplit(self.site.recorded(response.url)).netloc), ("user-agent", self.user_agent), *conditions.items()],
+            request_headers=[
+                ("host", urlsplit(self.site.recorded(response.url)).netloc),
+                ("user-agent", self.user_agent),
+                *conditions.items(),
+            ],
             **_licence_fields(decision),
         )
         self.frontier.keep(stored, response.body, links, depth)
@@ -227,7 +233,17 @@ class Crawler:
             self.frontier.drop(url, decision.refusal, decision.detail, links, depth)
             return
         self.outcome.not_modified += 1
-        same = ("status", "content_type", "charset", "content_digest", "content_bytes", "language_hint", "warc_path", "warc_offset", "warc_length")
+        same = (
+            "status",
+            "content_type",
+            "charset",
+            "content_digest",
+            "content_bytes",
+            "language_hint",
+            "warc_path",
+            "warc_offset",
+            "warc_length",
+        )
         stored = StoredPage(
             url=url,
             final_url=self.site.recorded(response.url),

@@ -80,12 +80,18 @@ class Fetcher:
     """An HTTP client behind the address guard."""
 
     def __init__(self, guard: AddressGuard, *, user_agent: str, contact: str = "") -> None:
-        headers = {"User-Agent": user_agent, "Accept": "text/html, application/xhtml+xml, text/plain;q=0.9, */*;q=0.1", "Accept-Encoding": ACCEPT_ENCODING}
+        headers = {
+            "User-Agent": user_agent,
+            "Accept": "text/html, application/xhtml+xml, text/plain;q=0.9, */*;q=0.1",
+            "Accept-Encoding": ACCEPT_ENCODING,
+        }
         if contact:
             headers["From"] = contact
         # Cookies are dropped and the environment's proxies ignored: both would bypass the guard's view of the world.
         self._guard = guard
-        self._client = httpx.AsyncClient(transport=GuardedTransport(guard), headers=headers, follow_redirects=False, trust_env=False, timeout=None)
+        self._client = httpx.AsyncClient(
+            transport=GuardedTransport(guard), headers=headers, follow_redirects=False, trust_env=False, timeout=None
+        )
 
     async def close(self) -> None:
         """Close all connections."""
@@ -102,7 +108,9 @@ class Fetcher:
         except AddressRefused as exc:
             raise Refused("address", str(exc)) from exc
 
-    async def get(self, url: str, limits: Limits, *, headers: dict[str, str] | None = None, verdict: HeaderVerdict | None = None) -> Response:
+    async def get(
+        self, url: str, limits: Limits, *, headers: dict[str, str] | None = None, verdict: HeaderVerdict | None = None
+    ) -> Response:
         """Fetch one address, one hop.
 
         Raises:

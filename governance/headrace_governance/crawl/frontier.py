@@ -89,7 +89,9 @@ class Frontier:
 
     def unjudged(self, depth: int) -> list[str]:
         """Queued addresses of a level that are not admitted yet, in order."""
-        return [r[0] for r in self.db.execute("SELECT url FROM urls WHERE state='queued' AND admitted=0 AND depth=? ORDER BY url", (depth,))]
+        return [
+            r[0] for r in self.db.execute("SELECT url FROM urls WHERE state='queued' AND admitted=0 AND depth=? ORDER BY url", (depth,))
+        ]
 
     def admit(self, depth: int, refusals: dict[str, tuple[str, str]], max_pages: int) -> None:
         """Refuse some addresses of a level and admit the rest up to `max_pages` in all, in one transaction."""
@@ -105,13 +107,17 @@ class Frontier:
 
     def admitted(self, depth: int) -> list[str]:
         """Addresses of a level to fetch, in order."""
-        return [r[0] for r in self.db.execute("SELECT url FROM urls WHERE state='queued' AND admitted=1 AND depth=? ORDER BY url", (depth,))]
+        return [
+            r[0] for r in self.db.execute("SELECT url FROM urls WHERE state='queued' AND admitted=1 AND depth=? ORDER BY url", (depth,))
+        ]
 
     # -- outcomes ------------------------------------------------------------------------------------------------
 
     def decide(self, url: str, at: str, decision: dict[str, Any]) -> None:
         """Record a decision; called before the page's bytes are kept."""
-        self.db.execute("INSERT OR REPLACE INTO decisions VALUES (?, ?, ?)", (url, at, json.dumps(decision, sort_keys=True, ensure_ascii=False)))
+        self.db.execute(
+            "INSERT OR REPLACE INTO decisions VALUES (?, ?, ?)", (url, at, json.dumps(decision, sort_keys=True, ensure_ascii=False))
+        )
 
     def keep(self, page: StoredPage, body: bytes | None, links: Iterable[str], depth: int) -> None:
         """Store a page and its links.
@@ -123,7 +129,9 @@ class Frontier:
             raise RuntimeError(f"{page.url}: bytes would be kept without a recorded decision")
         with self._transaction():
             meta = json.dumps(asdict(page), ensure_ascii=False)
-            self.db.execute("INSERT OR REPLACE INTO pages VALUES (?, ?, ?)", (page.url, meta, None if body is None else zlib.compress(body, 1)))
+            self.db.execute(
+                "INSERT OR REPLACE INTO pages VALUES (?, ?, ?)", (page.url, meta, None if body is None else zlib.compress(body, 1))
+            )
             self._settle(page.url, "kept", "", "")
             self._add(links, depth + 1)
 

@@ -42,7 +42,15 @@ class Host:
 class Hosts:
     """All hosts of a crawl; robots.txt is fetched before anything else of a host."""
 
-    def __init__(self, fetcher: Fetcher, frontier: Frontier, policy: FetchPolicy, agent: str, delay_seconds: float, keep_evidence: Callable[[bytes], str]) -> None:
+    def __init__(
+        self,
+        fetcher: Fetcher,
+        frontier: Frontier,
+        policy: FetchPolicy,
+        agent: str,
+        delay_seconds: float,
+        keep_evidence: Callable[[bytes], str],
+    ) -> None:
         self._fetcher, self._frontier, self._policy, self._agent = fetcher, frontier, policy, agent
         self._delay, self._keep_evidence = delay_seconds, keep_evidence
         self._hosts: dict[str, asyncio.Task[Host]] = {}
@@ -77,7 +85,9 @@ class Hosts:
 
     async def _robots(self, origin: str) -> tuple[int, bytes]:
         """(status, body); status 0: unreachable, which disallows everything just as 5xx does."""
-        limits = Limits(total_seconds=self._policy.robots_timeout_seconds, idle_seconds=self._policy.idle_seconds, max_bytes=4 * rfc9309.MAX_BYTES)
+        limits = Limits(
+            total_seconds=self._policy.robots_timeout_seconds, idle_seconds=self._policy.idle_seconds, max_bytes=4 * rfc9309.MAX_BYTES
+        )
         status = _UNREACHABLE
         for attempt in range(self._policy.retries + 1):
             if attempt:

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, field
 from urllib.parse import urldefrag, urljoin, urlsplit, urlunsplit
 
-from lxml import html
+from lxml import html  # type: ignore[import-untyped]
 
 from headrace_governance.crawl.licence import PageFacts
 
@@ -78,10 +78,9 @@ def _meta(page: Page, element: html.HtmlElement, agent: str) -> None:
         page.facts.nofollow = page.facts.nofollow or bool({"nofollow", "none"} & set(tags))
     elif name == "tdm-reservation" and content == "1":
         page.facts.tdm_reserved = "meta"
-    elif name in ("license", "dc.rights", "dcterms.license") and content:
+    elif name in ("license", "dc.rights", "dcterms.license") and content and " " not in content:
         # Free prose in a rights field names no licence; addresses and single words (SPDX ids) do.
-        if " " not in content:
-            page.facts.licence_links.append(("meta", content[:_MAX_URL]))
+        page.facts.licence_links.append(("meta", content[:_MAX_URL]))
 
 
 def _joined(base: str, href: str) -> str:

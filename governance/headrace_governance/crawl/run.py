@@ -31,7 +31,21 @@ STAGE = "crawl"
 VERSION = "1"
 TABLES = ("captures", "exclusions", "quarantine")
 ROWS_PER_PART = 500
-_VALIDATOR_COLUMNS = ["url", "etag", "last_modified", "fetched_at", "status", "content_type", "charset", "content_digest", "content_bytes", "language_hint", "warc_path", "warc_offset", "warc_length"]  # noqa: E501
+_VALIDATOR_COLUMNS = [
+    "url",
+    "etag",
+    "last_modified",
+    "fetched_at",
+    "status",
+    "content_type",
+    "charset",
+    "content_digest",
+    "content_bytes",
+    "language_hint",
+    "warc_path",
+    "warc_offset",
+    "warc_length",
+]
 
 
 @dataclass
@@ -43,6 +57,11 @@ class Unkept:
     detail: str
 
 
+def _code() -> str:
+    """Digest of what decides a crawl's outcome; committing and the lake are not part of it."""
+    return digest_of([code_digest("headrace_governance.crawl.crawler"), code_digest("headrace_governance.crawl.captures")])
+
+
 def crawl_fingerprint(lake: Lake, source: Source, slice_: Slice) -> str:
     """Fingerprint of crawling this slice: source, policies and code; not where the site is mirrored today."""
     policies = lake.settings.resolve(lake.settings.policies)
@@ -51,7 +70,7 @@ def crawl_fingerprint(lake: Lake, source: Source, slice_: Slice) -> str:
         "fetch": load_fetch_policy(policies).model_dump(mode="json"),
         "licences": load_licence_policy(policies).model_dump(mode="json"),
     }
-    return digest_of({"stage": STAGE, "version": VERSION, "slice": str(slice_), "params": params, "code": code_digest(__name__)})
+    return digest_of({"stage": STAGE, "version": VERSION, "slice": str(slice_), "params": params, "code": _code()})
 
 
 def crawl_slice(
@@ -102,10 +121,28 @@ def crawl_slice(
     kept = sum(s.rows for s in shards)
     if not kept:
         shutil.rmtree(work, ignore_errors=True)
-        raise InputError(f"slice {slice_}: the crawl kept no page ({_why(dropped, failed)})", "check that the site is up, the seeds, robots.txt and 'allow' of the source")
+        raise InputError(
+            f"slice {slice_}: the crawl kept no page ({_why(dropped, failed)})",
+            "check that the site is up, the seeds, robots.txt and 'allow' of the source",
+        )
     notes = (f"requests {outcome.requests}", f"not modified {outcome.not_modified}", f"fetched from {crawler.site.actual or 'the seeds'}")
-    receipt = commit_captures(lake, source, slice_, STAGE, VERSION, fingerprint, shards, dropped, failed, started, notes, expects=current.run_id if current else "")
-    shutil.rmtree(work, ignore_errors=True)
+    receipt = commit_captures(
+        lake,
+        source,
+        slice_,
+        STAGE,
+        VERSION,
+        fingerprint,
+        shards,
+        dropped,
+        failed,
+        started,
+        notes,
+        expects=current.run_id if current else "",
+        code=_code(),
+    )
+    for old in work.parent.glob(f"{slice_.interval}-*"):
+        shutil.rmtree(old, ignore_errors=True)
     return receipt
 
 
@@ -123,7 +160,7 @@ def commit_captures(
     notes: Iterable[str],
     *,
     expects: str,
-    code: str = "",
+    code: str,
 ) -> Receipt:
     """Commit captures, exclusions and quarantine of a slice together with their receipt."""
     kept = sum(s.rows for s in shards)
@@ -132,7 +169,9 @@ def commit_captures(
         rows = [{"uid": uid_of(u.url), "stage": stage, "reason": u.reason, "detail": f"{u.url} {u.detail}".strip()} for u in dropped]
         outputs.append(lake.write_shard("exclusions", slice_, 0, pa.Table.from_pylist(rows)))
     if failed:
-        rows = [{"uid": uid_of(u.url), "stage": stage, "error": f"{u.reason}: {u.detail}", "row": json.dumps({"url": u.url})} for u in failed]
+        rows = [
+            {"uid": uid_of(u.url), "stage": stage, "error": f"{u.reason}: {u.detail}", "row": json.dumps({"url": u.url})} for u in failed
+        ]
         outputs.append(lake.write_shard("quarantine", slice_, 0, pa.Table.from_pylist(rows)))
     params: dict[str, Any] = {"source": source.record()}
     receipt = Receipt(
@@ -142,11 +181,12 @@ def commit_captures(
         source=slice_.source,
         slice=slice_.interval,
         fingerprint=fingerprint,
-        code=code or code_digest(__name__),
+        code=code,
         params=params,
         params_digest=digest_of(params),
         inputs=(),
         outputs=tuple(outputs),
+        tables=TABLES,
         counts=Counts(
             read=kept + len(dropped) + len(failed),
             kept=kept,
@@ -159,7 +199,7 @@ def commit_captures(
         notes=tuple(notes),
         **here(),
     )
-    lake.commit(StageCommit(receipt=receipt, expects=expects, tables=TABLES))
+    lake.commit(StageCommit(receipt=receipt, expects=expects))
     return receipt
 
 
@@ -189,4 +229,9 @@ def _earlier(lake: Lake, source: Source) -> dict[str, Earlier]:
 
 def work_folder(lake: Lake, source: Source, slice_: Slice) -> Path:
     """Where a running or killed crawl of this slice keeps its frontier."""
-    return lake.settings.resolve(lake.settings.runs) / "crawl" / source.id / f"{slice_.interval}-{crawl_fingerprint(lake, source, slice_)[:12]}"
+    return (
+        lake.settings.resolve(lake.settings.runs)
+        / "crawl"
+        / source.id
+        / f"{slice_.interval}-{crawl_fingerprint(lake, source, slice_)[:12]}"
+    )

@@ -25,7 +25,15 @@ _LAYOUT = 3
 Say = Callable[[str], None]
 
 
-def build_site(out: Path, *, cache: Path, languages: tuple[str, ...] = (), sections: tuple[str, ...] = (), pages_per_language: int = PAGES_PER_LANGUAGE, say: Say = print) -> Path:
+def build_site(
+    out: Path,
+    *,
+    cache: Path,
+    languages: tuple[str, ...] = (),
+    sections: tuple[str, ...] = (),
+    pages_per_language: int = PAGES_PER_LANGUAGE,
+    say: Say = print,
+) -> Path:
     """Build the site under `out/www`, with `out/manifest.json` beside it.
 
     Args:
@@ -42,7 +50,10 @@ def build_site(out: Path, *, cache: Path, languages: tuple[str, ...] = (), secti
         ServiceError: apt or dpkg is missing, or a package cannot be fetched.
     """
     chosen = _chosen(languages, sections)
-    packages = sorted({e.package for s, editions in chosen for e in editions} | ({"libreoffice-help-en-us"} if any(s.ranked for s, _ in chosen) else set()))
+    packages = sorted(
+        {e.package for s, editions in chosen for e in editions}
+        | ({"libreoffice-help-en-us"} if any(s.ranked for s, _ in chosen) else set())
+    )
     debs = {p: fetch_package(p, cache, say) for p in packages}
     recipe = {
         "layout": _LAYOUT,
@@ -78,7 +89,9 @@ def _chosen(languages: tuple[str, ...], sections: tuple[str, ...]) -> list[tuple
         for g in given:
             if g not in known:
                 raise ConfigError(f"no sample {name} '{g}'", f"known: {', '.join(sorted(known))}")
-    picked = [(s, [e for e in s.editions if not languages or e.language in languages]) for s in SECTIONS if not sections or s.name in sections]
+    picked = [
+        (s, [e for e in s.editions if not languages or e.language in languages]) for s in SECTIONS if not sections or s.name in sections
+    ]
     return [(s, editions) for s, editions in picked if editions]
 
 
@@ -99,19 +112,21 @@ def fetch_package(name: str, cache: Path, say: Say) -> Path:
     sums: dict[str, str] = json.loads(sums_file.read_text(encoding="utf-8")) if sums_file.exists() else {}
     for deb in sorted(cache.glob(f"{name}_*.deb"), reverse=True):
         known = sums.get(deb.name)
-        if known is None and _readable(deb) or known is not None and known == _sha256(deb):
+        if (known is None and _readable(deb)) or (known is not None and known == _sha256(deb)):
             return _noted(deb, sums, sums_file)
         say(f"{deb.name} is damaged, fetching it again")
         deb.unlink()
     for tool in ("apt-get", "dpkg-deb"):
         if shutil.which(tool) is None:
-            raise ServiceError(f"'{tool}' is not on this machine", f"build the samples on Debian or Ubuntu, or put {name}_*.deb into {cache}")
+            raise ServiceError(
+                f"'{tool}' is not on this machine", f"build the samples on Debian or Ubuntu, or put {name}_*.deb into {cache}"
+            )
     say(f"fetching {name}")
     incoming = cache / ".incoming" / name
     shutil.rmtree(incoming, ignore_errors=True)
     incoming.mkdir(parents=True)
     try:
-        done = subprocess.run(["apt-get", "-q", "download", name], cwd=incoming, capture_output=True, text=True, timeout=900, check=False)  # noqa: S607 - found by which
+        done = subprocess.run(["apt-get", "-q", "download", name], cwd=incoming, capture_output=True, text=True, timeout=900, check=False)
         found = sorted(incoming.glob("*.deb"))
         if done.returncode or not found:
             line = (done.stderr.strip().splitlines() or ["no output"])[-1]
@@ -133,13 +148,13 @@ def _noted(deb: Path, sums: dict[str, str], sums_file: Path) -> Path:
 
 
 def _readable(deb: Path) -> bool:
-    done = subprocess.run(["dpkg-deb", "--info", str(deb)], capture_output=True, check=False)  # noqa: S607 - checked before
+    done = subprocess.run(["dpkg-deb", "--info", str(deb)], capture_output=True, check=False)
     return done.returncode == 0
 
 
 def _unpack(deb: Path, folder: Path) -> Path:
     folder.mkdir(parents=True)
-    done = subprocess.run(["dpkg-deb", "-x", str(deb), str(folder)], capture_output=True, text=True, check=False)  # noqa: S607
+    done = subprocess.run(["dpkg-deb", "-x", str(deb), str(folder)], capture_output=True, text=True, check=False)
     if done.returncode:
         raise InputError(f"{deb}: {(done.stderr.strip().splitlines() or ['cannot be unpacked'])[-1]}", "delete it and build again")
     return folder
@@ -189,7 +204,10 @@ def _listing(path: Path, title: str, names: list[str]) -> None:
     """A page of links; `noindex`, so it is followed but never kept as a document."""
     items = "\n".join(f'<li><a href="{html.escape(n)}">{html.escape(n)}</a></li>' for n in names)
     head = f'<meta charset="utf-8"><meta name="robots" content="noindex"><title>{html.escape(title)}</title>'
-    path.write_text(f"<!DOCTYPE html>\n<html><head>{head}</head>\n<body><h1>{html.escape(title)}</h1>\n<ul>\n{items}\n</ul></body></html>\n", encoding="utf-8")
+    path.write_text(
+        f"<!DOCTYPE html>\n<html><head>{head}</head>\n<body><h1>{html.escape(title)}</h1>\n<ul>\n{items}\n</ul></body></html>\n",
+        encoding="utf-8",
+    )
 
 
 def _front(www: Path, chosen: list[tuple[Section, list[Edition]]]) -> None:

@@ -113,7 +113,14 @@ class _Handler(BaseHTTPRequestHandler):
         if body and status != 304:
             self.wfile.write(data)
         self.server.note(
-            {"time": arrived, "method": self.command, "path": self.path, "agent": self.headers.get("User-Agent", ""), "status": status, "bytes": len(data)}
+            {
+                "time": arrived,
+                "method": self.command,
+                "path": self.path,
+                "agent": self.headers.get("User-Agent", ""),
+                "status": status,
+                "bytes": len(data),
+            }
         )
 
     def _find(self, path: str) -> tuple[int, dict[str, str], bytes]:

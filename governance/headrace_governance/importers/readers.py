@@ -1,0 +1,208 @@
+"""Readers of what can be imported: each yields `Item`s in a fixed order and names the file when one is damaged."""
+
+from __future__ import annotations
+
+import glob
+import gzip
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+from headrace_governance.crawl.pages import media_type
+from headrace_governance.sources import ColumnsFetch, FolderFetch, JsonlFetch, ParquetFetch, WarcFetch
+from headrace_lake.errors import InputError
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SUFFIXES = {".html": "text/html", ".htm": "text/html", ".xhtml": "application/xhtml+xml", ".txt": "text/plain", ".md": "text/plain"}
+_BATCH_ROWS = 1024
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing to import, or why it cannot be.
+
+    Attributes:
+        body: bytes as they are; undecodable text is the extraction's business.
+        status: HTTP status of a WARC response, 0 for everything else.
+        problem: (reason, detail) of a row to drop; `failed` rows go to quarantine instead.
+    """
+
+    url: str
+    body: bytes = b""
+    content_type: str = ""
+    charset: str = ""
+    language: str = ""
+    status: int = 0
+    fetched_at: datetime = _EPOCH
+    headers: tuple[tuple[str, str], ...] = ()
+    problem: tuple[str, str] | None = None
+    failed: bool = field(default=False)
+
+
+def expand(paths: tuple[str, ...], base: Path) -> list[Path]:
+    """The files behind paths and patterns, sorted; relative ones count from `base`.
+
+    Raises:
+        InputError: a path or pattern matches nothing.
+    """
+    found: list[Path] = []
+    for pattern in paths:
+        full = pattern if Path(pattern).is_absolute() else str(base / pattern)
+        matched = sorted(Path(p) for p in glob.glob(full, recursive=True) if Path(p).is_file())
+        if not matched:
+            raise InputError(f"{full}: no such file", "correct 'paths' of the source")
+        found += matched
+    return list(dict.fromkeys(found))
+
+
+def read_warc(fetch: WarcFetch, files: list[Path]) -> Iterator[Item]:
+    """Responses and resources of WARC files."""
+    from warcio.archiveiterator import ArchiveIterator
+    from warcio.exceptions import ArchiveLoadFailed
+
+    for file in files:
+        number = 0
+        try:
+            with file.open("rb") as f:
+                for record in ArchiveIterator(f):
+                    number += 1
+                    if record.rec_type not in ("response", "resource"):
+                        continue
+                    yield _warc_item(record, fetch)
+        except (ArchiveLoadFailed, EOFError, OSError, ValueError) as exc:
+            raise InputError(f"{file}: damaged after record {number} ({exc})", "fetch or copy the file again") from exc
+        if not number:
+            raise InputError(f"{file}: no WARC record in it", "remove it from 'paths' or copy it again")
+
+
+def _warc_item(record: Any, fetch: WarcFetch) -> Item:
+    from headrace_governance.crawl.decode import BadEncoding, BodyTooLarge, Decoder
+
+    url = str(record.rec_headers.get_header("WARC-Target-URI") or "").strip("<>")
+    at = datetime.fromisoformat(str(record.rec_headers.get_header("WARC-Date")).replace("Z", "+00:00"))
+    http = record.http_headers
+    headers = tuple((str(k).lower(), str(v)) for k, v in http.headers) if http is not None else ()
+    declared = dict(headers).get("content-type") or (record.rec_headers.get_header("Content-Type") if http is None else "") or ""
+    kind, charset = media_type(declared)
+    status = int(http.get_statuscode()) if http is not None and str(http.get_statuscode()).isdecimal() else 0
+    known: dict[str, Any] = {"url": url, "content_type": kind, "charset": charset, "status": status, "fetched_at": at, "headers": headers}
+    if http is not None and status != 200:
+        return Item(**known, problem=("http_status", str(status)))
+    if kind not in fetch.media_types:
+        return Item(**known, problem=("media_type", kind or "none declared"))
+    try:
+        decoder = Decoder(dict(headers).get("content-encoding", ""), fetch.max_bytes, 200.0)
+        while block := record.raw_stream.read(64 << 10) if http is None else _dechunked(record).read(64 << 10):
+            decoder.feed(block)
+        return Item(**known, body=decoder.finish())
+    except BodyTooLarge as exc:
+        return Item(**known, problem=(exc.reason, exc.detail))
+    except BadEncoding as exc:
+        return Item(**known, problem=("encoding", str(exc)), failed=True)
+
+
+def _dechunked(record: Any) -> Any:
+    """The body without chunking but still compressed; made once per record."""
+    if not hasattr(record, "headrace_stream"):
+        if (record.http_headers.get_header("transfer-encoding") or "").lower() == "chunked":
+            from warcio.bufferedreaders import ChunkedDataReader
+
+            record.headrace_stream = ChunkedDataReader(record.raw_stream)
+        else:
+            record.headrace_stream = record.raw_stream
+    return record.headrace_stream
+
+
+def read_parquet(fetch: ParquetFetch, files: list[Path]) -> Iterator[Item]:
+    """Rows of Parquet files, read in batches."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    wanted = [c for c in (fetch.text, fetch.url, fetch.language) if c]
+    for file in files:
+        try:
+            with pq.ParquetFile(file) as parquet:
+                missing = [c for c in wanted if c not in parquet.schema_arrow.names]
+                if missing:
+                    raise InputError(f"{file}: no column '{missing[0]}'", f"columns: {', '.join(parquet.schema_arrow.names)}")
+                row = 0
+                for batch in parquet.iter_batches(batch_size=_BATCH_ROWS, columns=wanted):
+                    for values in batch.to_pylist():
+                        yield _row_item(fetch, file, row, values)
+                        row += 1
+        except (pa.ArrowInvalid, OSError) as exc:
+            raise InputError(f"{file}: not a complete Parquet file ({str(exc).splitlines()[0]})", "write or copy it again") from exc
+
+
+def read_jsonl(fetch: JsonlFetch, files: list[Path]) -> Iterator[Item]:
+    """Lines of JSON Lines files; a line that is no JSON object is quarantined, a truncated file refused."""
+    for file in files:
+        number = -1
+        try:
+            with _opened(file) as f:
+                for number, line in enumerate(f):
+                    if not line.strip():
+                        continue
+                    url = f"file:{file.name}#{number}"
+                    try:
+                        values = json.loads(line)
+                        if not isinstance(values, dict):
+                            raise ValueError("not a JSON object")
+                    except (ValueError, RecursionError) as exc:
+                        yield Item(url=url, problem=("bad_line", f"line {number + 1}: {exc}"), failed=True)
+                        continue
+                    yield _row_item(fetch, file, number, values)
+        except (EOFError, gzip.BadGzipFile, OSError) as exc:
+            raise InputError(f"{file}: damaged after line {number + 1} ({exc})", "write or copy it again") from exc
+
+
+def _opened(file: Path) -> IO[bytes]:
+    if file.suffix == ".gz":
+        return io.BufferedReader(gzip.open(file, "rb"))
+    if file.suffix == ".zst":
+        import zstandard
+
+        return io.BufferedReader(zstandard.open(file, "rb"))
+    return file.open("rb")
+
+
+def _row_item(fetch: ColumnsFetch, file: Path, row: int, values: dict[str, Any]) -> Item:
+    url = str(values.get(fetch.url) or "") if fetch.url else ""
+    url = url or f"file:{file.name}#{row}"
+    text = values.get(fetch.text)
+    if isinstance(text, str):
+        text = text.encode("utf-8", "surrogatepass")
+    if not isinstance(text, bytes):
+        return Item(url=url, problem=("no_text", f"{file.name} row {row}: '{fetch.text}' is {type(text).__name__}"), failed=True)
+    if len(text) > fetch.max_bytes:
+        return Item(url=url, problem=("too_large", f"{len(text)} bytes"))
+    language = str(values.get(fetch.language) or "") if fetch.language else ""
+    return Item(url=url, body=text, content_type=fetch.content_type, charset="utf-8", language=language)
+
+
+def read_folder(fetch: FolderFetch, folder: Path) -> Iterator[Item]:
+    """HTML and text files below a folder, in the order of their paths.
+
+    Raises:
+        InputError: no such folder.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder", "correct 'path' of the source")
+    root = folder.resolve()
+    for file in sorted(p for p in folder.glob(fetch.glob) if p.is_file()):
+        name = file.relative_to(folder).as_posix()
+        url = f"file:{name}"
+        kind = _SUFFIXES.get(file.suffix.lower())
+        if not file.resolve().is_relative_to(root):
+            yield Item(url=url, problem=("outside", "links out of the folder"))
+        elif kind is None:
+            yield Item(url=url, problem=("media_type", file.suffix or "no suffix"))
+        elif file.stat().st_size > fetch.max_bytes:
+            yield Item(url=url, problem=("too_large", f"{file.stat().st_size} bytes"))
+        else:
+            at = datetime.fromtimestamp(int(file.stat().st_mtime), UTC)
+            yield Item(url=url, body=file.read_bytes(), content_type=kind, language=fetch.language_hint, fetched_at=at)

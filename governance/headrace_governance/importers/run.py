@@ -1,0 +1,166 @@
+"""A slice of an imported source: files → the same captures, exclusions, quarantine and receipt as a crawl.
+
+The fingerprint holds the digests of the files, so changed files are imported again and equal ones are adopted.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from headrace_governance.crawl.captures import write_captures
+from headrace_governance.crawl.crawler import Progress
+from headrace_governance.crawl.frontier import Frontier, StoredPage
+from headrace_governance.crawl.licence import Decision, LicencePolicy, PageFacts, decide, load_licence_policy
+from headrace_governance.crawl.pages import read_page
+from headrace_governance.crawl.run import Unkept, commit_captures
+from headrace_governance.importers.readers import Item, expand, read_folder, read_jsonl, read_parquet, read_warc
+from headrace_governance.sources import FolderFetch, JsonlFetch, ParquetFetch, Source, WarcFetch
+from headrace_lake.errors import ConfigError, InputError
+from headrace_lake.fingerprint import code_digest, digest_bytes, digest_of, file_digest
+from headrace_lake.lake import Lake
+from headrace_lake.receipts import Receipt
+from headrace_lake.slices import Slice
+
+STAGE = "import"
+VERSION = "1"
+_HTML = {"text/html", "application/xhtml+xml"}
+
+
+def import_slice(
+    lake: Lake, source: Source, slice_: Slice, *, refresh: bool = False, rows_per_part: int = 500, progress: Progress | None = None
+) -> Receipt:
+    """Import one slice, or adopt the import that the lake holds already.
+
+    Raises:
+        InputError: a file is missing or damaged, or nothing could be kept.
+    """
+    base = Path(lake.settings.base)
+    files = _files(source, base)
+    policy = load_licence_policy(lake.settings.resolve(lake.settings.policies))
+    code = digest_of(
+        [
+            code_digest("headrace_governance.importers.readers"),
+            code_digest("headrace_governance.crawl.captures"),
+            code_digest("headrace_governance.crawl.licence"),
+        ]
+    )
+    params = {
+        "source": source.record(),
+        "licences": policy.model_dump(mode="json"),
+        "files": [[f.name, file_digest(f)] for f in files],
+    }
+    fingerprint = digest_of({"stage": STAGE, "version": VERSION, "slice": str(slice_), "params": params, "code": code})
+    current = lake.current_receipts(slice_).get(STAGE)
+    if current is not None and current.fingerprint == fingerprint and not refresh:
+        return current
+    started = datetime.now(UTC)
+    with tempfile.TemporaryDirectory(prefix="headrace-import-") as folder:
+        frontier = Frontier(Path(folder) / "frontier.db")
+        try:
+            _take(frontier, source, policy, _items(source, files, base), progress)
+            shards = write_captures(lake, slice_, frontier.pages(), rows_per_part=rows_per_part)
+            dropped = [Unkept(*o) for o in frontier.outcomes("dropped")]
+            failed = [Unkept(*o) for o in frontier.outcomes("failed")]
+        finally:
+            frontier.close()
+    if not shards:
+        first = (dropped + failed)[0] if dropped or failed else None
+        why = f"first: {first.url} {first.reason} {first.detail}" if first else "no item found"
+        raise InputError(f"slice {slice_}: the import kept nothing ({why})", "check 'fetch' of the source")
+    notes = (f"files {len(files)}",)
+    expects = current.run_id if current is not None else ""
+    return commit_captures(
+        lake, source, slice_, STAGE, VERSION, fingerprint, shards, dropped, failed, started, notes, expects=expects, code=code
+    )
+
+
+def _files(source: Source, base: Path) -> list[Path]:
+    fetch = source.fetch
+    if isinstance(fetch, WarcFetch | ParquetFetch | JsonlFetch):
+        return expand(fetch.paths, base)
+    if isinstance(fetch, FolderFetch):
+        folder = base / fetch.path
+        if not folder.is_dir():
+            raise InputError(f"{folder}: no such folder", "correct 'fetch.path' of the source")
+        return sorted(p for p in folder.glob(fetch.glob) if p.is_file())
+    raise ConfigError(f"source {source.id} is fetched by '{fetch.kind}'", "crawl it")
+
+
+def _items(source: Source, files: list[Path], base: Path) -> Iterator[Item]:
+    fetch = source.fetch
+    if isinstance(fetch, WarcFetch):
+        yield from read_warc(fetch, files)
+    elif isinstance(fetch, ParquetFetch):
+        yield from read_parquet(fetch, files)
+    elif isinstance(fetch, JsonlFetch):
+        yield from read_jsonl(fetch, files)
+    elif isinstance(fetch, FolderFetch):
+        yield from read_folder(fetch, base / fetch.path)
+
+
+def _take(frontier: Frontier, source: Source, policy: LicencePolicy, items: Iterable[Item], progress: Progress | None) -> None:
+    """Settle every item; a second one of the same address gets `#2`, `#3` ... so that none is lost."""
+    seen: dict[str, int] = {}
+    counts = {"kept": 0, "dropped": 0, "failed": 0}
+    for item in items:
+        n = seen[item.url] = seen.get(item.url, 0) + 1
+        url = item.url if n == 1 else f"{item.url}#{n}"
+        frontier.add([url], 0)
+        counts[_settle(frontier, source, policy, url, item)] += 1
+        if progress is not None:
+            progress(counts)
+
+
+def _settle(frontier: Frontier, source: Source, policy: LicencePolicy, url: str, item: Item) -> str:
+    if item.problem is not None:
+        if item.failed:
+            frontier.fail(url, *item.problem)
+            return "failed"
+        frontier.drop(url, *item.problem)
+        return "dropped"
+    decision, language = _judge(source, policy, url, item)
+    frontier.decide(
+        url,
+        datetime.now(UTC).isoformat(),
+        {"licence": decision.licence, "class": decision.licence_class, "refusal": decision.refusal, "evidence": decision.digest},
+    )
+    if decision.refusal:
+        frontier.drop(url, decision.refusal, decision.detail)
+        return "dropped"
+    frontier.keep(_page(url, item, decision, language), item.body, (), 0)
+    return "kept"
+
+
+def _judge(source: Source, policy: LicencePolicy, url: str, item: Item) -> tuple[Decision, str]:
+    if item.content_type in _HTML:
+        page = read_page(url, item.body, item.charset)
+        return decide(source.licence, policy, page.facts, respect_tdm=True), item.language or page.language
+    return decide(source.licence, policy, PageFacts(), respect_tdm=True), item.language
+
+
+def _page(url: str, item: Item, decision: Decision, language: str) -> StoredPage:
+    headers = dict(item.headers)
+    return StoredPage(
+        url=url,
+        final_url=item.url,
+        status=item.status,
+        fetched_at=item.fetched_at.isoformat(),
+        headers=list(item.headers),
+        content_type=item.content_type or None,
+        charset=item.charset or None,
+        content_digest=digest_bytes(item.body),
+        content_bytes=len(item.body),
+        etag=headers.get("etag"),
+        last_modified=headers.get("last-modified"),
+        robots_digest=None,
+        licence=decision.licence,
+        licence_class=decision.licence_class,
+        licence_basis=decision.basis,
+        licence_evidence=decision.digest,
+        language_hint=language or None,
+        evidence=decision.evidence,
+        request_headers=[],
+    )

@@ -1,0 +1,214 @@
+"""Commands of the lake and the stage engine: `slice`, `stage`, `table`, `lineage`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from headrace_lake.console import SettingsOption, emit_result, open_lake, show_table
+from headrace_lake.errors import ConfigError
+from headrace_lake.slices import Slice
+
+slice_app = typer.Typer(help="Run, preview and look at slices.", no_args_is_help=True)
+stage_app = typer.Typer(help="List stages; run one.", no_args_is_help=True)
+table_app = typer.Typer(help="Look at tables; tag and vacuum them.", no_args_is_help=True)
+lineage_app = typer.Typer(help="Where did this come from; what did this touch.", no_args_is_help=True)
+
+SlicesArgument = Annotated[list[str], typer.Argument(help="SOURCE/INTERVAL, one or more.")]
+ExecutorOption = Annotated[str, typer.Option("--executor", help="local (this process) or ray.")]
+StagesOption = Annotated[str, typer.Option("--stages", help="Only these stages, with commas.")]
+
+
+@slice_app.command("run")
+def slice_run(
+    pipeline: Annotated[str, typer.Argument(help="Pipeline name or file.")],
+    slices: SlicesArgument,
+    executor: ExecutorOption = "local",
+    stages: StagesOption = "",
+    settings: SettingsOption = None,
+) -> None:
+    """Bring every stage of the pipeline up to date; what has its fingerprint already is adopted."""
+    from headrace_lake.engine import load_pipeline, run_pipeline
+
+    if executor not in ("local", "ray"):
+        raise ConfigError(f"no executor '{executor}'", "use local or ray")
+    lake = open_lake(settings)
+    chosen = load_pipeline(lake.settings, pipeline)
+    if stages:
+        chosen = chosen.only([s.strip() for s in stages.split(",")])
+    results = []
+    for text in slices:
+        report = run_pipeline(lake, chosen, Slice.parse(text), executor="ray" if executor == "ray" else "local")
+        results.append(report.summary())
+        for s in report.stages:
+            c = s.receipt.counts
+            typer.echo(f"{report.slice_} {s.stage}: {s.action}, read {c.read} = kept {c.kept} + dropped {c.dropped} + failed {c.failed}")
+    emit_result({"slices": results})
+
+
+@slice_app.command("preview")
+def slice_preview(
+    pipeline: Annotated[str, typer.Argument(help="Pipeline name or file.")],
+    slices: SlicesArgument,
+    settings: SettingsOption = None,
+) -> None:
+    """Say what `run` would recompute, and what goes stale downstream, without doing it."""
+    from headrace_lake.engine import load_pipeline, preview_pipeline
+
+    lake = open_lake(settings)
+    chosen = load_pipeline(lake.settings, pipeline)
+    for text in slices:
+        slice_ = Slice.parse(text)
+        steps = preview_pipeline(lake, chosen, slice_)
+        show_table(f"{slice_}, pipeline {chosen.name}", ["stage", "action", "why", "rows"], [[s.stage, s.action, s.why, s.rows] for s in steps])
+    emit_result({"slices": len(slices)})
+
+
+@slice_app.command("status")
+def slice_status(
+    slices: Annotated[list[str] | None, typer.Argument(help="SOURCE/INTERVAL; all slices without.")] = None,
+    settings: SettingsOption = None,
+) -> None:
+    """The receipts that are visible now."""
+    lake = open_lake(settings)
+    wanted = [Slice.parse(s) for s in slices] if slices else lake.slices("receipts")
+    rows = []
+    for slice_ in wanted:
+        for r in lake.current_receipts(slice_).values():
+            c = r.counts
+            seconds = (r.finished_at - r.started_at).total_seconds()
+            rows.append([str(slice_), r.stage, c.read, c.kept, c.dropped, c.failed, round(seconds, 1), r.fingerprint[:12], f"{r.finished_at:%Y-%m-%d %H:%M}"])
+    show_table("receipts", ["slice", "stage", "read", "kept", "dropped", "failed", "seconds", "fingerprint", "finished (UTC)"], rows)
+
+
+@stage_app.command("ls")
+def stage_ls(settings: SettingsOption = None) -> None:
+    """The stages of every pipeline, with inputs and outputs."""
+    from headrace_lake.engine import load_pipeline
+    from headrace_lake.settings import load_settings
+
+    loaded = load_settings(settings)
+    rows = []
+    for file in sorted(loaded.resolve(loaded.pipelines).glob("*.yaml")):
+        pipeline = load_pipeline(loaded, file)
+        for stage in pipeline.stages:
+            wanted = stage.inputs()
+            outputs = [*([stage.output] if stage.output else []), *stage.also]
+            rows.append([pipeline.name, stage.name, stage.version, ", ".join([wanted.primary, *wanted.sidecars]), ", ".join(outputs)])
+    show_table("stages", ["pipeline", "stage", "version", "reads", "writes"], rows)
+
+
+@stage_app.command("run")
+def stage_run(
+    pipeline: Annotated[str, typer.Argument(help="Pipeline name or file.")],
+    stage: Annotated[str, typer.Argument(help="Stage name.")],
+    slices: SlicesArgument,
+    executor: ExecutorOption = "local",
+    settings: SettingsOption = None,
+) -> None:
+    """Bring one stage of one or more slices up to date."""
+    slice_run(pipeline, slices, executor=executor, stages=stage, settings=settings)
+
+
+@table_app.command("ls")
+def table_ls(settings: SettingsOption = None) -> None:
+    """All tables with rows, files and slices."""
+    from headrace_lake.schemas import TABLES
+
+    lake = open_lake(settings)
+    rows = []
+    for name, spec in TABLES.items():
+        summary = lake.table(name).current_snapshot()
+        values = dict(summary.summary.additional_properties) if summary is not None and summary.summary is not None else {}
+        rows.append([name, int(values.get("total-records", 0)), int(values.get("total-data-files", 0)), int(values.get("total-files-size", 0)), spec.doc])
+    show_table("tables", ["table", "rows", "files", "bytes", "what"], rows)
+
+
+@table_app.command("show")
+def table_show(
+    table: Annotated[str, typer.Argument(help="Table name.")],
+    slice_text: Annotated[str, typer.Option("--slice", help="SOURCE/INTERVAL.")] = "",
+    where: Annotated[str, typer.Option("--where", help="Row filter, such as \"language = 'zh'\".")] = "",
+    tag: Annotated[str, typer.Option("--tag", help="As it was at this tag.")] = "",
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Rows to show.")] = 20,
+    settings: SettingsOption = None,
+) -> None:
+    """Columns with types and units, and the first rows."""
+    from headrace_lake.schemas import table_spec
+
+    lake = open_lake(settings)
+    spec = table_spec(table)
+    meta = [(f, f.metadata or {}) for f in spec.schema]
+    show_table(
+        f"{table}: {spec.doc}",
+        ["column", "type", "unit", "meaning"],
+        [[f.name, f"{f.type}{'' if f.nullable else ' required'}", m.get(b"unit", b"").decode(), m.get(b"doc", b"").decode()] for f, m in meta],
+    )
+    rows = lake.read(table, Slice.parse(slice_text) if slice_text else None, where=where or None, tag=tag or None)
+    shown = rows.slice(0, limit).to_pylist()
+    show_table(f"{len(shown)} of {rows.num_rows} rows", spec.schema.names, [[str(v)[:120] if isinstance(v, str) else v for v in r.values()] for r in shown])
+
+
+@table_app.command("history")
+def table_history(table: Annotated[str, typer.Argument(help="Table name.")], settings: SettingsOption = None) -> None:
+    """Snapshots, oldest first, with the stage run that made each."""
+    rows = [
+        [str(h["snapshot"]), f"{datetime.fromtimestamp(h['at'], UTC):%Y-%m-%d %H:%M:%S}", h["operation"], h["rows"], h.get("stage", ""), h.get("slice", ""), h.get("run", "")]
+        for h in open_lake(settings).history(table)
+    ]
+    show_table(f"history of {table}", ["snapshot", "at (UTC)", "operation", "rows", "stage", "slice", "run"], rows)
+
+
+@table_app.command("tag")
+def table_tag(name: Annotated[str, typer.Argument(help="Tag name.")], settings: SettingsOption = None) -> None:
+    """Name the present state of all tables, so that it can be read again and is never vacuumed."""
+    tagged = open_lake(settings).tag(name)
+    typer.echo(f"tag {name}: {len(tagged)} tables")
+
+
+@table_app.command("vacuum")
+def table_vacuum(
+    older_than_hours: Annotated[float, typer.Option("--older-than-hours", min=0, help="Grace for files of running jobs.")] = 24.0,
+    keep_snapshots: Annotated[int, typer.Option("--keep-snapshots", min=1, help="Newest snapshots of each table to keep.")] = 20,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    settings: SettingsOption = None,
+) -> None:
+    """Expire old snapshots (never tagged ones) and remove files that nothing refers to."""
+    from headrace_lake.vacuum import vacuum
+
+    report = vacuum(open_lake(settings), older_than_seconds=older_than_hours * 3600, keep_snapshots=keep_snapshots, dry_run=dry_run)
+    verb = "would remove" if dry_run else "removed"
+    typer.echo(f"{verb} {report.files} files ({report.bytes:,} bytes), expired {report.snapshots} snapshots")
+    emit_result({"files": report.files, "bytes": report.bytes, "snapshots": report.snapshots})
+
+
+@lineage_app.command("up")
+def lineage_up(
+    what: Annotated[str, typer.Argument(help="Artifact name or fingerprint, document uid, or URL.")],
+    settings: SettingsOption = None,
+) -> None:
+    """Everything this was made from: receipts, licences, artifacts."""
+    from headrace_lake.lineage import up
+
+    _show_lineage(f"lineage up of {what}", up(open_lake(settings), what))
+
+
+@lineage_app.command("down")
+def lineage_down(
+    what: Annotated[str, typer.Argument(help="URL, document uid, SOURCE/INTERVAL, code digest, artifact name or fingerprint.")],
+    settings: SettingsOption = None,
+) -> None:
+    """Everything that this went into: slices' stages, mixes, runs, checkpoints, releases."""
+    from headrace_lake.lineage import down
+
+    _show_lineage(f"lineage down of {what}", down(open_lake(settings), what))
+
+
+def _show_lineage(title: str, nodes: list[object]) -> None:
+    from headrace_lake.lineage import Node
+
+    rows = [[n.kind, n.name, n.fingerprint[:16], n.detail] for n in nodes if isinstance(n, Node)]
+    show_table(title, ["kind", "name", "fingerprint", "detail"], rows)
+    emit_result({"nodes": len(rows)})

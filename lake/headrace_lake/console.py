@@ -1,0 +1,71 @@
+"""What commands share: the settings option, tables for people, and one machine-readable result line.
+
+With `headrace --json-result ...` a command ends with `HEADRACE_RESULT {json}`: what an operator reads from a job's log.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from headrace_lake.lake import Lake
+from headrace_lake.settings import load_settings
+
+RESULT_PREFIX = "HEADRACE_RESULT "
+
+SettingsOption = Annotated[Path | None, typer.Option("--settings", help="Settings file; headrace.yaml of this folder by default.")]
+
+
+def open_lake(settings: Path | None) -> Lake:
+    """The lake that the settings file names."""
+    return Lake.open(load_settings(settings))
+
+
+_WANTED: ContextVar[bool] = ContextVar("headrace_json_result", default=False)
+# Not typer's context: typer carries a click of its own, whose current context another click does not see.
+
+
+def want_result(wanted: bool) -> None:
+    """Remember whether the command line asked for the result line."""
+    _WANTED.set(wanted)
+
+
+def emit_result(result: Any) -> None:
+    """Print the result line, if the command line asked for one."""
+    if _WANTED.get():
+        typer.echo(RESULT_PREFIX + json.dumps(result, default=str, ensure_ascii=False))
+
+
+def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A table at a terminal; numbers right-aligned with thousands separated."""
+    from rich.console import Console
+    from rich.table import Table
+
+    body = [list(r) for r in rows]
+    table = Table(title=title, title_justify="left")
+    for i, name in enumerate(columns):
+        numeric = bool(body) and all(isinstance(r[i], int | float) for r in body)
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for r in body:
+        table.add_row(*(_text(v) for v in r))
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=160)
+    console.print(table)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool) or value is None:
+        return "" if value is None else str(value).lower()
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.4g}"
+    from rich.markup import escape
+
+    return escape(str(value))

@@ -57,10 +57,15 @@ def _root(
     want_result(json_result)
 
 
-def build() -> typer.Typer:
-    """The application with all commands attached (once)."""
+def build(only: str | None = None) -> typer.Typer:
+    """The application with all commands attached (once), or only with the one that a command line asks for.
+
+    A job on Ray is one process a command: it imports its own component and waits for no other.
+    """
     if not app.registered_groups and not app.registered_commands:
         for name, (module, attribute) in _COMMANDS.items():
+            if only not in (None, name):
+                continue
             target = getattr(importlib.import_module(module), attribute)
             if isinstance(target, typer.Typer):
                 app.add_typer(target, name=name)
@@ -72,7 +77,8 @@ def build() -> typer.Typer:
 def main() -> None:
     """Entry point of the `headrace` script."""
     try:
-        build()()  # exits by itself: 0, the command's own code, or 2 for a wrong word or option
+        word = next((word for word in sys.argv[1:] if not word.startswith("-")), None)
+        build(word if word in _COMMANDS else None)()  # exits by itself: 0, the command's own code, or 2 for a wrong word or option
     except HeadraceError as exc:
         _fail(str(exc), exc.exit_code)
     except OSError as exc:

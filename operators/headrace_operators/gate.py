@@ -7,7 +7,8 @@ that found and waits (state `awaiting_input`, no worker, no triggerer). Then it 
 Rules of the house
 - Reject fails the run.
 - Who triggered the run cannot approve it, unless the gate's policy says `self_approval: true`. Airflow itself lets a user
-  approve his own run, so it is enforced after the answer, and in `assigned_users` where the policy names its approvers.
+  approve his own run, so it is enforced after the answer, in `headrace gate sign`, and in `assigned_users` where the policy
+  names its approvers. He may reject it.
 - Approving against a No-Go is a waiver: it needs a written reason.
 - A policy with `automatic: true` (the proof of concept) signs by itself when every rule holds, and says so: in the log, in
   the decision ("signed by policy:NAME") and in the lake. A No-Go is never signed automatically.
@@ -107,7 +108,9 @@ class GateOperator(ApprovalOperator):
         settings, file = current_settings()
         jobs = RayJobs.of(settings)
         decision = "go" if option == self.APPROVE else "no-go"
-        words = ["gate", "sign", evidence.fingerprint, "--decision", decision, "--signer", signer, f"--reason={reason}"]
+        words = ["gate", "sign", evidence.fingerprint, "--decision", decision, f"--signer={signer}", f"--reason={reason}"]
+        if triggered_by := _triggered_by(context):
+            words.append(f"--triggered-by={triggered_by}")  # `gate sign` holds the policy once more: it also signs without Airflow
         identity = {"settings": settings_digest(settings), "run": context["ti"].run_id}
         request = JobRequest([*self.program, *words], identity, {SETTINGS_ENV: file} if file else {})
         ensured = jobs.ensure(request, owner_of(context), say=self.log.info)

@@ -49,7 +49,7 @@ def test_an_automatic_policy_signs_a_go_and_says_so(ray_settings: Path, new_cont
     decision = _recorded(gate, context, deferred.value)
     assert (decision["decision"], decision["signer"], decision["automatic"]) == ("Approve", "policy:poc", True)
     argv = decision["recorded"]["argv"]
-    assert argv[:7] == ["gate", "sign", "f" * 32, "--decision", "go", "--signer", "policy:poc"] and "automatically" in argv[7]
+    assert argv[:6] == ["gate", "sign", "f" * 32, "--decision", "go", "--signer=policy:poc"] and "automatically" in argv[6]
 
 
 def test_an_automatic_policy_never_signs_a_no_go(new_context: Callable[..., Any]) -> None:
@@ -63,7 +63,7 @@ def test_an_approval_is_recorded_before_the_run_goes_on(ray_settings: Path, new_
         gate.execute_complete(context, _answer("Approve", "bob", "seen; $(rm) it"))
     decision = _recorded(gate, context, deferred.value)
     assert decision["signer"] == "bob"
-    assert decision["recorded"]["argv"][-1] == "--reason=seen; $(rm) it"
+    assert decision["recorded"]["argv"][-3:] == ["--signer=bob", "--reason=seen; $(rm) it", "--triggered-by=alice"]
 
 
 def test_a_rejection_is_recorded_and_fails_the_run(ray_settings: Path, new_context: Callable[..., Any]) -> None:

@@ -51,6 +51,23 @@ def test_a_daemon_that_ignores_the_signal_is_killed_with_its_children(tmp_path: 
     assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
 
 
+def test_what_a_killed_daemon_left_behind_goes_when_it_is_stopped(tmp_path: Path) -> None:
+    code = "import os,subprocess,sys,time\np=subprocess.Popen(['sleep','60'])\nprint(p.pid, flush=True)\ntime.sleep(60)"
+    daemon = _daemon(tmp_path, code)
+    deadline = time.monotonic() + 10
+    while not daemon.tail().isdigit():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    child, pid = psutil.Process(int(daemon.tail())), daemon.pid()
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    while daemon.pid() is not None:
+        time.sleep(0.05)
+    assert child.is_running() and not daemon.stop()
+    psutil.wait_procs([child], timeout=5)
+    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+
+
 def test_a_recycled_pid_is_not_ours(tmp_path: Path) -> None:
     daemon = Daemon("thing", tmp_path)
     daemon.pid_file.write_text(f"{os.getpid()} 1")

@@ -52,7 +52,7 @@ def sign(
     found = find_evidence(lake, fingerprint)
     evidence = parse(found.payload["evidence"], GateEvidence, where="recorded evidence")
     policy = parse(found.payload["policy"], GatePolicy, where="recorded policy")
-    may_sign(policy, triggered_by, signer)
+    may_sign(policy, triggered_by if decision == "go" else "", signer)  # who triggered a run may always stop it
     automatic = signer.startswith(AUTOMATIC_SIGNER)
     if decision == "go" and not evidence.passed:
         if automatic:

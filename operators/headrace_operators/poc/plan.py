@@ -7,6 +7,7 @@ from pydantic import Field
 from headrace_lake.slices import Slice
 from headrace_lake.strict import StrictModel, load_yaml
 from headrace_operators.operator_env import current_settings
+from headrace_operators.poc.bars import Bars
 
 
 class PocPlan(StrictModel):
@@ -17,6 +18,7 @@ class PocPlan(StrictModel):
         groups: how many tasks the sources are dealt out to.
         recipe: name in `megatron_jobs/configs/recipes`.
         gate: name of the gate's policy.
+        bars: what the run must show, or `headrace poc` exits with 1 and names what is missed.
     """
 
     slice: str
@@ -24,6 +26,7 @@ class PocPlan(StrictModel):
     groups: int = Field(default=2, ge=1)
     recipe: str
     gate: str
+    bars: Bars = Bars()
 
     @property
     def slices(self) -> list[str]:

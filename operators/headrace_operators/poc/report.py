@@ -1,4 +1,4 @@
-"""What `headrace poc` prints at the end: what the lake and the run hold, never what was hoped for."""
+"""What `headrace poc` prints at the end: what the lake and the run hold, never what was hoped for; and the bars it must meet."""
 
 from __future__ import annotations
 
@@ -6,48 +6,49 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
+from rich.table import Column, Table
 
+from headrace_lake.engine import load_pipeline
 from headrace_lake.errors import HeadraceError
 from headrace_lake.lake import Lake
-from headrace_lake.slices import Slice
 from headrace_operators.airflow_api import AirflowApi
+from headrace_operators.poc import bars
+from headrace_operators.poc.bars import Bar
 from headrace_operators.poc.plan import PocPlan
 from headrace_operators.ray_jobs import RayJobs, result_of
 from headrace_operators.services.local import LocalServices
 
 DAG_ID = "poc"
+PIPELINE = "text"
+FETCH_STAGE = "crawl"
+"""What a source's slice begins with: its receipt comes from the crawler or an importer, not from the pipeline."""
 
 
-def print_report(services: LocalServices, api: AirflowApi, plan: PocPlan, run_id: str, console: Console, *, seconds: float) -> bool:
-    """Print the closing tables; returns whether every part of the line is there."""
+def print_report(services: LocalServices, api: AirflowApi, plan: PocPlan, run_id: str, console: Console, *, seconds: float) -> list[Bar]:
+    """Print the closing tables and where to look further; returns the bars that are missed, none of them silently."""
     lake = Lake.open(services.settings)
-    slices = [Slice.parse(text) for text in plan.slices]
-    results = _results(services, api, run_id)
-    parts = [
-        _stages(lake, slices, console),
-        _languages(lake, plan, console),
-        _training(results.get("train", {}), console),
-        _bits_per_byte(results.get("evaluate", {}), console),
-        _gate(results.get("gate", {}), console),
-        _release(results.get("release", {}), console),
-    ]
-    console.print(f"\nwork     {_work(results)}")
+    states = {str(t["task_id"]): str(t["state"]) for t in api.tasks(DAG_ID, run_id)}
+    results = task_results(services, api, run_id, states)
+    judged = [*lake_bars(lake, plan, console), *result_bars(results, plan, console), bars.every_task_succeeded(states)]
+    print_bars(judged, console)
+    console.print(f"\nwork     {work_done(results)}")
     console.print(f"took     {seconds:.0f} s")
     console.print(f"Airflow  {services.airflow.address}/dags/{DAG_ID}/runs/{run_id}", soft_wrap=True)
     console.print(f"         sign in as admin; the password is in {services.airflow.passwords_file}", soft_wrap=True)
     console.print("         `headrace services down` stops everything; the lake stays")
-    return all(parts)
+    return [bar for bar in judged if not bar.holds]
 
 
-def _results(services: LocalServices, api: AirflowApi, run_id: str) -> dict[str, dict[str, Any]]:
+def task_results(services: LocalServices, api: AirflowApi, run_id: str, states: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """Task → its result. From the jobs' own logs, since XCom keeps only what is small; a gate's decision from XCom."""
     jobs = RayJobs.of(services.settings)
     found: dict[str, dict[str, Any]] = {}
-    for task in api.tasks(DAG_ID, run_id):
-        name = task["task_id"]
-        if task["state"] != "success":
+    for name, state in states.items():
+        if state != "success":
             continue
         try:
             sent = api.xcom(DAG_ID, run_id, name)
@@ -59,87 +60,107 @@ def _results(services: LocalServices, api: AirflowApi, run_id: str) -> dict[str,
     return found
 
 
-def _stages(lake: Lake, slices: list[Slice], console: Console) -> bool:
-    wanted = {(s.source, s.interval) for s in slices}
+# -- the data's half -------------------------------------------------------------------------------------------------
+
+
+def lake_bars(lake: Lake, plan: PocPlan, console: Console) -> list[Bar]:
+    """Stages and languages of the plan's slices, printed and judged."""
+    receipts = _current_receipts(lake, plan)
+    stages = [FETCH_STAGE, *(stage.name for stage in load_pipeline(lake.settings, PIPELINE).stages)]
+    totals = _languages(lake, plan)
+    _print_stages(receipts, stages, console)
+    _print_languages(totals, console)
+    aside = {"dropped": _rows_by_stage(lake, "exclusions", plan), "failed": _rows_by_stage(lake, "quarantine", plan)}
+    return [
+        bars.every_stage_ran(receipts, plan.sources, stages),
+        bars.counts_add_up(receipts),
+        bars.nothing_lost(receipts, aside),
+        bars.enough_languages(totals, plan.bars),
+    ]
+
+
+def _current_receipts(lake: Lake, plan: PocPlan) -> list[dict[str, Any]]:
     columns = ["stage", "source", "slice", "committed_at", "read", "kept", "dropped", "failed"]
-    rows = [r for r in lake.read("receipts", columns=columns).to_pylist() if (r["source"], r["slice"]) in wanted]
-    newest = {(r["stage"], r["source"]): r for r in sorted(rows, key=lambda r: r["committed_at"])}
-    order = list(dict.fromkeys(stage for stage, _ in newest))
-    table = Table(
-        "stage",
-        *(_right(c) for c in ("slices", "read", "kept", "dropped", "failed")),
-        title="read = kept + dropped + failed",
-        title_justify="left",
-    )
-    adds_up = True
-    for stage in order:
-        mine = [r for (name, _), r in newest.items() if name == stage]
-        read, kept, dropped, failed = (sum(r[c] for r in mine) for c in ("read", "kept", "dropped", "failed"))
-        adds_up &= read == kept + dropped + failed
-        table.add_row(stage, str(len(mine)), f"{read:,}", f"{kept:,}", f"{dropped:,}", f"{failed:,}")
+    rows = lake.read("receipts", columns=columns, where=f"slice = '{plan.slice}'").to_pylist()
+    newest = {(r["stage"], r["source"]): r for r in sorted(rows, key=lambda r: r["committed_at"]) if r["source"] in plan.sources}
+    return list(newest.values())
+
+
+def _rows_by_stage(lake: Lake, table: str, plan: PocPlan) -> dict[tuple[str, str], int]:
+    rows = lake.read(table, columns=["stage", "source", "slice"], where=f"slice = '{plan.slice}'")
+    counted = rows.group_by(["stage", "source"]).aggregate([([], "count_all")]).to_pylist()
+    return {(r["stage"], r["source"]): r["count_all"] for r in counted}
+
+
+def _languages(lake: Lake, plan: PocPlan) -> dict[str, tuple[int, int]]:
+    rows = lake.read("passports", columns=["language", "slice", "source", "token_count"], where=f"slice = '{plan.slice}'")
+    mine = rows.filter(pc.is_in(rows["source"], value_set=pa.array(plan.sources, pa.string())))
+    sums = mine.group_by("language").aggregate([("token_count", "sum"), ([], "count_all")]).to_pylist()
+    return {r["language"]: (r["count_all"], r["token_count_sum"]) for r in sums}
+
+
+def _print_stages(receipts: list[dict[str, Any]], stages: list[str], console: Console) -> None:
+    fields = ("read", "kept", "dropped", "failed")
+    table = Table("stage", *map(_right, ("slices", *fields)), title="read = kept + dropped + failed", title_justify="left")
+    for stage in stages:
+        mine = [r for r in receipts if r["stage"] == stage]
+        table.add_row(stage, str(len(mine)), *(f"{sum(r[field] for r in mine):,}" for field in fields))
     console.print(table)
-    return adds_up and bool(order)
 
 
-def _languages(lake: Lake, plan: PocPlan, console: Console) -> bool:
-    rows = lake.read("passports", columns=["language", "slice", "source", "token_count"], where=f"slice = '{plan.slice}'").to_pylist()
-    totals: dict[str, list[int]] = {}
-    for row in rows:
-        if row["source"] in plan.sources:
-            sums = totals.setdefault(row["language"], [0, 0])
-            sums[0] += 1
-            sums[1] += row["token_count"]
+def _print_languages(totals: Mapping[str, tuple[int, int]], console: Console) -> None:
     table = Table("language", _right("documents"), _right("tokens"), title=f"{len(totals)} languages", title_justify="left")
     for language, (documents, tokens) in sorted(totals.items(), key=lambda item: -item[1][1]):
         table.add_row(language, f"{documents:,}", f"{tokens:,}")
     console.print(table)
-    return bool(totals)
 
 
-def _training(result: Mapping[str, Any], console: Console) -> bool:
-    loss, vocabulary = result.get("last_loss"), result.get("vocabulary")
-    if loss is None or not vocabulary:
-        console.print("\ntraining no result")
-        return False
-    start = math.log(float(vocabulary))
-    down = start - float(loss)
-    console.print(f"\ntraining loss {float(loss):.3f} after {result.get('steps')} steps, {down:.2f} nats below ln({vocabulary})")
-    return True
+# -- the model's half ------------------------------------------------------------------------------------------------
 
 
-def _bits_per_byte(result: Mapping[str, Any], console: Console) -> bool:
-    rows = result.get("languages") or []
-    table = Table(
-        "language",
-        *(_right(c) for c in ("bits per byte", "95 % interval", "unigram", "better")),
-        title="held-out documents",
-        title_justify="left",
-    )
-    for row in rows:
-        better = "yes" if row["bits_per_byte"] < row["unigram"] else "no"
-        table.add_row(
-            row["language"], f"{row['bits_per_byte']:.3f}", f"{row['low']:.3f} to {row['high']:.3f}", f"{row['unigram']:.3f}", better
-        )
+def result_bars(results: Mapping[str, Mapping[str, Any]], plan: PocPlan, console: Console) -> list[Bar]:
+    """Training, evaluation, gate and release by the tasks' own results, printed and judged."""
+    evaluation = results.get("evaluate", {})
+    languages = list(evaluation.get("languages") or [])
+    _print_bits_per_byte(languages, evaluation.get("overall"), console)
+    _print_gate(results.get("gate", {}), console)
+    console.print(f"release  {results.get('release', {}).get('path') or 'none'}", soft_wrap=True, markup=False)
+    return [
+        bars.loss_fell(results.get("train", {}), plan.bars),
+        bars.better_than_unigram(languages, plan.bars),
+        bars.gate_is_open(results.get("gate", {})),
+        bars.release_is_verified(results.get("release", {}), results.get("verify", {})),
+    ]
+
+
+def _print_bits_per_byte(rows: list[Mapping[str, Any]], overall: Mapping[str, Any] | None, console: Console) -> None:
+    columns = ("bits per byte", "95 % interval", "unigram", "better", "training MB")
+    table = Table("language", *map(_right, columns), title="held-out documents", title_justify="left")
+    for row in [*rows, *([overall] if overall else [])]:
+        bits, low, high, unigram = (float(row.get(key, math.nan)) for key in ("bits_per_byte", "low", "high", "unigram"))
+        size = f"{float(row.get('training_bytes', math.nan)) / 1e6:.2f}"
+        better = "yes" if bits < unigram else "no"
+        table.add_row(str(row["language"]), f"{bits:.3f}", f"{low:.3f} to {high:.3f}", f"{unigram:.3f}", better, size)
     console.print(table)
-    return bool(rows)
 
 
-def _gate(result: Mapping[str, Any], console: Console) -> bool:
+def _print_gate(result: Mapping[str, Any], console: Console) -> None:
     if not result:
         console.print("gate     no decision")
-        return False
+        return
     how = "automatically, by the recorded policy: no human was asked" if result.get("automatic") else "by a human"
-    console.print(f"gate     {result['gate']}: {result['decision']}, signed by {result['signer']} ({how})")
-    return True
+    console.print(f"gate     {result.get('gate')}: {result.get('decision')}, signed by {result.get('signer')} ({how})", markup=False)
 
 
-def _release(result: Mapping[str, Any], console: Console) -> bool:
-    path = result.get("path")
-    console.print(f"release  {path or 'none'}", soft_wrap=True)
-    return bool(path)
+def print_bars(judged: list[Bar], console: Console) -> None:
+    """One line a bar, the missed ones in red."""
+    table = Table("what must hold", "", "found", title="bars", title_justify="left")
+    for bar in judged:
+        table.add_row(bar.name, "[green]yes[/]" if bar.holds else "[bold red]NO[/]", escape(bar.found))
+    console.print(table)
 
 
-def _work(results: Mapping[str, Mapping[str, Any]]) -> str:
+def work_done(results: Mapping[str, Mapping[str, Any]]) -> str:
     """How many stage runs were computed, adopted or restored, by the tasks' own results."""
     counts: dict[str, int] = {}
     for result in results.values():
@@ -151,7 +172,5 @@ def _work(results: Mapping[str, Mapping[str, Any]]) -> str:
     return ", ".join(f"{number} {action}" for action, number in sorted(counts.items())) or "(the tasks reported nothing)"
 
 
-def _right(name: str) -> Any:
-    from rich.table import Column
-
+def _right(name: str) -> Column:
     return Column(name, justify="right")

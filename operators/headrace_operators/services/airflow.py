@@ -33,6 +33,10 @@ READY_WITHIN_S = 150.0
 """Measured 15-60 s on 2 busy cores."""
 PARALLELISM = 4
 """Worker processes: each holds an idle Airflow of about 100 MB, and our tasks only submit and defer."""
+RUNNER_SILENT_S = 60
+"""A task runner that has not been heard of for so long is dead: its task is retried (Airflow's default is 300). It reports every 5 s."""
+TRIGGERER_SILENT_S = 15
+"""The same for the triggerer, which reports every 2 s: another one then takes over what it watched."""
 USERS = {"admin": "admin", "reviewer": "op"}
 """Local users and roles; two, because who triggers a run may not approve its gate."""
 
@@ -43,12 +47,14 @@ class LocalAirflow:
     Args:
         folder: AIRFLOW_HOME (database, logs, passwords, configuration).
         address: where the API server and the UI listen, `http://127.0.0.1:PORT`.
+        configuration: further `AIRFLOW__SECTION__KEY` variables, such as another database.
     """
 
-    def __init__(self, folder: Path, address: str, dags: Path) -> None:
+    def __init__(self, folder: Path, address: str, dags: Path, configuration: Mapping[str, str] | None = None) -> None:
         self.folder = folder.resolve()
         self.address = address.rstrip("/")
         self.dags = dags.resolve()
+        self.configuration = dict(configuration or {})
         self.daemons = {name: Daemon(f"airflow-{name}", self.folder / "run", signal.SIGINT, 15.0) for name in COMPONENTS}
 
     @property
@@ -84,7 +90,11 @@ class LocalAirflow:
             "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
             "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "False",
             "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": str(RUNNER_SILENT_S),
+            "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
+            "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": str(TRIGGERER_SILENT_S),
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+            **self.configuration,
         }
 
     def healthy(self) -> bool:
@@ -92,6 +102,12 @@ class LocalAirflow:
         if any(daemon.pid() is None for daemon in self.daemons.values()):
             return False
         return self._reporting()
+
+    def _answering(self) -> bool:
+        try:
+            return httpx.get(f"{self.address}/api/v2/version", timeout=5.0, trust_env=False).status_code == 200
+        except httpx.HTTPError:
+            return False
 
     def _reporting(self) -> bool:
         try:
@@ -102,12 +118,16 @@ class LocalAirflow:
         return all((health.get(part) or {}).get("status") == "healthy" for part in parts)
 
     def start(self, env: Mapping[str, str], cwd: Path) -> None:
-        """Start all components and wait until each reports healthy; a healthy Airflow is kept.
+        """Start what does not run and wait until each component reports healthy; what is healthy is kept.
 
         Raises:
             ServiceError: the port is taken, or a component did not come up.
         """
         if self.healthy():
+            return
+        environment = {**env, **self.environment()}
+        if self.daemons["api-server"].pid() is not None and self._answering():
+            self._start_missing(environment, cwd)  # somebody killed a component: the others go on working
             return
         self.stop()
         url = urlsplit(self.address)
@@ -116,10 +136,14 @@ class LocalAirflow:
         if port_in_use(url.port):
             raise ServiceError(f"port {url.port} (airflow.address) is in use", "stop what listens there or change airflow.address")
         write_passwords(self.passwords_file)
-        environment = {**env, **self.environment()}
         self._migrate(environment, cwd)
+        self._start_missing(environment, cwd)
+
+    def _start_missing(self, environment: Mapping[str, str], cwd: Path) -> None:
         for name, words in COMPONENTS.items():
-            self.daemons[name].start([_airflow(), *words], environment, cwd)
+            if self.daemons[name].pid() is None:
+                self.daemons[name].stop()  # forgets the dead one
+                self.daemons[name].start([_airflow(), *words], environment, cwd)
         self.daemons["api-server"].wait_until(self._ready, READY_WITHIN_S)
 
     def _ready(self) -> bool:
@@ -133,7 +157,7 @@ class LocalAirflow:
         from importlib.metadata import version
 
         mark = self.folder / f"db-{version('apache-airflow-core')}.ready"
-        if mark.exists() and (self.folder / "airflow.db").exists():
+        if mark.exists() and ("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN" in self.configuration or (self.folder / "airflow.db").exists()):
             return
         migrate = Daemon("airflow-migrate", self.folder / "run", signal.SIGTERM, 5.0)
         migrate.start([_airflow(), "db", "migrate"], env, cwd)

@@ -48,6 +48,7 @@ class LocalServices:
         samples: where the sample site was built; `var/samples` of the checkout by default.
         usual_ports: take 8080, 8265 and 8790 where they are free (the sample sources are declared at 8790).
         overrides: further settings for a new folder's `headrace.yaml`, such as `{"sources": "my/sources"}`.
+        airflow: further variables for Airflow, such as `AIRFLOW__DATABASE__SQL_ALCHEMY_CONN` for a Postgres.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class LocalServices:
         samples: Path | None = None,
         usual_ports: bool = True,
         overrides: Mapping[str, Any] | None = None,
+        airflow: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = folder.resolve()
         self.root = root.resolve()
@@ -70,7 +72,7 @@ class LocalServices:
         ports = json.loads((self.folder / "ports.json").read_text(encoding="utf-8"))
         token = self.settings.resolve(self.settings.ray.token_file)
         self.ray = RayHead(self.folder / "ray", self.settings.ray.address, token, cpus=cpus or os.cpu_count() or 1)
-        self.airflow = LocalAirflow(self.folder / "airflow", self.settings.airflow.address, dags or self.root / "dags")
+        self.airflow = LocalAirflow(self.folder / "airflow", self.settings.airflow.address, dags or self.root / "dags", airflow)
         self.site = SampleSite(samples or self.root / "var" / "samples", self.folder / "site", int(ports["site"]))
 
     def _write_settings(self, usual_ports: bool, overrides: Mapping[str, Any]) -> None:

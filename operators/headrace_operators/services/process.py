@@ -109,9 +109,10 @@ class Daemon:
         return _CHILDREN.pop(pid).wait()
 
     def stop(self) -> bool:
-        """Stop it by pid; returns whether it was running."""
+        """Stop it by pid; returns whether it was running. What a killed one left behind in its session goes too."""
         pid = self.pid()
         if pid is None:
+            self._end_orphans()
             self.pid_file.unlink(missing_ok=True)
             return False
         _send(os.kill, pid, self.stop_signal)
@@ -125,6 +126,16 @@ class Daemon:
             _CHILDREN.pop(pid).wait()
         self.pid_file.unlink(missing_ok=True)
         return True
+
+    def _end_orphans(self) -> None:
+        try:
+            pid = int(self.pid_file.read_text(encoding="ascii").split()[0])
+        except (FileNotFoundError, ValueError, IndexError):
+            return
+        _reap(pid)
+        # Linux gives no new process the number of a group that still lives; if a process bears it, the group is not ours.
+        if not _born(pid):
+            _send(os.killpg, pid, signal.SIGKILL)
 
     def tail(self) -> str:
         """The last line of its log."""

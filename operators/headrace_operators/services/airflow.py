@@ -167,9 +167,10 @@ class LocalAirflow:
         mark.touch()
 
     def stop(self) -> bool:
-        """Stop all components; returns whether any ran."""
-        order = ("dag-processor", "scheduler", "triggerer", "api-server")
-        stopped = [self.daemons[name].stop() for name in order]
+        """Stop all components, at the same time; returns whether any ran."""
+        for daemon in self.daemons.values():
+            daemon.ask_to_stop()
+        stopped = [daemon.stop() for daemon in self.daemons.values()]
         return any(stopped)
 
 

@@ -108,6 +108,12 @@ class Daemon:
         pid = int(self.pid_file.read_text(encoding="ascii").split()[0])
         return _CHILDREN.pop(pid).wait()
 
+    def ask_to_stop(self) -> None:
+        """Send the stop signal and return at once; `stop` then waits for the end."""
+        pid = self.pid()
+        if pid is not None:
+            _send(os.kill, pid, self.stop_signal)
+
     def stop(self) -> bool:
         """Stop it by pid; returns whether it was running. What a killed one left behind in its session goes too."""
         pid = self.pid()

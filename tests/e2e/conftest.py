@@ -9,11 +9,13 @@ from __future__ import annotations
 import html
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from pydoc_data.topics import topics
+from secrets import token_hex
 from typing import Any
 from urllib.parse import quote
 
@@ -27,7 +29,7 @@ from headrace_operators.services import LocalServices
 
 SOURCE = "python-topics"
 PAGES = 24
-CHROMIUM = "/usr/bin/chromium"
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CHROMIUM_ARGS = [
     "--no-sandbox",
     "--headless",
@@ -39,9 +41,18 @@ CHROMIUM_ARGS = [
     "--disable-sync",
 ]
 
+# A killed runner or triggerer is missed sooner than on a busy machine one should; the scheduler looks more often.
+QUICK = {
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "15",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
+    "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
+    "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "8",
+    "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "2",
+}
+
 # Only here: a task whose remote command and gate need no data, for what is true of every task.
 PROBE_DAG = """
-import json
+from datetime import timedelta
 from airflow.sdk import DAG, Param
 from headrace_operators.gate import GateOperator
 from headrace_operators.operator import HeadraceOperator
@@ -58,16 +69,27 @@ with DAG(dag_id="probe_gate", schedule=None, params={"evidence": Param({}, type=
     gate = GateOperator(task_id="gate", evidence_task_id="judge", program=["python", "-c", ECHO])
     after = HeadraceOperator(task_id="after", program=["python", "-c", "print('went on')"], argv=["{{ run_id }}"])
     judge >> gate >> after
+
+# Retried at once, and often: it is there to be killed.
+again = {"retries": 6, "retry_delay": timedelta(seconds=1)}
+with DAG(dag_id="probe_slice", schedule=None, max_active_runs=8, default_args=again, params={"slice": Param("", type="string")}):
+    HeadraceOperator(task_id="work", argv=["slice", "run", "text", "{{ params.slice }}", "--executor", "local"])
 """
 
 
 @dataclass(frozen=True)
 class Stack:
-    """The running services and sessions of two users: one triggers, the other reviews."""
+    """The running services and sessions of two users: one triggers, the other reviews.
+
+    Attributes:
+        planted: secrets that the settings name, in the services' environment and in `secret_file`: no log may show them.
+    """
 
     services: LocalServices
     admin: AirflowApi
     reviewer: AirflowApi
+    planted: dict[str, str]
+    secret_file: Path
 
     @property
     def jobs(self) -> RayJobs:
@@ -98,9 +120,26 @@ class Stack:
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory, checkout: Path) -> Iterator[Stack]:
+def planted() -> Iterator[dict[str, str]]:
+    """Secrets in this process's environment, which every service inherits; and one for a file."""
+    made = {name: f"planted-{token_hex(12)}" for name in ("HEADRACE_S3_KEY", "HEADRACE_S3_SECRET", "catalog password")}
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("HEADRACE_S3_KEY", "HEADRACE_S3_SECRET"):
+            patch.setenv(name, made[name])
+        yield made
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory, checkout: Path, planted: dict[str, str]) -> Iterator[Stack]:
     """Site, Ray and Airflow, up for the whole session."""
     folder = tmp_path_factory.mktemp("stack")
+    secret_file = folder / "catalog-password"
+    secret_file.write_text(planted["catalog password"], encoding="utf-8")
+    lake = {
+        "root": str(folder / "services" / "lake"),
+        "catalog_password": {"file": str(secret_file)},
+        "s3": {"endpoint": "http://127.0.0.1:9", "access_key": {"env": "HEADRACE_S3_KEY"}, "secret_key": {"env": "HEADRACE_S3_SECRET"}},
+    }
     _write_site(folder / "samples" / "www")
     dags = folder / "dags"
     dags.mkdir()
@@ -113,17 +152,20 @@ def stack(tmp_path_factory: pytest.TempPathFactory, checkout: Path) -> Iterator[
         dags=dags,
         samples=folder / "samples",
         usual_ports=False,
-        overrides={"sources": str(folder / "sources")},
+        overrides={"sources": str(folder / "sources"), "lake": lake},
+        airflow=QUICK,
     )
     _write_source(folder / "sources", services.site.port)
     try:
         services.up()
         address, passwords = services.airflow.address, services.airflow.passwords_file
-        stack = Stack(services, AirflowApi.of_passwords(address, passwords), AirflowApi.of_passwords(address, passwords, "reviewer"))
-        for dag in ("ingest_text", "probe_log", "probe_gate"):
-            stack.admin.wait_for_dag(dag)
-            stack.admin.unpause(dag)
-        yield stack
+        admin, reviewer = (AirflowApi.of_passwords(address, passwords, user) for user in ("admin", "reviewer"))
+        for dag in ("release", "probe_log", "probe_gate", "probe_slice"):
+            admin.wait_for_dag(dag)
+            admin.unpause(dag)
+        yield Stack(services, admin, reviewer, planted, secret_file)
+        admin.close()
+        reviewer.close()
     finally:
         services.down()
 
@@ -132,7 +174,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, checkout: Path) -> Iterator[
 def chromium() -> Iterator[Browser]:
     """A headless Chromium. Not for the whole session: while playwright is open, no other test can use `asyncio.run`."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGS)
+        browser = playwright.chromium.launch(executable_path=_chromium(), args=CHROMIUM_ARGS)
         yield browser
         browser.close()
 
@@ -170,6 +212,14 @@ def sign_in(stack: Stack, chromium: Browser) -> Iterator[Callable[[str], Page]]:
     yield make
     for context in contexts:
         context.close()
+
+
+def _chromium() -> str:
+    """The browser that HEADRACE_CHROMIUM or the PATH names, as scripts/setup finds it."""
+    named = os.environ.get("HEADRACE_CHROMIUM")
+    found = [path for path in map(shutil.which, [named] if named else CHROMIUM) if path]
+    assert found, "no Chromium here: run `scripts/setup --tests` or set HEADRACE_CHROMIUM"
+    return found[0]
 
 
 def _write_site(www: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -24,6 +24,8 @@ def _digests(lake: Lake, interval: str) -> dict[str, list[str]]:
 @pytest.fixture(scope="module")
 def ui_run(stack: Any, chromium: Any) -> str:
     """A run that was triggered in the UI with parameters, once it has ended."""
+    stack.admin.wait_for_dag("ingest_text")
+    stack.admin.unpause("ingest_text")  # from now on it also runs by itself
     context = chromium.new_context(viewport={"width": 1440, "height": 1100}, base_url=stack.services.airflow.address)
     page = context.new_page()
     page.goto("/")
@@ -82,14 +84,8 @@ def test_three_days_are_backfilled_as_three_slices_and_others_stay_as_they_were(
     lake = Lake.open(stack.services.settings)
     before = _digests(lake, "from-the-ui")
     first, last = datetime(2026, 11, 3, tzinfo=UTC), datetime(2026, 11, 5, tzinfo=UTC)
-    stack.admin.backfill("ingest_text", first, last, {"source": SOURCE}, active_runs=3)
-    deadline = time.monotonic() + 200
-    while True:
-        runs = [r for r in stack.admin.runs("ingest_text") if r["run_type"] == "backfill"]
-        if len(runs) == 3 and all(r["state"] in ("success", "failed") for r in runs):
-            break
-        assert time.monotonic() < deadline, [(r["dag_run_id"], r["state"]) for r in runs]
-        time.sleep(1)
+    stack.admin.backfill("ingest_text", first, last, {"source": SOURCE, "executor": "local"}, active_runs=3)
+    runs = _ended(stack, "backfill", 3)
     assert [r["state"] for r in runs] == ["success"] * 3
     days = sorted(s.interval for s in lake.slices("documents") if s.source == SOURCE and s.interval.startswith("2026-11-0"))
     assert days == ["2026-11-03", "2026-11-04", "2026-11-05"]
@@ -101,6 +97,25 @@ def test_three_days_are_backfilled_as_three_slices_and_others_stay_as_they_were(
     page.goto("/dags/ingest_text")
     expect(page.get_by_text("tokens", exact=True).first).to_be_visible()
     shoot(page, "grid")
+
+
+def test_the_schedule_makes_a_slice_of_the_day_before(stack: Any, ui_run: str) -> None:
+    (run,) = _ended(stack, "scheduled", 1)
+    assert run["state"] == "success"
+    day = run["data_interval_start"][:10]
+    assert datetime.fromisoformat(run["data_interval_end"]) - datetime.fromisoformat(run["data_interval_start"]) == timedelta(days=1)
+    assert Slice(SOURCE, day) in Lake.open(stack.services.settings).slices("documents")
+
+
+def _ended(stack: Any, run_type: str, number: int, within_s: float = 200) -> list[dict[str, Any]]:
+    """The runs of this type once all have ended."""
+    deadline = time.monotonic() + within_s
+    while True:
+        runs = [r for r in stack.admin.runs("ingest_text") if r["run_type"] == run_type]
+        if len(runs) == number and all(r["state"] in ("success", "failed") for r in runs):
+            return runs
+        assert time.monotonic() < deadline, [(r["dag_run_id"], r["state"]) for r in runs]
+        time.sleep(1)
 
 
 def test_a_run_without_day_or_slice_says_what_to_do(stack: Any) -> None:

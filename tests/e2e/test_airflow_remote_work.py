@@ -7,13 +7,17 @@ import re
 import time
 import uuid
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
 import pytest
 from playwright.sync_api import Page, expect
+
+from headrace_jobs.gates.decide import require_go
+from headrace_lake.fingerprint import digest_of
+from headrace_lake.lake import Lake
+from headrace_lake.receipts import Artifact
 
 RULE = {"rule": "bits_per_byte.en <= 4.0", "value": 3.2145678, "low": 3.1, "high": 3.3, "passed": True, "inputs": ["checkpoint ab12"]}
 EVIDENCE = {"gate": "quality", "fingerprint": "f" * 32, "policy": "review", "passed": True, "rules": [RULE]}
@@ -70,23 +74,64 @@ def test_two_runs_of_the_same_work_share_one_job(stack: Any) -> None:
     assert len({a["submission_id"] for a in asked}) == 1
 
 
-def test_a_gate_is_approved_in_the_ui_by_somebody_else(
+def test_a_release_gate_is_approved_in_the_ui_by_somebody_else(
     stack: Any, sign_in: Callable[[str], Page], shoot: Callable[[Page, str], None]
 ) -> None:
-    run_id = stack.admin.trigger("probe_gate", {"evidence": EVIDENCE})
-    stack.wait_for("probe_gate", run_id, "gate", {"awaiting_input"})
+    lake = Lake.open(stack.services.settings)
+    checkpoint = _evaluated_checkpoint(lake)
+    run_id = stack.admin.trigger("release", {"recipe": "tiny", "gate": "release"})
+    stack.wait_for("release", run_id, "gate", {"awaiting_input"})
     time.sleep(3)  # Airflow fails a gate that is answered within its first 1.5 s
     page = sign_in("reviewer")
-    page.goto(f"{stack.task_url('probe_gate', run_id, 'gate')}/required_actions")
-    expect(page.get_by_role("table").get_by_text("bits_per_byte.en <= 4.0")).to_be_visible(timeout=20_000)
-    expect(page.get_by_text("3.1 to 3.3")).to_be_visible()
+    page.goto(f"{stack.task_url('release', run_id, 'gate')}/required_actions")
+    table = page.get_by_role("table")
+    expect(table.get_by_text("evaluation.languages.en.advantage.value (lower end of the interval) > 0")).to_be_visible(timeout=20_000)
+    expect(table.get_by_text("0.612 to 0.781").first).to_be_visible()
+    expect(page.get_by_text("cannot sign it")).to_be_visible()
     assert page.locator("[id^=element_]").count() == 1, "the DAG's parameters are no part of what is signed"
     page.locator("#element_reason").fill("looks right")
     shoot(page, "gate")
     page.get_by_role("button", name="Approve").click()
-    assert stack.admin.wait("probe_gate", run_id, within_s=90) == "success"
-    decision = stack.admin.xcom("probe_gate", run_id, "gate")
-    assert (decision["decision"], decision["signer"], decision["reason"]) == ("Approve", "reviewer", "looks right")
+    stack.wait_for("release", run_id, "gate", {"success"})
+    decision = require_go(lake, checkpoint, gate="release").payload
+    assert (decision["decision"], decision["signer"], decision["triggered_by"], decision["reason"]) == (
+        "Go",
+        "reviewer",
+        "admin",
+        "looks right",
+    )
+    # There are no weights behind this checkpoint: what follows an open gate says so and fails.
+    assert stack.admin.wait("release", run_id, within_s=60) == "failed"
+    assert stack.task("release", run_id, "build")["state"] == "failed"
+
+
+def _evaluated_checkpoint(lake: Lake) -> str:
+    """Records as training and evaluation leave them; returns the checkpoint's fingerprint."""
+    interval = {"value": 0.7, "low": 0.612, "high": 0.781}
+    row = {
+        "bits_per_byte": 2.2,
+        "low": 2.1,
+        "high": 2.3,
+        "unigram": 2.9,
+        "advantage": interval,
+        "documents": 96,
+        "training_bytes": 2_400_000,
+    }
+    languages = [{"language": name, **row} for name in ("en", "zh", "de")]
+    parents: tuple[str, ...] = ()
+    payloads: dict[str, dict[str, Any]] = {
+        "mix": {"held_out_documents": 96},
+        "run": {"steps": 150},
+        "checkpoint": {},
+        "evaluation": {"languages": languages, "overall": {"language": "all", **row}},
+    }
+    for kind, payload in payloads.items():
+        fingerprint = digest_of(["e2e", kind])
+        lake.record_artifact(
+            Artifact(kind=kind, name="tiny", fingerprint=fingerprint, digest=fingerprint, parents=parents, payload=payload)
+        )
+        parents = (*parents, fingerprint)
+    return digest_of(["e2e", "checkpoint"])
 
 
 @pytest.mark.parametrize(
@@ -133,12 +178,28 @@ def test_everything_listens_on_loopback_only(stack: Any) -> None:
     assert listening <= {"127.0.0.1", "::1"} and listening
 
 
+def test_ray_takes_no_request_without_the_token(stack: Any) -> None:
+    body = {"entrypoint": "true", "submission_id": "stranger"}
+    jobs = f"{stack.services.ray.address}/api/jobs/"
+    for headers in ({}, {"Authorization": "Bearer " + "0" * 64}):
+        assert httpx.get(jobs, headers=headers, trust_env=False).status_code in (401, 403)
+        assert httpx.post(jobs, headers=headers, json=body, trust_env=False).status_code in (401, 403)
+    assert stack.jobs.job("stranger") is None
+
+
 def test_no_secret_is_in_any_log_xcom_or_receipt(stack: Any) -> None:
-    secrets = [stack.services.ray.token_file.read_bytes().strip(), *(stack.password(u).encode() for u in ("admin", "reviewer"))]
-    folder: Path = stack.services.folder
-    keepers = {stack.services.ray.token_file, stack.services.airflow.passwords_file}
-    files = [f for f in folder.rglob("*") if f.is_file() and f.resolve() not in {k.resolve() for k in keepers}]
-    assert any(f.name == "airflow.db" for f in files) and any(f.suffix == ".log" for f in files)
-    assert [str(f) for f in files if any(secret in f.read_bytes() for secret in secrets)] == []
-    shown = json.dumps([job.metadata for job in stack.jobs.jobs()])
-    assert not any(secret.decode() in shown for secret in secrets)
+    """After everything above: a task log, a database, a receipt or Ray's own logs might have one."""
+    services = stack.services
+    passwords = {user: stack.password(user).encode() for user in ("admin", "reviewer")}
+    secrets = {"ray token": services.ray.token_file.read_bytes().strip(), **passwords, **{k: v.encode() for k, v in stack.planted.items()}}
+    keepers = {f.resolve() for f in (services.ray.token_file, services.airflow.passwords_file, stack.secret_file)}
+    places = (services.folder, services.ray.session)
+    files = [f for place in places for f in place.rglob("*") if f.is_file() and f.resolve() not in keepers]
+    names = {f.name for f in files}
+    assert {"airflow.db", "site.log", "ray.log"} <= names and any(n.startswith("job-driver-headrace-") for n in names)
+    leaks = [(str(f), name) for f in files for name, secret in secrets.items() if secret in f.read_bytes()]
+    assert leaks == []
+    lake = Lake.open(services.settings)
+    shown = [json.dumps(lake.read(table).to_pylist(), default=str) for table in ("receipts", "artifacts")]
+    shown += [json.dumps([job.metadata for job in stack.jobs.jobs()]), *(stack.jobs.logs(j.submission_id) for j in stack.jobs.jobs())]
+    assert [name for text in shown for name, secret in secrets.items() if secret.decode() in text] == []

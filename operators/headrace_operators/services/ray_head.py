@@ -67,7 +67,7 @@ class RayHead:
             raise ServiceError(f"ray.address {self.address} is no loopback address with a port", "write http://127.0.0.1:PORT")
         if port_in_use(url.port):
             raise ServiceError(f"port {url.port} (ray.address) is in use", "stop what listens there or change ray.address")
-        shutil.rmtree(self._session(), ignore_errors=True)  # sockets and logs of the head before
+        shutil.rmtree(self.session, ignore_errors=True)  # sockets and logs of the head before
         write_token(self.token_file)
         metrics = {"DASHBOARD_METRIC_PORT": str(free_port()), "AUTOSCALER_METRIC_PORT": str(free_port())}
         environment = {**env, **token_environment(self.token_file), **LOOPBACK_ENVIRONMENT, **metrics}
@@ -78,7 +78,9 @@ class RayHead:
         """Stop it; returns whether it ran."""
         return self.daemon.stop()
 
-    def _session(self) -> Path:
+    @property
+    def session(self) -> Path:
+        """Where Ray keeps sockets and logs of its own, the jobs' among them."""
         # Unix sockets allow 107 bytes of path, so the session lies under the short system folder, one per folder of ours.
         digest = hashlib.sha256(str(self.daemon.folder.resolve()).encode()).hexdigest()[:8]
         return Path(tempfile.gettempdir()) / f"headrace-ray-{digest}"
@@ -98,7 +100,7 @@ class RayHead:
             "ray-client-server-port": free_port(),
             "num-cpus": int(self.cpus),
             "object-store-memory": OBJECT_STORE_BYTES,
-            "temp-dir": self._session(),
+            "temp-dir": self.session,
         }
         ray = Path(sys.executable).parent / "ray"
         flags = [f"--{name}={value}" for name, value in options.items()]

@@ -34,8 +34,8 @@ RESULTS: dict[str, dict[str, Any]] = {
     "train": {"action": "computed", "last_loss": 6.1, "vocabulary": VOCABULARY, "steps": 120},
     "evaluate": {"action": "computed", "languages": [LANGUAGE, SMALL], "overall": {**LANGUAGE, "language": "all"}},
     "gate": {"gate": "poc", "decision": "Approve", "signer": "policy:poc", "automatic": True, "recorded": {"decision": "Go"}},
-    "release": {"action": "adopted", "path": "lake/releases/tiny-1"},
-    "verify": {"path": "lake/releases/tiny-1", "passed": True, "checks": {"digests": "14 files"}},
+    "release": {"action": "adopted", "path": "/somewhere/lake/releases/tiny-1"},
+    "verify": {"path": "releases/tiny-1", "passed": True, "checks": {"digests": "14 files"}},
 }
 
 
@@ -174,7 +174,7 @@ def test_results_as_the_jobs_print_them_meet_their_bars() -> None:
         ("gate", {"recorded": {}}, "gate", "recorded in the lake: nothing"),
         ("release", {"path": ""}, "release", "no release"),
         ("verify", {"passed": False}, "release", "not verified"),
-        ("verify", {"path": "lake/releases/another"}, "release", "verified lake/releases/another"),
+        ("verify", {"path": "releases/another"}, "release", "verified releases/another"),
     ],
 )
 def test_each_missed_bar_is_named_with_what_was_found(task: str, change: dict[str, Any], name: str, found: str) -> None:

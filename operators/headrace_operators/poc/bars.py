@@ -126,13 +126,14 @@ def gate_is_open(gate: Mapping[str, Any]) -> Bar:
 
 
 def release_is_verified(release: Mapping[str, Any], verify: Mapping[str, Any]) -> Bar:
-    """The bundle that was built is the one that was verified."""
+    """The bundle that was built is the one that was verified (which is named relative to the lake's root)."""
     name = "the release is built and verified offline"
     if not release.get("path"):
         return Bar(name, False, "no release")
     if verify.get("passed") is not True:
         return Bar(name, False, f"{release['path']}: not verified")
-    if str(verify.get("path")).rstrip("/") != str(release["path"]).rstrip("/"):
+    built, verified = str(release["path"]), str(verify.get("path") or "")
+    if not verified or not f"/{built}".endswith(f"/{verified}"):
         return Bar(name, False, f"built {release['path']}, verified {verify.get('path')}")
     return Bar(name, True, f"{len(verify.get('checks') or {})} checks")
 

@@ -51,7 +51,8 @@ class GateOperator(ApprovalOperator):
         program: Sequence[str] = HEADRACE,
         **kwargs: Any,
     ) -> None:
-        reason = Param("", type="string", source="task", description="Why. Needed when a rule does not hold (a signed waiver).")
+        why = "Why. Needed when a rule does not hold (a signed waiver)."
+        reason = Param(None, type=["null", "string"], source="task", description=why)
         # Airflow hands the DAG's own parameters through `params`; they stay out of the form that a human signs.
         kwargs.pop("params", None)
         super().__init__(subject=subject, body="", fail_on_reject=True, params={"reason": reason}, **kwargs)

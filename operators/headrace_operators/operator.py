@@ -10,6 +10,7 @@ Only the result line's JSON goes to XCom; it is checked to be small.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -92,7 +93,7 @@ class HeadraceOperator(BaseOperator):
             text = f"Ray job {sid} ended {status}: {event.get('error') or event.get('message')}"
             # Exit code 2 is an error that a human must mend: retrying would only repeat it.
             self.log.error("%s", text)
-            if "exit code 2" in str(event.get("message")):
+            if re.search(r"\bexit code 2\b", str(event.get("message"))):
                 raise AirflowFailException(text)
             raise AirflowException(text)
         self.log.info("Ray job %s succeeded", sid)

@@ -17,6 +17,13 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from headrace_jobs.gates.judge import evaluate_gate
+from headrace_jobs.gates.policy import load_policy
+from headrace_lake.fingerprint import digest_of
+from headrace_lake.lake import Lake
+from headrace_lake.receipts import Artifact
+from headrace_lake.settings import load_settings
+
 LICENCE = {"id": "CC0-1.0", "class": "public", "basis": "written for this test", "evidence": {"text": "the test says so"}}
 PROSE = "The river carries water to the wheel, and the wheel turns the stones that grind the grain of the whole valley. "
 
@@ -110,9 +117,8 @@ def test_a_missing_file_is_named(desk: Desk, fetch: dict[str, Any]) -> None:
     assert re.search(r"nowhere\S*: no such (file|folder)", desk.refusal("crawl", "mine/2026-11-01"))
 
 
-def test_missing_settings_recipes_and_pipelines_are_named(desk: Desk) -> None:
+def test_missing_settings_and_pipelines_are_named(desk: Desk) -> None:
     assert "nowhere.yaml: no such file" in desk.refusal("table", "ls", "--settings", "nowhere.yaml")
-    assert "nosuch" in desk.refusal("mix", "compile", "nosuch")
     assert "nosuch" in desk.refusal("slice", "run", "nosuch", "mine/2026-11-01")
 
 
@@ -124,18 +130,17 @@ def test_a_half_written_parquet_file_is_refused(desk: Desk) -> None:
     assert "half.parquet: not a complete Parquet file" in desk.refusal("crawl", "mine/2026-11-01")
 
 
-def test_a_damaged_shard_of_the_lake_is_refused(desk: Desk) -> None:
+def test_an_empty_slice_is_said_and_a_damaged_shard_is_refused(desk: Desk) -> None:
     _pages(desk)
     assert desk.run("crawl", "mine/2026-11-01").returncode == 0
+    assert "slice mine/2026-11-09: table captures has no rows" in desk.refusal("slice", "run", "text", "mine/2026-11-09")
     shard = next((desk.folder / "lake").rglob("captures/**/*.parquet"))
     shard.write_bytes(shard.read_bytes()[: shard.stat().st_size // 2])
     line = desk.refusal("slice", "run", "text", "mine/2026-11-01")
     assert shard.name in line and "Parquet" in line
 
 
-def test_a_slice_that_was_never_fetched_and_one_that_keeps_nothing_are_said(desk: Desk) -> None:
-    _pages(desk)
-    assert "slice mine/2026-11-09: table captures has no rows" in desk.refusal("slice", "run", "text", "mine/2026-11-09")
+def test_a_fetch_that_keeps_nothing_is_said(desk: Desk) -> None:
     (desk.folder / "empty").mkdir()
     desk.source({"kind": "folder", "path": str(desk.folder / "empty")}, id="empty")
     assert "slice empty/2026-11-01" in desk.refusal("crawl", "empty/2026-11-01")
@@ -196,6 +201,25 @@ def test_a_secret_that_is_not_there_is_named_and_one_that_is_there_is_not_shown(
         planted = {f"PLANTED_{name}": f"planted-{name}-4711" for name in ("PASSWORD", "KEY", "SECRET")}
         line = desk.refusal("table", "ls", "--settings", "s3.yaml", **planted)
         assert "planted-" not in line and "4711" not in line
+
+
+def test_who_triggered_a_run_cannot_sign_its_gate_by_hand_either_but_may_stop_it(desk: Desk) -> None:
+    lake = Lake.open(load_settings(desk.folder / "headrace.yaml"))
+    interval = {"value": 0.7, "low": 0.6, "high": 0.8}
+    row = {"language": "en", "advantage": interval, "documents": 96, "training_bytes": 2_400_000}
+    parents: tuple[str, ...] = ()
+    for kind in ("mix", "run", "checkpoint", "evaluation"):
+        payload = {"languages": [row], "overall": row} if kind == "evaluation" else {}
+        lake.record_artifact(Artifact(kind=kind, name="tiny", fingerprint=digest_of(kind), parents=parents, payload=payload))
+        parents = (*parents, digest_of(kind))
+    evidence, _ = evaluate_gate(lake, load_policy(lake.settings, "release"), "tiny")
+    assert evidence.passed
+    words = ("gate", "sign", evidence.fingerprint, "--signer", "ann", "--triggered-by", "ann", "--decision")
+    assert "gate release: ann triggered the run and cannot sign its gate" in desk.refusal(*words, "go")
+    assert lake.find_artifact("gate") is None
+    assert desk.run(*words, "no-go").returncode == 0
+    stopped = lake.find_artifact("gate")
+    assert stopped is not None and stopped.payload["decision"] == "No-Go"
 
 
 def _pages(desk: Desk, **fields: Any) -> None:

@@ -119,7 +119,7 @@ def on_postgres(stack: Any, postgres: Postgres, tmp_path_factory: pytest.TempPat
         stack.services.root,
         usual_ports=False,
         overrides={
-            "sources": settings.sources,
+            "sources": str(settings.sources),
             "lake": {
                 "root": str(folder / "lake"),
                 "catalog": postgres.address("postgresql+psycopg2", "lake"),

@@ -134,27 +134,39 @@ def _evaluated_checkpoint(lake: Lake) -> str:
     return digest_of(["e2e", "checkpoint"])
 
 
-@pytest.mark.parametrize(
-    ("who", "option", "evidence", "why"),
-    [
-        ("admin", "Approve", EVIDENCE, "cannot approve its gate"),
-        ("reviewer", "Reject", EVIDENCE, "rejected by reviewer"),
-        (None, "", {**EVIDENCE, "automatic": True, "passed": False, "rules": [{**RULE, "passed": False}]}, "signs only a Go"),
-    ],
-)
-def test_a_run_whose_gate_is_not_passed_fails(stack: Any, who: str | None, option: str, evidence: dict[str, Any], why: str) -> None:
-    run_id = stack.admin.trigger("probe_gate", {"evidence": evidence})
-    if who is not None:
-        stack.wait_for("probe_gate", run_id, "gate", {"awaiting_input"})
-        time.sleep(3)
-        getattr(stack, who).answer("probe_gate", run_id, "gate", option, {"reason": "no"})
-    assert stack.admin.wait("probe_gate", run_id, within_s=90) == "failed"
-    assert stack.task("probe_gate", run_id, "after")["state"] == "upstream_failed"
-    assert why in stack.admin.task_log("probe_gate", run_id, "gate")
+NO_GO = {**EVIDENCE, "passed": False, "rules": [{**RULE, "passed": False}]}
+# name → (evidence, who answers, with what, why the run fails; '' where it succeeds)
+GATES: dict[str, tuple[dict[str, Any], str, str, str]] = {
+    "own": (EVIDENCE, "admin", "Approve", "cannot approve its gate"),
+    "rejected": (EVIDENCE, "reviewer", "Reject", "rejected by reviewer"),
+    "automatic no-go": ({**NO_GO, "automatic": True}, "", "", "signs only a Go"),
+    "automatic": ({**EVIDENCE, "automatic": True}, "", "", ""),
+}
 
 
-def test_an_automatic_policy_opens_the_gate_and_says_so(stack: Any) -> None:
-    run_id = stack.admin.trigger("probe_gate", {"evidence": {**EVIDENCE, "automatic": True}})
+@pytest.fixture(scope="module")
+def gate_runs(stack: Any) -> dict[str, str]:
+    """One run for each of them, all triggered by admin at once and answered three seconds after they asked."""
+    runs = {name: stack.admin.trigger("probe_gate", {"evidence": evidence}) for name, (evidence, *_) in GATES.items()}
+    asked = {name: run for name, run in runs.items() if GATES[name][1]}
+    for run in asked.values():
+        stack.wait_for("probe_gate", run, "gate", {"awaiting_input"})
+    time.sleep(3)
+    for name, run in asked.items():
+        _, who, option, _ = GATES[name]
+        getattr(stack, who).answer("probe_gate", run, "gate", option, {"reason": "no"})
+    return runs
+
+
+@pytest.mark.parametrize("name", [name for name, (*_, why) in GATES.items() if why])
+def test_a_run_whose_gate_is_not_passed_fails(stack: Any, gate_runs: dict[str, str], name: str) -> None:
+    assert stack.admin.wait("probe_gate", gate_runs[name], within_s=90) == "failed"
+    assert stack.task("probe_gate", gate_runs[name], "after")["state"] == "upstream_failed"
+    assert GATES[name][3] in stack.admin.task_log("probe_gate", gate_runs[name], "gate")
+
+
+def test_an_automatic_policy_opens_the_gate_and_says_so(stack: Any, gate_runs: dict[str, str]) -> None:
+    run_id = gate_runs["automatic"]
     assert stack.admin.wait("probe_gate", run_id, within_s=90) == "success"
     log = stack.admin.task_log("probe_gate", run_id, "gate")
     assert "no human was asked" in log and "| bits_per_byte.en <= 4.0 | 3.215 | 3.1 to 3.3 | yes |" in log

@@ -90,6 +90,14 @@ def test_a_crash_is_retried(ray_settings: Path, new_context: Context) -> None:
     assert not isinstance(failed.value, AirflowFailException)
 
 
+@pytest.mark.parametrize(("code", "final"), [(2, True), (25, False), (137, False), (-9, False)])
+def test_only_exit_code_2_is_final(new_context: Context, code: int, final: bool) -> None:
+    event = {"status": "FAILED", "submission_id": "x", "message": f"Job entrypoint command failed with exit code {code}, last logs: ..."}
+    with pytest.raises(AirflowException) as failed:
+        _operator("pass").resume(new_context(), event)
+    assert isinstance(failed.value, AirflowFailException) is final
+
+
 def test_killing_the_deferred_task_stops_the_remote_job(ray_settings: Path, new_context: Context, jobs: RayJobs) -> None:
     trigger = _defer(_operator("import time; time.sleep(120)"), new_context()).trigger
     asyncio.run(trigger.on_kill())

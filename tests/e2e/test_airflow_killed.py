@@ -8,6 +8,7 @@ must hold the very files that an undisturbed command line makes in another lake,
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import re
@@ -38,7 +39,7 @@ RECEIPTS = {"receipts", "artifacts"}
 """Not compared: they hold times."""
 FROM_CAPTURES = {"captures"}
 """Not compared: a WARC record bears a random id; both lakes read the same pages."""
-RUNNER = re.compile(r"airflow worker -- ([0-9a-f-]{36})$")
+RUNNER = re.compile(r"airflow worker -- LocalExecutor: ([0-9a-f-]{36})$")
 
 
 @dataclass
@@ -61,8 +62,8 @@ class Sentence:
 
 def _sentences() -> list[Sentence]:
     rng = random.Random(SEED)
-    # The second one has little to do: submit nothing, hand a result on.
-    return [Sentence(i % 2, i % 3 == 0, rng.uniform(0.0, 0.2 if i % 2 else 0.9)) for i in range(RUNS)]
+    # The first lives for about 0.8 s; the second, which only hands the result on, for 0.2 s: it may escape.
+    return [Sentence(int(i % 3 == 2), i % 3 == 0, rng.uniform(0.0, 0.04 if i % 3 == 2 else 0.5)) for i in range(RUNS)]
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +104,7 @@ def test_killed_runners_and_triggerers_leave_the_lake_as_if_nothing_had_happened
     runs = {stack.admin.trigger("probe_slice", {"slice": text}): sentence for text, sentence in zip(slices, _sentences(), strict=True)}
     killed = _execute(stack, runs, within_s=240)
     assert {run: stack.admin.run("probe_slice", run)["state"] for run in runs} == dict.fromkeys(runs, "success")
-    assert killed["task"] + killed["supervisor"] >= 5 and killed["supervisor"] >= 1 and killed["triggerer"] == 2, killed
+    assert killed["task"] >= 2 and killed["supervisor"] >= 1 and sum(killed.values()) >= 6, killed
     lake = Lake.open(stack.services.settings)
     for text in slices:
         assert _digests(lake, text) == undisturbed[text], text
@@ -113,7 +114,8 @@ def test_killed_runners_and_triggerers_leave_the_lake_as_if_nothing_had_happened
     assert sorted(job.metadata["run_id"] for job in jobs) == sorted(runs), "each run has one job: none ran twice"
     assert {job.status for job in jobs} == {"SUCCEEDED"}
     tries = [stack.task("probe_slice", run, "work")["try_number"] for run in runs]
-    assert sum(t > 1 for t in tries) >= 3, f"no task was retried: {tries}"
+    assert sum(t > 1 for t in tries) >= 3, f"hardly a task was retried: {tries}"
+    print(f"killed {killed}, tries {tries}")
 
 
 def _import(lake: Lake) -> list[str]:
@@ -148,6 +150,7 @@ def _execute(stack: Any, runs: dict[str, Sentence], *, within_s: float) -> dict[
         for task_id, process in _runners(stack):
             if task_id not in whose:
                 whose |= {stack.task("probe_slice", run, "work").get("id", ""): run for run in runs}
+                whose.setdefault(task_id, "")  # somebody else's
             if (sentence := runs.get(whose.get(task_id, ""))) and (victim := _judge(sentence, process, rng)):
                 killed[victim] += 1
         if killed["triggerer"] < 2 and now > triggerer_due:
@@ -183,14 +186,11 @@ def _judge(sentence: Sentence, process: psutil.Process, rng: random.Random) -> s
 
 
 def _runners(stack: Any) -> list[tuple[str, psutil.Process]]:
-    """The task processes of this Airflow: (id of the task instance, process)."""
+    """The task processes of this Airflow, children of its busy workers: (id of the task instance, process)."""
     scheduler = psutil.Process(stack.services.airflow.daemons["scheduler"].pid())
     found = []
-    for process in scheduler.children(recursive=True):
-        try:
-            match = RUNNER.match(" ".join(process.cmdline()).strip())
-        except psutil.Error:
-            continue
-        if match:
-            found.append((match[1], process))
+    for worker in scheduler.children():
+        with contextlib.suppress(psutil.Error):
+            if match := RUNNER.search(" ".join(worker.cmdline()).strip()):
+                found += [(match[1], task) for task in worker.children()]
     return found

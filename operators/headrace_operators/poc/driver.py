@@ -25,6 +25,8 @@ DAG_ID = "poc"
 WITHIN_S = 1800.0
 """The bar is 15 minutes on 2 cores; a slower machine is let run."""
 TAIL_LINES = 25
+PLAIN_WIDTH = 150
+"""Columns where the output goes to a file or a pipe."""
 
 
 def run_poc(folder: Path, root: Path, *, down: bool = False) -> int:
@@ -34,6 +36,8 @@ def run_poc(folder: Path, root: Path, *, down: bool = False) -> int:
         HeadraceError: samples or services could not be had.
     """
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=PLAIN_WIDTH)
     began = time.monotonic()
     services = LocalServices(folder, root)
     os.environ[SETTINGS_ENV] = str(services.settings_file)
@@ -49,8 +53,8 @@ def run_poc(folder: Path, root: Path, *, down: bool = False) -> int:
             f"{time.monotonic() - began:6.1f} s  run {run_id}: {services.airflow.address}/dags/{DAG_ID}/runs/{run_id}", soft_wrap=True
         )
         state = follow_run(api, DAG_ID, run_id, _order(api), console, within_s=WITHIN_S)
-        failed = [task for task in api.tasks(DAG_ID, run_id) if task["state"] != "success"]
-        for task in failed:
+        unwell = [task for task in api.tasks(DAG_ID, run_id) if task["state"] != "success"]
+        for task in sorted(unwell, key=lambda task: task["state"] != "failed"):
             _explain(api, services, run_id, task, console)
         missed = print_report(services, api, plan, run_id, console, seconds=time.monotonic() - began)
         api.close()

@@ -23,6 +23,27 @@ RULE = {"rule": "bits_per_byte.en <= 4.0", "value": 3.2145678, "low": 3.1, "high
 EVIDENCE = {"gate": "quality", "fingerprint": "f" * 32, "policy": "review", "passed": True, "rules": [RULE]}
 
 
+NO_GO = {**EVIDENCE, "passed": False, "rules": [{**RULE, "passed": False}]}
+# name → (evidence, who answers, with what, why the run fails; '' where it succeeds)
+GATES: dict[str, tuple[dict[str, Any], str, str, str]] = {
+    "own": (EVIDENCE, "admin", "Approve", "cannot approve its gate"),
+    "rejected": (EVIDENCE, "reviewer", "Reject", "rejected by reviewer"),
+    "automatic no-go": ({**NO_GO, "automatic": True}, "", "", "signs only a Go"),
+    "automatic": ({**EVIDENCE, "automatic": True}, "", "", ""),
+}
+CHECKPOINT = digest_of(["e2e", "checkpoint"])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def begun(stack: Any) -> dict[str, str]:
+    """Name → run: what needs no hand until it asks for one begins at once, all triggered by admin."""
+    _record_checkpoint(Lake.open(stack.services.settings))
+    runs = {"release": stack.admin.trigger("release", {"recipe": "tiny", "gate": "release"})}
+    runs |= {name: stack.admin.trigger("probe_gate", {"evidence": evidence}) for name, (evidence, *_) in GATES.items()}
+    tag = uuid.uuid4().hex
+    return runs | {f"shared {i}": stack.admin.trigger("probe_log", {"lines": 12, "tag": tag}) for i in (1, 2)}
+
+
 def _deferred(stack: Any, lines: int) -> tuple[str, str]:
     """A run of `probe_log` that is on Ray now, and its job."""
     run_id = stack.admin.trigger("probe_log", {"lines": lines, "tag": uuid.uuid4().hex})
@@ -65,9 +86,8 @@ def test_clearing_a_task_stops_its_job_and_starts_it_again(stack: Any) -> None:
     assert second == first.removesuffix("-1") + "-2"
 
 
-def test_two_runs_of_the_same_work_share_one_job(stack: Any) -> None:
-    tag = uuid.uuid4().hex
-    runs = [stack.admin.trigger("probe_log", {"lines": 12, "tag": tag}) for _ in range(2)]
+def test_two_runs_of_the_same_work_share_one_job(stack: Any, begun: dict[str, str]) -> None:
+    runs = [begun["shared 1"], begun["shared 2"]]
     assert [stack.admin.wait("probe_log", run, within_s=90) for run in runs] == ["success"] * 2
     asked = [stack.admin.xcom("probe_log", run, "count", "ray_job") for run in runs]
     assert sorted(a["decision"] for a in asked) == ["attached", "submitted"]
@@ -75,11 +95,9 @@ def test_two_runs_of_the_same_work_share_one_job(stack: Any) -> None:
 
 
 def test_a_release_gate_is_approved_in_the_ui_by_somebody_else(
-    stack: Any, sign_in: Callable[[str], Page], shoot: Callable[[Page, str], None]
+    stack: Any, begun: dict[str, str], sign_in: Callable[[str], Page], shoot: Callable[[Page, str], None]
 ) -> None:
-    lake = Lake.open(stack.services.settings)
-    checkpoint = _evaluated_checkpoint(lake)
-    run_id = stack.admin.trigger("release", {"recipe": "tiny", "gate": "release"})
+    run_id = begun["release"]
     stack.wait_for("release", run_id, "gate", {"awaiting_input"})
     time.sleep(3)  # Airflow fails a gate that is answered within its first 1.5 s
     page = sign_in("reviewer")
@@ -93,20 +111,17 @@ def test_a_release_gate_is_approved_in_the_ui_by_somebody_else(
     shoot(page, "gate")
     page.get_by_role("button", name="Approve").click()
     stack.wait_for("release", run_id, "gate", {"success"})
-    decision = require_go(lake, checkpoint, gate="release").payload
+    decision = require_go(Lake.open(stack.services.settings), CHECKPOINT, gate="release").payload
     assert (decision["decision"], decision["signer"], decision["triggered_by"], decision["reason"]) == (
         "Go",
         "reviewer",
         "admin",
         "looks right",
     )
-    # There are no weights behind this checkpoint: what follows an open gate says so and fails.
-    assert stack.admin.wait("release", run_id, within_s=60) == "failed"
-    assert stack.task("release", run_id, "build")["state"] == "failed"
 
 
-def _evaluated_checkpoint(lake: Lake) -> str:
-    """Records as training and evaluation leave them; returns the checkpoint's fingerprint."""
+def _record_checkpoint(lake: Lake) -> None:
+    """An evaluated checkpoint, as training and evaluation record it; there are no weights behind it."""
     interval = {"value": 0.7, "low": 0.612, "high": 0.781}
     row = {
         "bits_per_byte": 2.2,
@@ -131,31 +146,19 @@ def _evaluated_checkpoint(lake: Lake) -> str:
             Artifact(kind=kind, name="tiny", fingerprint=fingerprint, digest=fingerprint, parents=parents, payload=payload)
         )
         parents = (*parents, fingerprint)
-    return digest_of(["e2e", "checkpoint"])
-
-
-NO_GO = {**EVIDENCE, "passed": False, "rules": [{**RULE, "passed": False}]}
-# name → (evidence, who answers, with what, why the run fails; '' where it succeeds)
-GATES: dict[str, tuple[dict[str, Any], str, str, str]] = {
-    "own": (EVIDENCE, "admin", "Approve", "cannot approve its gate"),
-    "rejected": (EVIDENCE, "reviewer", "Reject", "rejected by reviewer"),
-    "automatic no-go": ({**NO_GO, "automatic": True}, "", "", "signs only a Go"),
-    "automatic": ({**EVIDENCE, "automatic": True}, "", "", ""),
-}
 
 
 @pytest.fixture(scope="module")
-def gate_runs(stack: Any) -> dict[str, str]:
-    """One run for each of them, all triggered by admin at once and answered three seconds after they asked."""
-    runs = {name: stack.admin.trigger("probe_gate", {"evidence": evidence}) for name, (evidence, *_) in GATES.items()}
-    asked = {name: run for name, run in runs.items() if GATES[name][1]}
+def gate_runs(stack: Any, begun: dict[str, str]) -> dict[str, str]:
+    """One run for each of them, answered three seconds after it asked."""
+    asked = {name: begun[name] for name in GATES if GATES[name][1]}
     for run in asked.values():
         stack.wait_for("probe_gate", run, "gate", {"awaiting_input"})
     time.sleep(3)
     for name, run in asked.items():
         _, who, option, _ = GATES[name]
         getattr(stack, who).answer("probe_gate", run, "gate", option, {"reason": "no"})
-    return runs
+    return begun
 
 
 @pytest.mark.parametrize("name", [name for name, (*_, why) in GATES.items() if why])
@@ -171,6 +174,12 @@ def test_an_automatic_policy_opens_the_gate_and_says_so(stack: Any, gate_runs: d
     log = stack.admin.task_log("probe_gate", run_id, "gate")
     assert "no human was asked" in log and "| bits_per_byte.en <= 4.0 | 3.215 | 3.1 to 3.3 | yes |" in log
     assert stack.admin.xcom("probe_gate", run_id, "gate")["signer"] == "policy:review"
+
+
+def test_what_follows_an_open_gate_runs_and_fails_by_itself(stack: Any, begun: dict[str, str]) -> None:
+    assert stack.admin.wait("release", begun["release"], within_s=60) == "failed"
+    assert stack.task("release", begun["release"], "gate")["state"] == "success"
+    assert "headrace" in stack.admin.task_log("release", begun["release"], "build")  # there are no weights to bundle
 
 
 def test_plugin_pages_refuse_strangers_and_serve_users(stack: Any, sign_in: Callable[[str], Page]) -> None:

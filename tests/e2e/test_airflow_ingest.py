@@ -39,6 +39,8 @@ def ui_run(stack: Any, chromium: Any) -> str:
     form.locator("#element_slice").fill("from-the-ui")
     form.get_by_role("combobox").first.click()
     page.get_by_role("option", name=SOURCE).click()
+    form.get_by_role("combobox").nth(1).click()
+    page.get_by_role("option", name="local").click()  # the schedule, which starts now too, takes the default: Ray tasks
     form.get_by_role("button", name="Trigger", exact=True).click()
     expect(form).not_to_be_visible(timeout=15_000)
     deadline = time.monotonic() + 30
@@ -50,7 +52,7 @@ def ui_run(stack: Any, chromium: Any) -> str:
         time.sleep(0.5)
     context.close()
     run_id = str(runs[0]["dag_run_id"])
-    assert runs[0]["conf"]["source"] == SOURCE
+    assert (runs[0]["conf"]["source"], runs[0]["conf"]["executor"]) == (SOURCE, "local")
     assert stack.admin.wait("ingest_text", run_id, within_s=150) == "success"
     return run_id
 

@@ -9,12 +9,14 @@ import json
 from collections.abc import Iterable, Sequence
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headrace_lake.lake import Lake
 from headrace_lake.settings import load_settings
+
+if TYPE_CHECKING:
+    from headrace_lake.lake import Lake
 
 RESULT_PREFIX = "HEADRACE_RESULT "
 
@@ -23,6 +25,8 @@ SettingsOption = Annotated[Path | None, typer.Option("--settings", help="Setting
 
 def open_lake(settings: Path | None) -> Lake:
     """The lake that the settings file names."""
+    from headrace_lake.lake import Lake  # a second of imports, which a command that opens no lake need not pay
+
     return Lake.open(load_settings(settings))
 
 

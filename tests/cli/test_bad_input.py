@@ -152,16 +152,17 @@ def test_a_slice_that_is_no_slice_is_said(desk: Desk, text: str, said: str) -> N
 
 
 def test_a_port_in_use_is_said_by_every_command_that_listens(desk: Desk, busy_port: int) -> None:
-    (desk.folder / "site" / "www").mkdir(parents=True)
+    site = desk.folder / "var" / "samples"
+    (site / "www").mkdir(parents=True)
     words = f"port {busy_port} "
-    assert words in desk.refusal("samples", "serve", "--dir", "site", "--port", str(busy_port))
+    assert words in desk.refusal("samples", "serve", "--dir", str(site), "--port", str(busy_port))
     services = desk.folder / "services"
     services.mkdir()
     address = f"http://127.0.0.1:{busy_port}"
     settings = {"base": "..", "ray": {"address": address, "token_file": "services/token"}, "airflow": {"address": address}}
     desk.write("services/headrace.yaml", settings)
     (services / "ports.json").write_text(f'{{"site": {busy_port}}}', encoding="utf-8")
-    for name in ("ray", "airflow"):
+    for name in ("ray", "airflow", "site"):
         assert words in desk.refusal("services", "up", name, "--folder", "services")
 
 

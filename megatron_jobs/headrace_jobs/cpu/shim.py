@@ -32,20 +32,19 @@ def install() -> bool:
     if torch.cuda.is_available():
         return False
     cpu = torch.device("cpu")
-    nothing: Callable[..., None] = lambda *args, **kwargs: None  # noqa: E731
     cuda: dict[str, Any] = {
         "current_device": lambda: cpu,
-        "set_device": nothing,
+        "set_device": _nothing(),
         "device_count": lambda: 1,
-        "synchronize": nothing,
-        "empty_cache": nothing,
+        "synchronize": _nothing(),
+        "empty_cache": _nothing(),
         "current_stream": lambda *args: _Stream(),
         "default_stream": lambda *args: _Stream(),
         "Stream": _Stream,
         "Event": _Event,
         "stream": lambda stream: contextlib.nullcontext(),
         "manual_seed": lambda seed: torch.default_generator.manual_seed(int(seed)) and None,
-        "manual_seed_all": nothing,  # torch.manual_seed calls it after seeding the CPU's generator
+        "manual_seed_all": _nothing(),  # torch.manual_seed calls it after seeding the CPU's generator
         "get_rng_state": lambda *args, **kwargs: torch.get_rng_state(),
         "set_rng_state": lambda state, *args, **kwargs: torch.set_rng_state(state),
         "memory_allocated": lambda *args: 0,
@@ -57,10 +56,13 @@ def install() -> bool:
         _replace(torch.cuda, name, value)
     _replace(torch.cuda.random, "get_rng_state", cuda["get_rng_state"])
     _replace(torch.cuda.random, "set_rng_state", cuda["set_rng_state"])
-    _replace(torch.cuda.nvtx, "range_push", nothing)
-    _replace(torch.cuda.nvtx, "range_pop", nothing)
+    _replace(torch.cuda.nvtx, "range_push", _nothing())
+    _replace(torch.cuda.nvtx, "range_pop", _nothing())
     barrier = dist.barrier
     _replace(dist, "barrier", lambda group=None, async_op=False, device_ids=None: barrier(group=group, async_op=async_op))
+    # Megatron decorates its fused functions with torch.compile at import. No path on the CPU calls them, and importing the
+    # compiler costs seconds.
+    _replace(torch, "compile", lambda model=None, **options: model if model is not None else lambda function: function)
     mode = CudaToCpu()
     mode.__enter__()
     _undo.append(lambda: mode.__exit__(None, None, None))
@@ -77,6 +79,11 @@ def remove() -> None:
 def installed() -> bool:
     """Whether the stand-ins are active."""
     return bool(_undo)
+
+
+def _nothing() -> Callable[..., None]:
+    """A new function that does nothing. New each time: torch._dynamo refuses one function under two names."""
+    return lambda *args, **kwargs: None
 
 
 def _replace(owner: Any, name: str, value: Any) -> None:

@@ -1,0 +1,87 @@
+"""Process groups: one process by itself, or the world that a launcher describes in RANK, WORLD_SIZE and MASTER_*."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from headrace_jobs.cpu import shim
+from headrace_jobs.trainer.config import ParallelConfig
+from headrace_lake.errors import ConfigError
+
+
+def world_size() -> int:
+    """Processes that the launcher started; 1 without a launcher."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def rank() -> int:
+    """This process's number among them."""
+    return int(os.environ.get("RANK", "0"))
+
+
+@contextmanager
+def process_groups(parallel: ParallelConfig, *, seed: int, threads: int = 0) -> Iterator[None]:
+    """Megatron's process groups for a layout, and seeded random numbers; all of it undone at the end.
+
+    Raises:
+        ConfigError: the world does not divide by the layout.
+    """
+    world = world_size()
+    if world % parallel.model_ranks:
+        raise ConfigError(
+            f"{world} process(es), but the layout needs a multiple of {parallel.model_ranks} "
+            f"(tensor {parallel.tensor} x pipeline {parallel.pipeline} x context {parallel.context})",
+            f"start {parallel.model_ranks} processes with torchrun, or change 'train.parallel'",
+        )
+    _start(parallel, seed=seed, threads=threads)
+    try:
+        yield
+    finally:
+        stop()
+
+
+def single_process(*, seed: int = 1) -> None:
+    """Groups of one process, for scoring; stays until `stop`. Groups that are there already stay as they are."""
+    import torch.distributed as dist
+
+    if not dist.is_initialized():
+        _start(ParallelConfig(), seed=seed, threads=0, alone=True)
+
+
+def stop() -> None:
+    """Take the groups and the stand-ins down."""
+    import torch.distributed as dist
+    from megatron.core import parallel_state
+
+    parallel_state.destroy_model_parallel()
+    if dist.is_initialized():
+        dist.destroy_process_group()
+    shim.remove()
+
+
+def _start(parallel: ParallelConfig, *, seed: int, threads: int, alone: bool = False) -> None:
+    import torch
+    import torch.distributed as dist
+
+    shim.quiet_imports()
+    on_cpu = shim.install()
+    from megatron.core import parallel_state, tensor_parallel
+
+    local = 1 if alone else int(os.environ.get("LOCAL_WORLD_SIZE", str(world_size())))
+    torch.set_num_threads(threads or max(1, len(os.sched_getaffinity(0)) // local))
+    if not on_cpu:
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    backend = "gloo" if on_cpu else "nccl"
+    if alone or world_size() == 1:
+        dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
+    else:
+        dist.init_process_group(backend)
+    parallel_state.initialize_model_parallel(
+        tensor_model_parallel_size=parallel.tensor,
+        pipeline_model_parallel_size=parallel.pipeline,
+        context_parallel_size=parallel.context,
+    )
+    torch.manual_seed(seed)
+    tensor_parallel.model_parallel_cuda_manual_seed(seed)

@@ -97,12 +97,15 @@ def check_layout(model: ModelConfig, parallel: ParallelConfig) -> None:
     """What does not divide is said before a process group is made."""
     if model.vocabulary % (128 * parallel.tensor):
         wanted = -(-model.vocabulary // (128 * parallel.tensor)) * 128 * parallel.tensor
-        raise ConfigError(f"model {model.name}: vocabulary {model.vocabulary} is no multiple of 128 x TP {parallel.tensor}", f"use {wanted}")
-    for what, count in (("heads", model.heads), ("kv_heads", model.kv_heads)):
+        what = f"model {model.name}: vocabulary {model.vocabulary} is no multiple of 128 x TP {parallel.tensor}"
+        raise ConfigError(what, f"use {wanted}")
+    for name, count in (("heads", model.heads), ("kv_heads", model.kv_heads)):
         if count % parallel.tensor:
-            raise ConfigError(f"model {model.name}: {count} {what} do not divide by TP {parallel.tensor}", "use a smaller 'parallel.tensor'")
+            what = f"model {model.name}: {count} {name} do not divide by TP {parallel.tensor}"
+            raise ConfigError(what, "use a smaller 'parallel.tensor'")
     if model.layers % parallel.pipeline:
-        raise ConfigError(f"model {model.name}: {model.layers} layers do not divide by PP {parallel.pipeline}", "change 'parallel.pipeline'")
+        what = f"model {model.name}: {model.layers} layers do not divide by PP {parallel.pipeline}"
+        raise ConfigError(what, "change 'parallel.pipeline'")
 
 
 def uses_transformer_engine() -> bool:

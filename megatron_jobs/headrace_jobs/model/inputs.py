@@ -15,7 +15,6 @@ from typing import Any
 import torch
 
 
-
 @dataclass
 class ModelInputs:
     """Arguments of the model's forward; `rows` and `length` give the shape of what it returns per token."""
@@ -75,8 +74,4 @@ def packed_params(segments_BS: torch.Tensor) -> Any:
         borders.append(start + len(row))
     lengths = torch.tensor(borders, dtype=torch.int32, device=segments_BS.device)
     longest = int((lengths[1:] - lengths[:-1]).max())
-    return PackedSeqParams(
-        qkv_format="thd", cu_seqlens_q=lengths, cu_seqlens_kv=lengths, max_seqlen_q=longest, max_seqlen_kv=longest
-    )
-
-
+    return PackedSeqParams(qkv_format="thd", cu_seqlens_q=lengths, cu_seqlens_kv=lengths, max_seqlen_q=longest, max_seqlen_kv=longest)

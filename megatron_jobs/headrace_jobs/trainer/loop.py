@@ -1,0 +1,167 @@
+"""The run of one process: from a compiled mix, or its newest valid checkpoint, to the last token.
+
+What is not training is a callback: `on_step` writes metrics, `on_checkpoint` records artifacts. A loss or gradient that is
+not finite stops the run before the next checkpoint, so the newest one on disk is a sound one.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from headrace_jobs.mix.compile import Mix
+from headrace_jobs.mix.loader import PackedLoader
+from headrace_jobs.model.config import ModelConfig
+from headrace_jobs.trainer import checkpoint
+from headrace_jobs.trainer.config import TrainConfig
+from headrace_jobs.trainer.parallel import process_groups
+from headrace_jobs.trainer.state import TrainState, build_state
+from headrace_jobs.trainer.step import train_step
+from headrace_lake.errors import ConfigError, InputError
+from headrace_lake.lake import Lake
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """A line of the metrics file. Loss in nats per token, time in seconds; tokens are unmasked labels."""
+
+    step: int
+    loss: float
+    lr: float
+    grad_norm: float | None
+    tokens: int
+    total_tokens: int
+    tokens_per_second: float
+    seconds: float
+    phase: str
+
+
+OnStep = Callable[[StepRecord], None]
+OnCheckpoint = Callable[[Path, int], None]
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """What to train and where to keep it.
+
+    Attributes:
+        fingerprint: identity of the run; a checkpoint of another run is never resumed.
+        folder: of the run, on a file system that all its processes see.
+        stop_after: end after this step although tokens are left, leaving a checkpoint; the run stays unfinished.
+        start_from: a checkpoint whose weights, moments and position a new run begins with.
+    """
+
+    fingerprint: str
+    folder: Path
+    config: TrainConfig
+    model: ModelConfig
+    stop_after: int | None = None
+    start_from: Path | None = None
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+
+def train(plan: RunPlan, mix: Mix, lake: Lake, *, on_step: OnStep, on_checkpoint: OnCheckpoint) -> TrainState:
+    """Train until the mix, `max_steps` or `stop_after` ends; every process of the world calls it.
+
+    Raises:
+        ConfigError: layout, batch or vocabulary do not fit.
+        InputError: the loss is not finite.
+    """
+    import torch.distributed as dist
+    from megatron.core import parallel_state
+
+    config = plan.config
+    if plan.model.vocabulary < mix.vocabulary:
+        raise ConfigError(
+            f"model {plan.model.name}: vocabulary {plan.model.vocabulary} is below the mix's {mix.vocabulary}", f"use {mix.vocabulary}"
+        )
+    with process_groups(config.parallel, seed=config.seed, threads=config.threads):
+        rank, ranks = parallel_state.get_data_parallel_rank(), parallel_state.get_data_parallel_world_size()
+        try:
+            micro_batches = config.micro_batches(ranks)
+        except ValueError as exc:
+            raise ConfigError(f"recipe {mix.recipe.name}, train: {exc}", "correct the value") from exc
+        state = build_state(config, plan.model, total_tokens=sum(p.tokens for p in mix.phases))
+        loader = PackedLoader(
+            mix, lake, sequence_length=config.sequence_length, micro_batch=config.micro_batch, data_rank=rank, data_ranks=ranks
+        )
+        first = dist.get_rank() == 0
+        if first:
+            checkpoint.sweep(plan.checkpoints)
+        dist.barrier()
+        start = checkpoint.newest_valid(plan.checkpoints, run=plan.fingerprint) or plan.start_from
+        if start is not None:
+            loader.load_state_dict(checkpoint.load(state, start).loader)
+        _steps(plan, mix, state, loader, micro_batches, on_step if first else _ignore, on_checkpoint if first else _ignore)
+    return state
+
+
+def _steps(
+    plan: RunPlan, mix: Mix, state: TrainState, loader: PackedLoader, micro_batches: int, on_step: OnStep, on_checkpoint: OnCheckpoint
+) -> None:
+    config = plan.config
+    last = min(x for x in (plan.stop_after, config.max_steps, math.inf) if x is not None)
+    saved = state.steps
+    while state.steps < last:
+        began = time.perf_counter()
+        phase = loader.phase
+        batches = list(islice(loader, micro_batches))
+        if not batches:
+            break
+        batches += [_blank(batches[0])] * (micro_batches - len(batches))
+        result = train_step(state, batches)
+        seconds = time.perf_counter() - began
+        if not math.isfinite(result.loss) or (result.grad_norm is not None and not math.isfinite(result.grad_norm)):
+            raise InputError(
+                f"step {state.steps}: loss {result.loss}, gradient norm {result.grad_norm}; checkpoints up to step {saved} are sound",
+                f"lower 'train.optimizer.lr', or look at the batch after {state.tokens - result.tokens} tokens",
+            )
+        fields = asdict(result) | {"step": state.steps, "total_tokens": state.tokens, "seconds": seconds, "phase": phase}
+        on_step(StepRecord(**fields, tokens_per_second=result.tokens / seconds))
+        if state.steps % config.checkpoint_every == 0:
+            saved = _save(plan, mix, state, loader, on_checkpoint)
+    if saved != state.steps:
+        _save(plan, mix, state, loader, on_checkpoint)
+
+
+def _save(plan: RunPlan, mix: Mix, state: TrainState, loader: PackedLoader, on_checkpoint: OnCheckpoint) -> int:
+    import torch.distributed as dist
+
+    about = checkpoint.CheckpointState(
+        run=plan.fingerprint,
+        step=state.steps,
+        tokens=state.tokens,
+        eod=mix.eod,
+        tokenizer_digest=mix.tokenizer_digest,
+        model=plan.model,
+        train=plan.config,
+        world=dist.get_world_size(),
+        loader=loader.state_dict(),
+        schedule=state.scheduler.state_dict(),
+    )
+    folder = checkpoint.save(state, about, plan.checkpoints)
+    on_checkpoint(folder, state.steps)
+    if dist.get_rank() == 0:
+        checkpoint.sweep(plan.checkpoints, keep=plan.config.keep)
+    return state.steps
+
+
+def _blank(batch: Any) -> Any:
+    """A micro batch of padding, so that the last global batch has its full number."""
+    from dataclasses import replace
+
+    import numpy as np
+
+    return replace(batch, loss_mask_BS=np.zeros_like(batch.loss_mask_BS), segments_BS=np.full_like(batch.segments_BS, -1), spans=[])
+
+
+def _ignore(*_: object) -> None:
+    """Only the first rank reports."""

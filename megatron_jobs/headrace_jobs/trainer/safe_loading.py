@@ -24,6 +24,8 @@ ALLOWED = frozenset(
         *((_INDEX, name) for name in ("Metadata", "MetadataIndex", "TensorStorageMetadata", "BytesStorageMetadata", "StorageMeta")),
         *((_INDEX, name) for name in ("ChunkStorageMetadata", "TensorProperties", "_MEM_FORMAT_ENCODING")),
         ("torch.distributed.checkpoint.filesystem", "_StorageInfo"),
+        # Megatron keeps the plan of the save in the index.
+        *(("torch.distributed.checkpoint.planner", name) for name in ("SavePlan", "WriteItem", "WriteItemType", "TensorWriteData")),
         ("torch.serialization", "_get_layout"),
         ("torch", "Size"),
         *(("torch", f"{kind}{bits}") for kind, bits in (("float", 16), ("float", 32), ("float", 64), ("bfloat", 16))),

@@ -1,0 +1,68 @@
+"""Training on one CPU process through Megatron: it learns, resumes to the last bit, and stops on a loss that is no number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headrace_jobs.mix.compile import Mix, compile_mix
+from headrace_jobs.mix.recipe import Recipe
+from headrace_jobs.model.config import ModelConfig
+from headrace_jobs.trainer.config import TrainConfig
+from headrace_jobs.trainer.loop import RunPlan, StepRecord, train
+from headrace_jobs.trainer.parallel import stop
+from headrace_lake.errors import ConfigError, InputError
+from headrace_lake.lake import Lake
+
+MODEL = ModelConfig(
+    name="small", hidden_size=32, layers=2, heads=4, kv_heads=2, head_size=8, ffn_size=64, max_positions=64, tied=True, precision="fp32"
+)
+RECIPE = Recipe.model_validate(
+    {"name": "small", "licences": ["public", "share-alike"], "phases": [{"name": "A", "tokens": 6000, "weights": {"rest": 1.0}}]}
+)
+CONFIG = TrainConfig.model_validate(
+    {
+        "sequence_length": 64,
+        "micro_batch": 2,
+        "global_batch": 4,
+        "max_steps": 10,
+        "checkpoint_every": 1000,
+        "threads": 1,
+        "optimizer": {"lr": 0.01},
+    }
+)
+
+
+@pytest.fixture
+def mix(lake: Lake, two_sources: Any) -> Mix:
+    return compile_mix(lake, RECIPE)[0]
+
+
+@pytest.fixture(autouse=True)
+def _no_groups_stay() -> Iterator[None]:
+    yield
+    stop()
+
+
+@pytest.fixture
+def run(lake: Lake, mix: Mix, tmp_path: Path) -> Callable[..., list[StepRecord]]:
+    """Train in a folder; returns the steps that this call made."""
+
+    def go(folder: str, *, config: TrainConfig = CONFIG, **options: Any) -> list[StepRecord]:
+        seen: list[StepRecord] = []
+        plan = RunPlan("f" * 32, tmp_path / folder, config, MODEL, **options)
+        train(plan, mix, lake, on_step=seen.append, on_checkpoint=lambda folder, step: None)
+        return seen
+
+    return go
+
+
+def test_ten_steps_equal_five_and_a_resumed_five_to_the_last_bit(run: Callable[..., list[StepRecord]]) -> None:
+    whole = run("whole")
+    parts = [*run("parts", stop_after=5), *run("parts")]
+    assert [r.step for r in parts] == list(range(1, 11))
+    assert [(r.loss, r.grad_norm, r.lr, r.total_tokens) for r in parts] == [(r.loss, r.grad_norm, r.lr, r.total_tokens) for r in whole]
+    assert whole[-1].loss < whole[0].loss - 1

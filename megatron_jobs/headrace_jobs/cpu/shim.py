@@ -65,7 +65,7 @@ def install() -> bool:
     _replace(torch, "compile", lambda model=None, **options: model if model is not None else lambda function: function)
     mode = CudaToCpu()
     mode.__enter__()
-    _undo.append(lambda: mode.__exit__(None, None, None))
+    _undo.append(lambda: mode.__exit__(None, None, None))  # type: ignore[no-untyped-call]
     _patch_megatron()
     return True
 

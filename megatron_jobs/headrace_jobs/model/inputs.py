@@ -37,8 +37,8 @@ def model_inputs(batch: Any, *, packed: bool = False, context_rank: int = 0, con
     tokens_BS, labels_BS, positions_BS = (torch.from_numpy(a).to(device) for a in (batch.tokens_BS, batch.labels_BS, batch.positions_BS))
     loss_mask_BS, segments_BS = torch.from_numpy(batch.loss_mask_BS).to(device), torch.from_numpy(batch.segments_BS).to(device)
     if packed:
-        flat = [t.reshape(1, -1) for t in (tokens_BS, positions_BS, labels_BS, loss_mask_BS)]
-        return ModelInputs(*flat, None, packed_params(segments_BS))
+        tokens, positions, labels, mask = (t.reshape(1, -1) for t in (tokens_BS, positions_BS, labels_BS, loss_mask_BS))
+        return ModelInputs(tokens, positions, labels, mask, None, packed_params(segments_BS))
     order = zigzag_order(tokens_BS.shape[1], context_ranks).to(device)
     mine = order.chunk(context_ranks)[context_rank]
     mask = forbidden(segments_BS, queries=mine, keys=order)

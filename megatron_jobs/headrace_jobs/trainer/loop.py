@@ -1,6 +1,6 @@
 """The run of one process: from a compiled mix, or its newest valid checkpoint, to the last token.
 
-What is not training is a callback: `on_step` writes metrics, `on_checkpoint` records artifacts. A loss or gradient that is
+What is not training is an `Observer`: it writes metrics, shows progress, records artifacts. A loss or gradient that is
 not finite stops the run before the next checkpoint, so the newest one on disk is a sound one.
 """
 
@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from headrace_jobs.mix.compile import Mix
 from headrace_jobs.mix.loader import PackedLoader
@@ -41,8 +42,17 @@ class StepRecord:
     phase: str
 
 
-OnStep = Callable[[StepRecord], None]
-OnCheckpoint = Callable[[Path, int], None]
+class Observer:
+    """What the first rank tells of; does nothing by itself."""
+
+    def started(self, step: int, checkpoint: Path | None) -> None:
+        """The run goes on after `step` (0 for a fresh one)."""
+
+    def stepped(self, record: StepRecord) -> None:
+        """A step is done."""
+
+    def saved(self, step: int, folder: Path) -> None:
+        """A checkpoint is on disk."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +78,7 @@ class RunPlan:
         return self.folder / "checkpoints"
 
 
-def train(plan: RunPlan, mix: Mix, lake: Lake, *, on_step: OnStep, on_checkpoint: OnCheckpoint) -> TrainState:
+def train(plan: RunPlan, mix: Mix, lake: Lake, observer: Observer) -> TrainState:
     """Train until the mix, `max_steps` or `stop_after` ends; every process of the world calls it.
 
     Raises:
@@ -100,13 +110,13 @@ def train(plan: RunPlan, mix: Mix, lake: Lake, *, on_step: OnStep, on_checkpoint
         start = checkpoint.newest_valid(plan.checkpoints, run=plan.fingerprint) or plan.start_from
         if start is not None:
             loader.load_state_dict(checkpoint.load(state, start).loader)
-        _steps(plan, mix, state, loader, micro_batches, on_step if first else _ignore, on_checkpoint if first else _ignore)
+        watcher = observer if first else Observer()
+        watcher.started(state.steps, start)
+        _steps(plan, mix, state, loader, micro_batches, watcher)
     return state
 
 
-def _steps(
-    plan: RunPlan, mix: Mix, state: TrainState, loader: PackedLoader, micro_batches: int, on_step: OnStep, on_checkpoint: OnCheckpoint
-) -> None:
+def _steps(plan: RunPlan, mix: Mix, state: TrainState, loader: PackedLoader, micro_batches: int, observer: Observer) -> None:
     config = plan.config
     last = min(x for x in (plan.stop_after, config.max_steps, math.inf) if x is not None)
     saved = state.steps
@@ -125,14 +135,14 @@ def _steps(
                 f"lower 'train.optimizer.lr', or look at the batch after {state.tokens - result.tokens} tokens",
             )
         fields = asdict(result) | {"step": state.steps, "total_tokens": state.tokens, "seconds": seconds, "phase": phase}
-        on_step(StepRecord(**fields, tokens_per_second=result.tokens / seconds))
+        observer.stepped(StepRecord(**fields, tokens_per_second=result.tokens / seconds))
         if state.steps % config.checkpoint_every == 0:
-            saved = _save(plan, mix, state, loader, on_checkpoint)
+            saved = _save(plan, mix, state, loader, observer)
     if saved != state.steps:
-        _save(plan, mix, state, loader, on_checkpoint)
+        _save(plan, mix, state, loader, observer)
 
 
-def _save(plan: RunPlan, mix: Mix, state: TrainState, loader: PackedLoader, on_checkpoint: OnCheckpoint) -> int:
+def _save(plan: RunPlan, mix: Mix, state: TrainState, loader: PackedLoader, observer: Observer) -> int:
     import torch.distributed as dist
 
     about = checkpoint.CheckpointState(
@@ -148,20 +158,12 @@ def _save(plan: RunPlan, mix: Mix, state: TrainState, loader: PackedLoader, on_c
         schedule=state.scheduler.state_dict(),
     )
     folder = checkpoint.save(state, about, plan.checkpoints)
-    on_checkpoint(folder, state.steps)
     if dist.get_rank() == 0:
+        observer.saved(state.steps, folder)
         checkpoint.sweep(plan.checkpoints, keep=plan.config.keep)
     return state.steps
 
 
 def _blank(batch: Any) -> Any:
     """A micro batch of padding, so that the last global batch has its full number."""
-    from dataclasses import replace
-
-    import numpy as np
-
     return replace(batch, loss_mask_BS=np.zeros_like(batch.loss_mask_BS), segments_BS=np.full_like(batch.segments_BS, -1), spans=[])
-
-
-def _ignore(*_: object) -> None:
-    """Only the first rank reports."""

@@ -1,4 +1,8 @@
-"""Process groups: one process by itself, or the world that a launcher describes in RANK, WORLD_SIZE and MASTER_*."""
+"""Process groups: one process by itself, or the world that a launcher describes in RANK and WORLD_SIZE.
+
+Processes find each other through MASTER_ADDR and MASTER_PORT (torchrun and others) or, on one host, through a file
+(HEADRACE_RENDEZVOUS, set by `launch.local`): no port is opened for it.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,8 @@ from contextlib import contextmanager
 from headrace_jobs.cpu import shim
 from headrace_jobs.trainer.config import ParallelConfig
 from headrace_lake.errors import ConfigError
+
+RENDEZVOUS = "HEADRACE_RENDEZVOUS"
 
 
 def world_size() -> int:
@@ -64,6 +70,7 @@ def stop() -> None:
 def _start(parallel: ParallelConfig, *, seed: int, threads: int, alone: bool = False) -> None:
     import torch
     import torch.distributed as dist
+    from torch._C._distributed_c10d import FileStore, HashStore
 
     shim.quiet_imports()
     on_cpu = shim.install()
@@ -75,7 +82,10 @@ def _start(parallel: ParallelConfig, *, seed: int, threads: int, alone: bool = F
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     backend = "gloo" if on_cpu else "nccl"
     if alone or world_size() == 1:
-        dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
+        dist.init_process_group(backend, store=HashStore(), rank=0, world_size=1)
+    elif os.environ.get(RENDEZVOUS):
+        store = FileStore(os.environ[RENDEZVOUS], world_size())
+        dist.init_process_group(backend, store=store, rank=rank(), world_size=world_size())
     else:
         dist.init_process_group(backend)
     parallel_state.initialize_model_parallel(

@@ -103,12 +103,12 @@ def _names(data: bytes) -> Iterator[tuple[str, str] | None]:
         if op.name == "MEMOIZE":
             memo[len(memo)] = pushed[-1]
         elif op.name in ("PUT", "BINPUT", "LONG_BINPUT"):
-            memo[int(argument)] = pushed[-1]
+            memo[int(str(argument))] = pushed[-1]
         if op.name in _TRANSPARENT:
             continue
         if op.name in _STRINGS:
             pushed = [pushed[-1], str(argument)]
         elif op.name in ("GET", "BINGET", "LONG_BINGET"):
-            pushed = [pushed[-1], memo.get(int(argument))]
+            pushed = [pushed[-1], memo.get(int(str(argument)))]
         else:
             pushed = [None, None]

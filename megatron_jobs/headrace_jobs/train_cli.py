@@ -1,0 +1,34 @@
+"""`headrace train`. What is heavy is imported inside."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated
+
+import typer
+
+from headrace_lake.console import SettingsOption, emit_result, open_lake
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(help="Name in megatron_jobs/configs/recipes, or a YAML file.")],
+    settings: SettingsOption = None,
+) -> None:
+    """Train a recipe on its newest mix: adopted when finished, resumed when not."""
+    from headrace_jobs.trainer.run import train_recipe
+
+    outcome = train_recipe(open_lake(settings), recipe, settings=settings)
+    p = outcome.run.payload
+    fell = math.log(p["vocabulary"]) - p["last_loss"]
+    typer.echo(f"run {outcome.run.fingerprint[:16]}: {outcome.action}; {p['steps']} steps, {p['tokens']:,} tokens, {p['seconds']:.0f} s")
+    typer.echo(f"loss {p['first_loss']:.4f} to {p['last_loss']:.4f} nats per token, {fell:.2f} below ln({p['vocabulary']})")
+    typer.echo(f"page: {outcome.run.path}/run.html; checkpoint: {outcome.checkpoint.path}")
+    emit_result(
+        {
+            "action": outcome.action,
+            "fingerprint": outcome.run.fingerprint,
+            "checkpoint": outcome.checkpoint.path,
+            "page": f"{outcome.run.path}/run.html",
+            **{k: p[k] for k in ("first_loss", "last_loss", "vocabulary", "steps", "tokens", "seconds")},
+        }
+    )

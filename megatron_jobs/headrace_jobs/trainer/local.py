@@ -1,0 +1,70 @@
+"""Start the processes of a parallel layout on this host and wait for them; when one fails, the others are stopped.
+
+They meet through a file in the run's folder and talk over loopback only, so no port is open to others. On a cluster
+torchrun starts the same module: `torchrun ... -m headrace_jobs.trainer.worker RECIPE --run FINGERPRINT`.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from headrace_jobs.trainer.loop import RunPlan
+from headrace_jobs.trainer.parallel import RENDEZVOUS
+from headrace_lake.errors import ServiceError
+
+_GRACE_SECONDS = 10.0
+
+
+def launch(plan: RunPlan, recipe: str, *, processes: int, settings: Path | None) -> None:
+    """Train with several processes.
+
+    Raises:
+        ServiceError: one of them failed; its own message is above.
+    """
+    words = [sys.executable, "-m", "headrace_jobs.trainer.worker", recipe, "--run", plan.fingerprint]
+    if settings is not None:
+        words += ["--settings", str(settings)]
+    run_processes(words, processes=processes)
+
+
+def run_processes(words: list[str], *, processes: int) -> None:
+    """Run a command as a world of `processes`; its output is ours."""
+    with tempfile.TemporaryDirectory(prefix="headrace-rendezvous-") as folder:
+        common = {**os.environ, RENDEZVOUS: str(Path(folder) / "store"), "GLOO_SOCKET_IFNAME": "lo"}
+        world = {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes)}
+        running = [
+            subprocess.Popen(words, env={**common, **world, "RANK": str(rank), "LOCAL_RANK": str(rank)}) for rank in range(processes)
+        ]
+        try:
+            codes = _wait(running)
+        finally:
+            _stop(running)
+    failed = [rank for rank, code in enumerate(codes) if code]
+    if failed:
+        raise ServiceError(f"training process {failed[0]} of {processes} ended with code {codes[failed[0]]}", "its own message is above")
+
+
+def _wait(running: list[subprocess.Popen[bytes]]) -> list[int | None]:
+    """Exit codes, once all have ended or one has failed."""
+    while True:
+        codes = [process.poll() for process in running]
+        if all(code is not None for code in codes) or any(codes):
+            return codes
+        time.sleep(0.1)
+
+
+def _stop(running: list[subprocess.Popen[bytes]]) -> None:
+    for process in running:
+        if process.poll() is None:
+            process.terminate()
+    for process in running:
+        try:
+            process.wait(_GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from headrace_jobs.release.bundle import MODEL
 from headrace_jobs.release.digests import DIGESTS_FILE, digest_folder, read_digests, root_of
 from headrace_lake.errors import InputError
 from headrace_lake.lake import Lake
+from headrace_lake.receipts import Artifact
 
 _PICKLE_NAMES = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".npy", ".npz", ".joblib", ".distcp"}
 _PICKLE_STARTS = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK\x03\x04")
@@ -52,11 +53,34 @@ def verify_release(lake: Lake, name: str) -> tuple[str, list[Check]]:
     Returns:
         its path and the checks.
     """
+    found = _find(lake, name)
+    with _local(lake, found.path) as folder:
+        return found.path, verify_folder(folder, expected_root=found.digest)
+
+
+@contextmanager
+def checked_bundle(lake: Lake | None, name: str) -> Iterator[Path]:
+    """The model's folder of a release, once digests and file kinds were checked; for programs that are about to load it.
+
+    Args:
+        lake: None when `name` is a local folder.
+
+    Raises:
+        InputError: no such release, or a file is not what was released.
+    """
+    found = None if lake is None else _find(lake, name)
+    with nullcontext(Path(name)) if lake is None or found is None else _local(lake, found.path) as folder:
+        _digests(folder, "" if found is None else found.digest)
+        _no_pickle(folder)
+        yield folder / MODEL
+
+
+def _find(lake: Lake, name: str) -> Artifact:
+    """The newest release of a recipe, or a bundle by name."""
     found = next((a for a in reversed(lake.artifacts("release")) if name in (a.name, a.payload["bundle"])), None)
     if found is None:
         raise InputError(f"no release '{name}'", "run 'headrace release ls', or give a folder")
-    with _local(lake, found.path) as folder:
-        return found.path, verify_folder(folder, expected_root=found.digest)
+    return found
 
 
 @contextmanager

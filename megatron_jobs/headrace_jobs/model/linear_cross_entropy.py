@@ -68,15 +68,19 @@ class _LinearCrossEntropy(torch.autograd.Function):
         nats_T = torch.zeros_like(objective_T)
         grad_hidden = torch.zeros_like(hidden_TH) if wants_gradient else None
         grad_weight = torch.zeros(weight_VH.shape, dtype=torch.float32, device=weight_VH.device) if wants_gradient else None
+        # One buffer for all chunks: memory that is given back and asked for again costs a page fault per 4 KiB.
+        buffer_CV = torch.empty((min(chunk, len(kept)), weight_VH.shape[0]), dtype=dtype, device=hidden_TH.device)
+        product_VH = torch.empty_like(weight) if wants_gradient else None
+        product32_VH = torch.empty_like(weight, dtype=torch.float32) if wants_gradient and dtype != torch.float32 else None
         for at in range(0, len(kept), chunk):
             rows = kept[at : at + chunk]
             hidden_CH = hidden_TH.detach()[rows]
             low_CH = hidden_CH.to(dtype)
-            logits_CV = low_CH @ weight.t()
+            logits_CV = torch.mm(low_CH, weight.t(), out=buffer_CV[: len(rows)])
             maximum_C = logits_CV.amax(1)
             _reduce(maximum_C, group, dist.ReduceOp.MAX)
             logits_CV.sub_(maximum_C[:, None]).exp_()
-            sum_C = logits_CV.sum(1, dtype=torch.float32)
+            sum_C = _row_sums(logits_CV)
             local_C = labels_T[rows] - first
             mine_C = (local_C >= 0) & (local_C < weight_VH.shape[0])
             local_C = torch.where(mine_C, local_C, 0)
@@ -90,13 +94,14 @@ class _LinearCrossEntropy(torch.autograd.Function):
             mask_C = mask_T[rows].float()
             nats_T[rows] = nats_C * mask_C
             objective_T[rows] = (nats_C + z_loss * log_z_C.square()) * mask_C
-            if grad_hidden is None or grad_weight is None:
+            if grad_hidden is None or grad_weight is None or product_VH is None:
                 continue
             scale_C = mask_C * (1 + 2 * z_loss * log_z_C) / sum_C
             logits_CV.mul_(scale_C.to(dtype)[:, None])  # exp(logits) becomes the gradient of the logits
             logits_CV[torch.arange(len(rows), device=rows.device), local_C] -= (mask_C * mine_C).to(dtype)
             grad_hidden[rows] = (logits_CV @ weight).to(grad_hidden.dtype)
-            grad_weight += logits_CV.t() @ low_CH
+            torch.mm(logits_CV.t(), low_CH, out=product_VH)
+            grad_weight += product_VH if product32_VH is None else product32_VH.copy_(product_VH)
         ctx.weight_dtype = weight_VH.dtype
         if wants_gradient:
             ctx.save_for_backward(grad_hidden, grad_weight)
@@ -112,6 +117,14 @@ class _LinearCrossEntropy(torch.autograd.Function):
         if float(factor) != 1.0:
             grad_hidden, grad_weight = grad_hidden.mul_(factor), grad_weight.mul_(factor)
         return grad_hidden, grad_weight.to(ctx.weight_dtype), None, None, None, None, None, None
+
+
+def _row_sums(values_CV: torch.Tensor) -> torch.Tensor:
+    """Sums of rows in fp32 [C]. bf16 values are summed in 128 parts, each in fp32 but rounded at its end (2^-9, which averages out
+    to some 2^-12 of the sum): asking torch for fp32 sums makes an fp32 copy of all values first, at three times the cost."""
+    if values_CV.dtype == torch.float32 or values_CV.shape[1] % 128:
+        return values_CV.sum(1, dtype=torch.float32)
+    return values_CV.view(len(values_CV), 128, -1).sum(2).sum(1, dtype=torch.float32)
 
 
 def _reduce(value: torch.Tensor, group: Any, op: Any) -> None:

@@ -26,7 +26,7 @@ class PortableNorm(torch.nn.RMSNorm):
     def __init__(self, config: Any, hidden_size: int, eps: float = 1e-5, **_: Any) -> None:
         super().__init__(hidden_size, eps=eps, dtype=config.params_dtype)
         # finalize_model_grads looks for this mark.
-        self.weight.sequence_parallel = config.sequence_parallel
+        self.weight.sequence_parallel = config.sequence_parallel  # type: ignore[attr-defined]
 
 
 class _GatherKeys(torch.autograd.Function):
@@ -40,7 +40,7 @@ class _GatherKeys(torch.autograd.Function):
         return torch.cat(parts)
 
     @staticmethod
-    def backward(ctx: Any, grad_KBGD: torch.Tensor) -> tuple[torch.Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad_KBGD: torch.Tensor) -> tuple[torch.Tensor, None]:
         grad_KBGD = grad_KBGD.contiguous()
         dist.all_reduce(grad_KBGD, group=ctx.group)
         return grad_KBGD.chunk(ctx.group.size())[ctx.group.rank()], None
@@ -83,7 +83,8 @@ class PortableAttention(MegatronModule):  # type: ignore[misc]
     ) -> torch.Tensor:
         """query [S, B, N, D], key and value [S, B, G, D] → [S, B, N·D]."""
         if self.cp_group is not None and self.cp_group.size() > 1:
-            key, value = _GatherKeys.apply(key, self.cp_group), _GatherKeys.apply(value, self.cp_group)
+            key = _GatherKeys.apply(key, self.cp_group)  # type: ignore[no-untyped-call]
+            value = _GatherKeys.apply(value, self.cp_group)  # type: ignore[no-untyped-call]
         q_BNSD, k_BGKD, v_BGKD = (t.permute(1, 2, 0, 3) for t in (query, key, value))
         out_BNSD = F.scaled_dot_product_attention(
             q_BNSD,

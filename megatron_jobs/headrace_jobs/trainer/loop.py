@@ -85,15 +85,15 @@ def train(plan: RunPlan, mix: Mix, lake: Lake, observer: Observer) -> TrainState
         ConfigError: layout, batch or vocabulary do not fit.
         InputError: the loss is not finite.
     """
-    import torch.distributed as dist
-    from megatron.core import parallel_state
-
     config = plan.config
     if plan.model.vocabulary < mix.vocabulary:
         raise ConfigError(
             f"model {plan.model.name}: vocabulary {plan.model.vocabulary} is below the mix's {mix.vocabulary}", f"use {mix.vocabulary}"
         )
     with process_groups(config.parallel, seed=config.seed, threads=config.threads):
+        import torch.distributed as dist
+        from megatron.core import parallel_state  # not before the stand-ins are in place
+
         rank, ranks = parallel_state.get_data_parallel_rank(), parallel_state.get_data_parallel_world_size()
         try:
             micro_batches = config.micro_batches(ranks)

@@ -15,6 +15,7 @@ from headrace_jobs.trainer.config import ParallelConfig
 from headrace_lake.errors import ConfigError
 
 RENDEZVOUS = "HEADRACE_RENDEZVOUS"
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
 def world_size() -> int:
@@ -67,6 +68,17 @@ def stop() -> None:
     shim.remove()
 
 
+def _keep_freed_memory() -> None:
+    """Have glibc keep freed blocks instead of giving them back: logits and gradients of the full vocabulary are tens of
+    megabytes, freed and asked for again hundreds of times a second, and half of the time went into page faults."""
+    import ctypes
+
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(_M_MMAP_THRESHOLD, 1 << 30)
+        libc.mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
+
+
 def _start(parallel: ParallelConfig, *, seed: int, threads: int, alone: bool = False) -> None:
     import torch
     import torch.distributed as dist
@@ -76,6 +88,8 @@ def _start(parallel: ParallelConfig, *, seed: int, threads: int, alone: bool = F
     on_cpu = shim.install()
     from megatron.core import parallel_state, tensor_parallel
 
+    if on_cpu:
+        _keep_freed_memory()
     local = 1 if alone else int(os.environ.get("LOCAL_WORLD_SIZE", str(world_size())))
     torch.set_num_threads(threads or max(1, len(os.sched_getaffinity(0)) // local))
     if not on_cpu:

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from headrace_jobs.mix.compile import Mix, compile_mix
+from headrace_jobs.mix.loader import Batch, PackedLoader
 from headrace_jobs.mix.recipe import Recipe
 from headrace_jobs.model.config import ModelConfig
+from headrace_jobs.trainer.checkpoint import newest_valid
 from headrace_jobs.trainer.config import TrainConfig
-from headrace_jobs.trainer.loop import RunPlan, StepRecord, train
+from headrace_jobs.trainer.loop import Observer, RunPlan, StepRecord, train
 from headrace_jobs.trainer.parallel import stop
 from headrace_lake.errors import ConfigError, InputError
 from headrace_lake.lake import Lake
@@ -36,6 +38,16 @@ CONFIG = TrainConfig.model_validate(
 )
 
 
+class Steps(Observer):
+    """Remembers what was trained."""
+
+    def __init__(self) -> None:
+        self.records: list[StepRecord] = []
+
+    def stepped(self, record: StepRecord) -> None:
+        self.records.append(record)
+
+
 @pytest.fixture
 def mix(lake: Lake, two_sources: Any) -> Mix:
     return compile_mix(lake, RECIPE)[0]
@@ -52,10 +64,10 @@ def run(lake: Lake, mix: Mix, tmp_path: Path) -> Callable[..., list[StepRecord]]
     """Train in a folder; returns the steps that this call made."""
 
     def go(folder: str, *, config: TrainConfig = CONFIG, **options: Any) -> list[StepRecord]:
-        seen: list[StepRecord] = []
+        seen = Steps()
         plan = RunPlan("f" * 32, tmp_path / folder, config, MODEL, **options)
-        train(plan, mix, lake, on_step=seen.append, on_checkpoint=lambda folder, step: None)
-        return seen
+        train(plan, mix, lake, seen)
+        return seen.records
 
     return go
 
@@ -66,3 +78,37 @@ def test_ten_steps_equal_five_and_a_resumed_five_to_the_last_bit(run: Callable[.
     assert [r.step for r in parts] == list(range(1, 11))
     assert [(r.loss, r.grad_norm, r.lr, r.total_tokens) for r in parts] == [(r.loss, r.grad_norm, r.lr, r.total_tokens) for r in whole]
     assert whole[-1].loss < whole[0].loss - 1
+
+
+def test_the_loss_of_a_step_does_not_depend_on_how_rows_fall_into_micro_batches(run: Callable[..., list[StepRecord]]) -> None:
+    whole = run("one", config=CONFIG.model_copy(update={"max_steps": 2, "micro_batch": 4}))
+    parts = run("four", config=CONFIG.model_copy(update={"max_steps": 2, "micro_batch": 1}))
+    assert [r.loss for r in parts] == pytest.approx([r.loss for r in whole], rel=1e-5)
+    assert [r.grad_norm for r in parts] == pytest.approx([r.grad_norm for r in whole], rel=1e-4)
+    assert [r.tokens for r in parts] == [r.tokens for r in whole]
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_spares_the_checkpoints(
+    run: Callable[..., list[StepRecord]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = PackedLoader.__next__
+    drawn: list[int] = []
+
+    def poisoned(self: PackedLoader) -> Batch:
+        batch = real(self)
+        drawn.append(1)
+        if len(drawn) == 6:
+            batch.loss_mask_BS[0, 0] = float("nan")
+        return batch
+
+    monkeypatch.setattr(PackedLoader, "__next__", poisoned)
+    with pytest.raises(InputError, match="step 3: loss nan.*up to step 2 are sound"):
+        run("poisoned", config=CONFIG.model_copy(update={"checkpoint_every": 2}))
+    found = newest_valid(tmp_path / "poisoned" / "checkpoints", run="f" * 32)
+    assert found is not None and found.name == "step-00000002"
+
+
+def test_a_vocabulary_smaller_than_the_tokens_is_refused(lake: Lake, mix: Mix, tmp_path: Path) -> None:
+    plan = RunPlan("f" * 32, tmp_path / "small", CONFIG, MODEL.model_copy(update={"vocabulary": 512}))
+    with pytest.raises(ConfigError, match="vocabulary 512 is below the mix's"):
+        train(plan, mix, lake, Observer())

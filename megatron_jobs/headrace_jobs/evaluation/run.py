@@ -31,7 +31,7 @@ class EvaluationParams(StrictModel):
 
     Attributes:
         window: context in tokens; the model's own sequence length is the honest choice.
-        stride: how far a window advances; half the window by default.
+        stride: how far a window advances; three quarters of the window by default, so a quarter of it is context at least.
         resamples, seed: of the bootstrap.
     """
 
@@ -95,7 +95,7 @@ def evaluate(lake: Lake, mix: Mix, checkpoint: Artifact, scorer: Scorer, params:
     if found is not None:
         return found, "adopted"
     languages, documents, sizes = held_out_documents(lake, mix)
-    stride = params.stride or params.window // 2
+    stride = params.stride or max(1, params.window * 3 // 4)
     nats = document_nats(scorer, documents, eod=mix.eod, window=params.window, stride=stride, batch=params.batch)
     counts = training_counts(mix, lake)
     rows = [_row(name, languages, documents, sizes, nats, counts, mix, params) for name in [*sorted(set(languages)), ALL]]

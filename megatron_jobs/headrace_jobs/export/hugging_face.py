@@ -45,7 +45,9 @@ def write_folder(weights: dict[str, Any], model: ModelConfig, out: Path, *, eod:
     """The files of a model whose weights have Megatron's names."""
     import torch
     from transformers import GenerationConfig, Qwen3ForCausalLM
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()
     tensors = convert(weights, model)
     with torch.device("meta"):
         shell = Qwen3ForCausalLM(hugging_face_config(model, eod=eod))

@@ -16,7 +16,9 @@ NEW_TOKENS = 16
 def load_model(folder: Path) -> tuple[Any, Any]:
     """Model and tokenizer of a Hugging Face folder: safetensors only, no remote code, no network."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()
     model = AutoModelForCausalLM.from_pretrained(
         str(folder), local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype="float32"
     )

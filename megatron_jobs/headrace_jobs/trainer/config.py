@@ -90,6 +90,7 @@ class TrainConfig(StrictModel):
         micro_batch: rows of one forward pass of one data rank.
         global_batch: rows of one step, over all data ranks.
         seed: of the initial weights.
+        start_from: folder of a checkpoint whose weights, moments and position in the mix a new run begins with, at any layout.
         max_steps: stop after so many steps, before the recipe's tokens are used up.
         checkpoint_every: steps between checkpoints; the last step always leaves one.
         keep: finished checkpoints that stay; older ones are deleted.
@@ -105,6 +106,7 @@ class TrainConfig(StrictModel):
     schedule: ScheduleSettings = Field(default_factory=ScheduleSettings)
     parallel: ParallelConfig = Field(default_factory=ParallelConfig)
     seed: int = Field(default=1, ge=0)
+    start_from: str | None = None
     max_steps: int | None = Field(default=None, ge=1)
     checkpoint_every: int = Field(default=100, ge=1)
     keep: int = Field(default=2, ge=1)

@@ -34,13 +34,13 @@ class MegatronScorer:
     def nll(
         self, tokens_BS: npt.NDArray[np.int64], positions_BS: npt.NDArray[np.int64], segments_BS: npt.NDArray[np.int32]
     ) -> npt.NDArray[np.float32]:
-        """[b, i] = -ln p(token i+1 | tokens up to i of the same document); the last column means nothing and is 0."""
+        """[b, i] = -ln p(token i+1 | tokens up to i of the same document); 0 in the last column and in padding."""
         import torch
 
         tokens, positions, segments = (torch.from_numpy(np.ascontiguousarray(a)) for a in (tokens_BS, positions_BS, segments_BS))
         order = torch.arange(tokens.shape[1])
         labels = torch.roll(tokens, -1, 1)
-        counts = torch.ones(tokens.shape)
+        counts = (segments >= 0).float()  # padding costs nothing
         counts[:, -1] = 0
         device = next(self.model.parameters()).device
         mask = forbidden(segments, queries=order, keys=order)

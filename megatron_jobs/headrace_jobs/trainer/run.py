@@ -78,16 +78,17 @@ def train_recipe(lake: Lake, recipe: str, *, settings: Path | None = None) -> Ou
 
 def run_plan(lake: Lake, mix: Mix, config: TrainConfig, model: ModelConfig) -> RunPlan:
     """Identity and place of a run."""
+    start = lake.settings.resolve(config.start_from).resolve() if config.start_from else None
     fingerprint = digest_of(
         {
             "kind": "run",
-            "inputs": {"mix": mix.fingerprint},
-            "params": {"train": config.identity(), "model": model.model_dump(mode="json")},
+            "inputs": {"mix": mix.fingerprint, "start": checkpoint.certificate(start).root if start else None},
+            "params": {"train": config.identity() | {"start_from": None}, "model": model.model_dump(mode="json")},
             "code": code_digest(TRAINER),
         }
     )
     folder = lake.settings.resolve(lake.settings.runs).resolve() / "train" / f"{mix.recipe.name}-{fingerprint[:16]}"
-    return RunPlan(fingerprint, folder, config, model)
+    return RunPlan(fingerprint, folder, config, model, start_from=start)
 
 
 def train_here(lake: Lake, mix: Mix, plan: RunPlan) -> None:

@@ -42,7 +42,8 @@ def load_yaml(path: str | Path, model: type[M]) -> M:
     except yaml.YAMLError as exc:
         mark = getattr(exc, "problem_mark", None)
         where = f":{mark.line + 1}" if mark is not None else ""
-        raise ConfigError(f"{file}{where}: not valid YAML: {getattr(exc, 'problem', exc)}", "mend the syntax") from exc
+        problem = " ".join(str(getattr(exc, "problem", None) or exc).split())
+        raise ConfigError(f"{file}{where}: not valid YAML: {problem}", "mend the syntax") from exc
     return parse(data if data is not None else {}, model, where=str(file))
 
 

@@ -74,7 +74,7 @@ def _show_mix(record: dict[str, Any]) -> None:
 def eval_run(
     recipe: RecipeArgument,
     window: Annotated[int | None, typer.Option("--window", min=2, help="Context in tokens; the recipe's length by default.")] = None,
-    stride: Annotated[int | None, typer.Option("--stride", min=1, help="How far a window advances; three quarters of it by default.")] = None,
+    stride: Annotated[int | None, typer.Option("--stride", min=1, help="How far a window advances; three quarters by default.")] = None,
     resamples: Annotated[int, typer.Option("--resamples", min=1000, help="Of the bootstrap.")] = 10_000,
     settings: SettingsOption = None,
 ) -> None:

@@ -6,9 +6,10 @@ import re
 import time
 
 import pytest
-from headrace_governance.crawl.robots import MAX_BYTES, for_status, matches, normalise, parse_robots
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from headrace_governance.crawl.robots import MAX_BYTES, for_status, matches, normalise, parse_robots
 
 BOT = "HeadraceBot"
 
@@ -43,7 +44,9 @@ def test_the_longest_match_decides(rules: str, path: str, expected: bool) -> Non
 
 
 def test_groups_of_one_agent_are_merged_and_the_star_group_is_then_ignored() -> None:
-    text = "User-agent: headracebot\nDisallow: /a\n\nUser-agent: *\nDisallow: /\n\nUser-agent: other\nUser-agent: HEADRACEBOT\nDisallow: /b\n"
+    text = (
+        "User-agent: headracebot\nDisallow: /a\n\nUser-agent: *\nDisallow: /\n\nUser-agent: other\nUser-agent: HEADRACEBOT\nDisallow: /b\n"
+    )
     assert not allowed(text, "/a") and not allowed(text, "/b") and allowed(text, "/c")
     assert not allowed(text, "/c", "Somebody")
 

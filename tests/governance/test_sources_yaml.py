@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from headrace_governance.crawl.licence import load_licence_policy
 from headrace_governance.crawl.policy import load_fetch_policy
 from headrace_governance.sources import CrawlFetch, check_licence, get_source, load_source, load_sources

@@ -90,7 +90,11 @@ class Fetcher:
         # Cookies are dropped and the environment's proxies ignored: both would bypass the guard's view of the world.
         self._guard = guard
         self._client = httpx.AsyncClient(
-            transport=GuardedTransport(guard), headers=headers, follow_redirects=False, trust_env=False, timeout=None
+            transport=GuardedTransport(guard),
+            headers=headers,
+            follow_redirects=False,
+            trust_env=False,
+            timeout=None,  # noqa: S113 (each request has its own)
         )
 
     async def close(self) -> None:

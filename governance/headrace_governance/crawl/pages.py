@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, field
 from urllib.parse import urldefrag, urljoin, urlsplit, urlunsplit
 
-from lxml import html  # type: ignore[import-untyped]
+from lxml import html
 
 from headrace_governance.crawl.licence import PageFacts
 

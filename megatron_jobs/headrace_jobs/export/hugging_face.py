@@ -47,7 +47,7 @@ def write_folder(weights: dict[str, Any], model: ModelConfig, out: Path, *, eod:
     from transformers import GenerationConfig, Qwen3ForCausalLM
     from transformers.utils.logging import disable_progress_bar
 
-    disable_progress_bar()
+    disable_progress_bar()  # type: ignore[no-untyped-call]
     tensors = convert(weights, model)
     with torch.device("meta"):
         shell = Qwen3ForCausalLM(hugging_face_config(model, eod=eod))
@@ -59,7 +59,7 @@ def write_folder(weights: dict[str, Any], model: ModelConfig, out: Path, *, eod:
             "export it with the version of Headrace that trained it",
         )
     shell.tie_weights()
-    shell.generation_config = GenerationConfig(eos_token_id=eod, pad_token_id=eod, bos_token_id=eod)
+    shell.generation_config = GenerationConfig(eos_token_id=eod, pad_token_id=eod, bos_token_id=eod)  # type: ignore[no-untyped-call]
     out.mkdir(parents=True, exist_ok=True)
     shell.save_pretrained(str(out), max_shard_size=shard_size)
     return sorted(p for p in out.iterdir() if p.is_file())
@@ -142,4 +142,4 @@ def split_qkv(rows_RH: Any, *, groups: int, head_size: int) -> tuple[Any, Any, A
     hidden = rows_RH.shape[1]
     per_group = rows_RH.view(groups, -1, head_size, hidden)
     q, k, v = per_group[:, :-2], per_group[:, -2], per_group[:, -1]
-    return tuple(t.reshape(-1, hidden) for t in (q, k, v))  # type: ignore[return-value]
+    return q.reshape(-1, hidden), k.reshape(-1, hidden), v.reshape(-1, hidden)

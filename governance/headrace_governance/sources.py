@@ -205,7 +205,8 @@ def load_source(path: str | Path) -> Source:
     except yaml.YAMLError as exc:
         mark = getattr(exc, "problem_mark", None)
         where = f":{mark.line + 1}" if mark is not None else ""
-        raise ConfigError(f"{file}{where}: not valid YAML: {getattr(exc, 'problem', None) or exc}", "mend the syntax") from exc
+        problem = " ".join(str(getattr(exc, "problem", None) or exc).split())
+        raise ConfigError(f"{file}{where}: not valid YAML: {problem}", "mend the syntax") from exc
     if not isinstance(data, dict):
         raise ConfigError(f"{file}: not a mapping of fields", "start from one of the files in governance/sources")
     _require_licence(file, data)

@@ -295,9 +295,10 @@ class Crawler:
         recorded = self.site.recorded(url)
         for hop in range(self.policy.max_redirects + 1):
             if hop:
-                if self.fetch.same_host and urlsplit(url).netloc not in self._seed_hosts:
+                if urlsplit(url).netloc not in self._seed_hosts:
                     await self._check_address(url)
-                    raise Refused("redirect_off_host", url)
+                    if self.fetch.same_host:
+                        raise Refused("redirect_off_host", url)
                 refusal = await self._may_ask(url)
                 if refusal is not None:
                     raise Refused(refusal[0], f"redirect to {url}: {refusal[1]}")
@@ -312,7 +313,7 @@ class Crawler:
         raise Refused("too_many_redirects", f"more than {self.policy.max_redirects}")
 
     async def _check_address(self, url: str) -> None:
-        """Name the address as the reason where a redirect aims at a forbidden one, though its host is refused anyway."""
+        """Name the address as the reason where a redirect aims at a forbidden one, not what follows from it (no robots.txt)."""
         parts = urlsplit(url)
         try:
             await self._fetcher.check(parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))

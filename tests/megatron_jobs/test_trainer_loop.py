@@ -9,10 +9,8 @@ from typing import Any
 import pytest
 
 from headrace_jobs.mix.compile import Mix, compile_mix
-from headrace_jobs.mix.loader import Batch, PackedLoader
 from headrace_jobs.mix.recipe import Recipe
 from headrace_jobs.model.config import ModelConfig
-from headrace_jobs.trainer.checkpoint import newest_valid
 from headrace_jobs.trainer.config import TrainConfig
 from headrace_jobs.trainer.loop import Observer, RunPlan, StepRecord, train
 from headrace_jobs.trainer.parallel import stop
@@ -88,24 +86,13 @@ def test_the_loss_of_a_step_does_not_depend_on_how_rows_fall_into_micro_batches(
     assert [r.tokens for r in parts] == [r.tokens for r in whole]
 
 
-def test_a_loss_that_is_no_number_stops_the_run_and_spares_the_checkpoints(
-    run: Callable[..., list[StepRecord]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real = PackedLoader.__next__
-    drawn: list[int] = []
-
-    def poisoned(self: PackedLoader) -> Batch:
-        batch = real(self)
-        drawn.append(1)
-        if len(drawn) == 6:
-            batch.loss_mask_BS[0, 0] = float("nan")
-        return batch
-
-    monkeypatch.setattr(PackedLoader, "__next__", poisoned)
-    with pytest.raises(InputError, match="step 3: loss nan.*up to step 2 are sound"):
-        run("poisoned", config=CONFIG.model_copy(update={"checkpoint_every": 2}))
-    found = newest_valid(tmp_path / "poisoned" / "checkpoints", run="f" * 32)
-    assert found is not None and found.name == "step-00000002"
+def test_a_gradient_that_is_no_number_stops_the_run_before_it_is_saved(lake: Lake, mix: Mix, tmp_path: Path) -> None:
+    plan = RunPlan(
+        "f" * 32, tmp_path / "broken", CONFIG.model_copy(update={"checkpoint_every": 1}), MODEL.model_copy(update={"z_loss": 1e38})
+    )
+    with pytest.raises(InputError, match=r"step 1: loss .*gradient norm (nan|inf).*the run left no checkpoint.*lower 'train.optimizer.lr'"):
+        train(plan, mix, lake, Observer())
+    assert not list(plan.checkpoints.glob("step-*"))
 
 
 def test_a_vocabulary_smaller_than_the_tokens_is_refused(lake: Lake, mix: Mix, tmp_path: Path) -> None:

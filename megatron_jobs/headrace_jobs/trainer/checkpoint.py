@@ -31,6 +31,7 @@ from headrace_jobs.evaluation.scoring import Scorer
 from headrace_jobs.model.config import ModelConfig
 from headrace_jobs.trainer.config import TrainConfig
 from headrace_jobs.trainer.safe_loading import safe_loading
+from headrace_jobs.trainer.writing import in_this_process
 from headrace_lake.errors import InputError
 from headrace_lake.fingerprint import digest_of, file_digest
 from headrace_lake.storage import explained
@@ -111,7 +112,8 @@ def save(state: TrainState, about: CheckpointState, checkpoints: Path) -> Path:
     with explained(str(partial)), _quiet():
         weights = _model_sharded(state.bare)
         content = {**weights, "optimizer": state.optimizer.sharded_state_dict(weights, is_loading=False, metadata=_SHARDING), **_random()}
-        dist_checkpointing.save(content, str(partial))
+        with in_this_process():
+            dist_checkpointing.save(content, str(partial))
         dist.barrier()
         if first:
             (partial / STATE).write_text(about.model_dump_json(indent=1) + "\n", encoding="utf-8")

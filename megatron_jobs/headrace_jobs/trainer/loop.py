@@ -130,8 +130,9 @@ def _steps(plan: RunPlan, mix: Mix, state: TrainState, loader: PackedLoader, mic
         result = train_step(state, batches)
         seconds = time.perf_counter() - began
         if not math.isfinite(result.loss) or (result.grad_norm is not None and not math.isfinite(result.grad_norm)):
+            kept = f"the newest checkpoint is of step {saved}" if saved else "the run left no checkpoint"
             raise InputError(
-                f"step {state.steps}: loss {result.loss}, gradient norm {result.grad_norm}; checkpoints up to step {saved} are sound",
+                f"step {state.steps}: loss {result.loss}, gradient norm {result.grad_norm}; {kept}",
                 f"lower 'train.optimizer.lr', or look at the batch after {state.tokens - result.tokens} tokens",
             )
         fields = asdict(result) | {"step": state.steps, "total_tokens": state.tokens, "seconds": seconds, "phase": phase}

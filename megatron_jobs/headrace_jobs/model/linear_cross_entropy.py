@@ -46,6 +46,9 @@ def linear_cross_entropy(
     Returns:
         the objective (cross-entropy and z-loss) and the bare cross-entropy in nats, fp32 [T]; the second has no gradient.
     """
+    if not torch.is_grad_enabled():
+        # Inside an autograd function a parameter still "needs" its gradient: without this, scoring would pay for two more products.
+        hidden_TH, weight_VH = hidden_TH.detach(), weight_VH.detach()
     objective_T, nats_T = _LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
         hidden_TH, weight_VH, labels_T, mask_T, group, z_loss, dtype, chunk
     )

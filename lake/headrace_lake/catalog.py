@@ -8,6 +8,7 @@ several in one SQL transaction is atomic. A pointer that moved meanwhile rolls e
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from pyiceberg.catalog import Catalog
 from pyiceberg.catalog.sql import IcebergTables, SqlCatalog
@@ -56,7 +57,8 @@ class LakeCatalog(SqlCatalog):
                 properties={"write.metadata.metrics.default": "none", **stats},
             )
             with table.transaction() as tx:
-                tx.set_properties(**{"schema.name-mapping.default": table.metadata.schema().name_mapping.model_dump_json()})
+                names: dict[str, Any] = {"schema.name-mapping.default": table.metadata.schema().name_mapping.model_dump_json()}
+                tx.set_properties(**names)
             return self.load_table(identifier)
         except (TableAlreadyExistsError, CommitFailedException):
             return self.load_table(identifier)

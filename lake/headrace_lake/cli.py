@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from headrace_lake.console import SettingsOption, emit_result, open_lake, show_table
 from headrace_lake.errors import ConfigError
 from headrace_lake.slices import Slice
+
+if TYPE_CHECKING:
+    from headrace_lake.lineage import Node
 
 slice_app = typer.Typer(help="Run, preview and look at slices.", no_args_is_help=True)
 stage_app = typer.Typer(help="List stages; run one.", no_args_is_help=True)
@@ -62,7 +65,9 @@ def slice_preview(
     for text in slices:
         slice_ = Slice.parse(text)
         steps = preview_pipeline(lake, chosen, slice_)
-        show_table(f"{slice_}, pipeline {chosen.name}", ["stage", "action", "why", "rows"], [[s.stage, s.action, s.why, s.rows] for s in steps])
+        show_table(
+            f"{slice_}, pipeline {chosen.name}", ["stage", "action", "why", "rows"], [[s.stage, s.action, s.why, s.rows] for s in steps]
+        )
     emit_result({"slices": len(slices)})
 
 
@@ -79,7 +84,19 @@ def slice_status(
         for r in lake.current_receipts(slice_).values():
             c = r.counts
             seconds = (r.finished_at - r.started_at).total_seconds()
-            rows.append([str(slice_), r.stage, c.read, c.kept, c.dropped, c.failed, round(seconds, 1), r.fingerprint[:12], f"{r.finished_at:%Y-%m-%d %H:%M}"])
+            rows.append(
+                [
+                    str(slice_),
+                    r.stage,
+                    c.read,
+                    c.kept,
+                    c.dropped,
+                    c.failed,
+                    round(seconds, 1),
+                    r.fingerprint[:12],
+                    f"{r.finished_at:%Y-%m-%d %H:%M}",
+                ]
+            )
     show_table("receipts", ["slice", "stage", "read", "kept", "dropped", "failed", "seconds", "fingerprint", "finished (UTC)"], rows)
 
 
@@ -122,7 +139,15 @@ def table_ls(settings: SettingsOption = None) -> None:
     for name, spec in TABLES.items():
         summary = lake.table(name).current_snapshot()
         values = dict(summary.summary.additional_properties) if summary is not None and summary.summary is not None else {}
-        rows.append([name, int(values.get("total-records", 0)), int(values.get("total-data-files", 0)), int(values.get("total-files-size", 0)), spec.doc])
+        rows.append(
+            [
+                name,
+                int(values.get("total-records", 0)),
+                int(values.get("total-data-files", 0)),
+                int(values.get("total-files-size", 0)),
+                spec.doc,
+            ]
+        )
     show_table("tables", ["table", "rows", "files", "bytes", "what"], rows)
 
 
@@ -144,18 +169,33 @@ def table_show(
     show_table(
         f"{table}: {spec.doc}",
         ["column", "type", "unit", "meaning"],
-        [[f.name, f"{f.type}{'' if f.nullable else ' required'}", m.get(b"unit", b"").decode(), m.get(b"doc", b"").decode()] for f, m in meta],
+        [
+            [f.name, f"{f.type}{'' if f.nullable else ' required'}", m.get(b"unit", b"").decode(), m.get(b"doc", b"").decode()]
+            for f, m in meta
+        ],
     )
     rows = lake.read(table, Slice.parse(slice_text) if slice_text else None, where=where or None, tag=tag or None)
     shown = rows.slice(0, limit).to_pylist()
-    show_table(f"{len(shown)} of {rows.num_rows} rows", spec.schema.names, [[str(v)[:120] if isinstance(v, str) else v for v in r.values()] for r in shown])
+    show_table(
+        f"{len(shown)} of {rows.num_rows} rows",
+        spec.schema.names,
+        [[str(v)[:120] if isinstance(v, str) else v for v in r.values()] for r in shown],
+    )
 
 
 @table_app.command("history")
 def table_history(table: Annotated[str, typer.Argument(help="Table name.")], settings: SettingsOption = None) -> None:
     """Snapshots, oldest first, with the stage run that made each."""
     rows = [
-        [str(h["snapshot"]), f"{datetime.fromtimestamp(h['at'], UTC):%Y-%m-%d %H:%M:%S}", h["operation"], h["rows"], h.get("stage", ""), h.get("slice", ""), h.get("run", "")]
+        [
+            str(h["snapshot"]),
+            f"{datetime.fromtimestamp(h['at'], UTC):%Y-%m-%d %H:%M:%S}",
+            h["operation"],
+            h["rows"],
+            h.get("stage", ""),
+            h.get("slice", ""),
+            h.get("run", ""),
+        ]
         for h in open_lake(settings).history(table)
     ]
     show_table(f"history of {table}", ["snapshot", "at (UTC)", "operation", "rows", "stage", "slice", "run"], rows)
@@ -206,9 +246,7 @@ def lineage_down(
     _show_lineage(f"lineage down of {what}", down(open_lake(settings), what))
 
 
-def _show_lineage(title: str, nodes: list[object]) -> None:
-    from headrace_lake.lineage import Node
-
-    rows = [[n.kind, n.name, n.fingerprint[:16], n.detail] for n in nodes if isinstance(n, Node)]
+def _show_lineage(title: str, nodes: list[Node]) -> None:
+    rows = [[n.kind, n.name, n.fingerprint[:16], n.detail] for n in nodes]
     show_table(title, ["kind", "name", "fingerprint", "detail"], rows)
     emit_result({"nodes": len(rows)})

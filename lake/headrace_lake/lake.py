@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import time
 from collections.abc import Iterable, Sequence
@@ -74,7 +75,9 @@ class Lake:
         except Exception as exc:
             if type(exc).__module__.startswith("sqlalchemy"):
                 line = str(exc).splitlines()[0]
-                raise LakeError(f"catalog of the lake at {storage.root} is not reachable: {line}", "check 'lake.catalog' in the settings") from exc
+                raise LakeError(
+                    f"catalog of the lake at {storage.root} is not reachable: {line}", "check 'lake.catalog' in the settings"
+                ) from exc
             raise
         return cls(storage, catalog, settings)
 
@@ -123,7 +126,9 @@ class Lake:
             return pa.table({f.name: pa.array([], f.type) for f in spec.schema}).select(list(columns or spec.schema.names))
         if where is None:
             condition = _of_slice(table, slice_) if slice_ is not None else AlwaysTrue()
-            files = sorted((s for _, s in self._files(iceberg, condition, version)), key=lambda s: (s.path.rpartition("/")[0], s.part, s.path))
+            files = sorted(
+                (s for _, s in self._files(iceberg, condition, version)), key=lambda s: (s.path.rpartition("/")[0], s.part, s.path)
+            )
             names = list(columns) if columns is not None else spec.schema.names
             schema = pa.schema([spec.schema.field(n) for n in names])
             return pa.concat_tables([schema.empty_table(), *(read_shard(self.storage, s, names).cast(schema) for s in files)])
@@ -173,8 +178,10 @@ class Lake:
                     self.catalog.commit_together([*transactions, tx])
                     return
                 except CommitFailedException:
-                    time.sleep(random.uniform(0.01, 0.05 * min(attempt + 1, 10)))  # noqa: S311 - jitter, no secret
-        raise LakeError(f"commit did not land in {_ATTEMPTS} attempts: other writers kept moving the tables", "run it again when the lake is quieter")
+                    time.sleep(random.uniform(0.01, 0.05 * min(attempt + 1, 10)))
+        raise LakeError(
+            f"commit did not land in {_ATTEMPTS} attempts: other writers kept moving the tables", "run it again when the lake is quieter"
+        )
 
     def _replacement(self, name: str, owners: Sequence[StageCommit]) -> Transaction | None:
         """A transaction that swaps the owners' slices of one table, or None if nothing changes."""
@@ -204,8 +211,9 @@ class Lake:
         if found not in (commit.expects, commit.receipt.run_id):
             assert current is not None
             raise SliceConflict(
-                f"slice {commit.receipt.slice_}, stage {commit.receipt.stage}: run {current.run_id} (process {current.process} on {current.host}) "
-                f"committed first, at {current.finished_at:%Y-%m-%d %H:%M:%S} UTC, fingerprint {current.fingerprint[:12]}",
+                f"slice {commit.receipt.slice_}, stage {commit.receipt.stage}: run {current.run_id} "
+                f"(process {current.process} on {current.host}) committed first, "
+                f"at {current.finished_at:%Y-%m-%d %H:%M:%S} UTC, fingerprint {current.fingerprint[:12]}",
                 "its result stands; run again to replace it",
             )
 
@@ -244,17 +252,25 @@ class Lake:
     # -- objects and artifacts -----------------------------------------------------------------------------------
 
     def put_object(self, local: str | Path, *, kind: str, suffix: str) -> str:
-        """Store a file under its digest, once; returns its path relative to the root."""
+        """Store a file under its digest; returns its path relative to the root.
+
+        An object that is there already is made young again: vacuum's time of grace counts from the last time it was stored.
+        """
         with explained(str(local)):
             digest = file_digest(local)
         path = f"objects/{kind}/{digest[:2]}/{digest}{suffix}"
-        if not self.storage.exists(path):
+        if self.storage.remote or not self.storage.holds(path, Path(local).stat().st_size):
             self.storage.put_file(local, path)
+        else:
+            os.utime(self.storage.local_path(path))
         return path
 
     def record_artifact(self, artifact: Artifact) -> None:
         """Append an artifact; others see it at once."""
-        row = conform(pa.Table.from_pylist([{**artifact.model_dump(exclude={"payload"}), "payload": json.dumps(artifact.payload, sort_keys=True)}]), table_spec("artifacts"))
+        row = conform(
+            pa.Table.from_pylist([{**artifact.model_dump(exclude={"payload"}), "payload": json.dumps(artifact.payload, sort_keys=True)}]),
+            table_spec("artifacts"),
+        )
         shard = write_shard(self.storage, table_spec("artifacts"), Slice("artifacts", artifact.kind), 0, row)
         for attempt in range(_ATTEMPTS):
             table = self.table("artifacts")
@@ -264,7 +280,7 @@ class Lake:
                 self.catalog.commit_together([tx])
                 return
             except CommitFailedException:
-                time.sleep(random.uniform(0.01, 0.05 * min(attempt + 1, 10)))  # noqa: S311 - jitter, no secret
+                time.sleep(random.uniform(0.01, 0.05 * min(attempt + 1, 10)))
         raise LakeError(f"artifact {artifact.name} could not be recorded in {_ATTEMPTS} attempts", "run it again")
 
     def artifacts(self, kind: str | None = None) -> list[Artifact]:
@@ -382,7 +398,9 @@ def _catalog_uri(settings: Settings, storage: Storage) -> str:
         path = uri.removeprefix("sqlite:///")
         return f"sqlite:///{settings.resolve(path).resolve()}?timeout=60"
     if not uri.startswith("postgresql"):
-        raise ConfigError(f"lake.catalog: '{uri.partition(':')[0]}' is not supported", "use sqlite:///file.db or postgresql+psycopg2://user@host/database")
+        raise ConfigError(
+            f"lake.catalog: '{uri.partition(':')[0]}' is not supported", "use sqlite:///file.db or postgresql+psycopg2://user@host/database"
+        )
     if settings.lake.catalog_password is None:
         return uri
     from sqlalchemy.engine import make_url

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from headrace_lake.errors import InputError
 from headrace_lake.lake import Lake
@@ -96,7 +97,9 @@ def down(lake: Lake, what: str) -> list[Node]:
         start = graph.slices[what]
     start += [f for d in documents for f in graph.slices.get(d.name, [])]
     if not start and not documents:
-        raise InputError(f"'{what}' is not known to the lake", "give a URL, a document's uid, SOURCE/INTERVAL, a code digest or an artifact's name")
+        raise InputError(
+            f"'{what}' is not known to the lake", "give a URL, a document's uid, SOURCE/INTERVAL, a code digest or an artifact's name"
+        )
     return [*documents, *graph.walk(start, up=False)]
 
 
@@ -107,19 +110,27 @@ def _documents(lake: Lake, what: str) -> list[Node]:
     if not (is_url or is_uid):
         return []
     column = "url" if is_url else "uid"
-    rows = lake.read("captures", columns=["uid", "url", "source", "slice", "licence", "licence_basis", "warc_path"], where=f"{column} = '{_quoted(what)}'").to_pylist()
+    rows = lake.read(
+        "captures",
+        columns=["uid", "url", "source", "slice", "licence", "licence_basis", "warc_path"],
+        where=f"{column} = '{_quoted(what)}'",
+    ).to_pylist()
     nodes = []
     for r in rows:
         slice_ = Slice(r["source"], r["slice"])
-        fate = "; ".join(f"dropped by {e['stage']}: {e['reason']}" for e in _rows_of(lake, "exclusions", r["uid"], slice_, ["stage", "reason"]))
+        fate = "; ".join(
+            f"dropped by {e['stage']}: {e['reason']}" for e in _rows_of(lake, "exclusions", r["uid"], slice_, ["stage", "reason"])
+        )
         passports = _rows_of(lake, "passports", r["uid"], slice_, ["part", "token_start", "token_count"])
-        tokens = "; ".join(f"tokens {p['token_start']}..{p['token_start'] + p['token_count']} of token shard {slice_} part {p['part']}" for p in passports)
+        tokens = "; ".join(
+            f"tokens {p['token_start']}..{p['token_start'] + p['token_count']} of token shard {slice_} part {p['part']}" for p in passports
+        )
         detail = "; ".join(x for x in (r["url"], f"licence {r['licence']} ({r['licence_basis']})", tokens, fate) if x)
         nodes.append(Node("document", str(slice_), r["uid"], detail))
     return nodes
 
 
-def _rows_of(lake: Lake, table: str, uid: str, slice_: Slice, columns: list[str]) -> list[dict[str, object]]:
+def _rows_of(lake: Lake, table: str, uid: str, slice_: Slice, columns: list[str]) -> list[dict[str, Any]]:
     rows = lake.read(table, slice_, columns=["uid", *columns])
     return [r for r in rows.to_pylist() if r["uid"] == uid]
 

@@ -45,7 +45,9 @@ def conform(table: pa.Table, spec: TableSpec, slice_: Slice | None = None, part:
             try:
                 column = column.cast(field.type)
             except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as exc:
-                raise StageError(f"table {spec.name}: column '{field.name}' is {column.type}, not {field.type}", str(exc).splitlines()[0]) from exc
+                raise StageError(
+                    f"table {spec.name}: column '{field.name}' is {column.type}, not {field.type}", str(exc).splitlines()[0]
+                ) from exc
         if not field.nullable and column.null_count:
             raise StageError(f"table {spec.name}: column '{field.name}' has {column.null_count} nulls", "fill it, or declare it nullable")
         columns.append(column)
@@ -56,7 +58,14 @@ def write_shard(storage: Storage, spec: TableSpec, slice_: Slice, part: int, tab
     """Write one shard (at least one row) and return its reference. Atomic; a re-run writes the same bytes."""
     data = conform(table, spec, slice_, part).combine_chunks()
     sink = io.BytesIO()
-    pq.write_table(data, sink, compression="zstd", compression_level=3, row_group_size=_ROW_GROUP, write_statistics=[c for c in data.column_names if c != "text"])
+    pq.write_table(
+        data,
+        sink,
+        compression="zstd",
+        compression_level=3,
+        row_group_size=_ROW_GROUP,
+        write_statistics=[c for c in data.column_names if c != "text"],
+    )
     raw = sink.getbuffer()
     digest = digest_bytes(raw)
     path = f"data/{spec.name}/{slice_.source}/{slice_.interval}/{part:05d}-{digest}.parquet"
@@ -74,7 +83,9 @@ def read_shard(storage: Storage, shard: ShardFile, columns: list[str] | None = N
         with storage.open_input(shard.path) as f:
             return pq.read_table(f, columns=columns)
     except (pa.ArrowInvalid, OSError) as exc:
-        raise InputError(f"{shard.path}: not a readable Parquet file ({str(exc).splitlines()[0]})", "run the stage that writes it again") from exc
+        raise InputError(
+            f"{shard.path}: not a readable Parquet file ({str(exc).splitlines()[0]})", "run the stage that writes it again"
+        ) from exc
 
 
 def parse_shard_path(table: str, path: str, rows: int, size: int) -> ShardFile:

@@ -46,7 +46,9 @@ def explained(what: str) -> Iterator[None]:
         raise InputError(f"{what}: no such object", "check the path, or run the stage that writes it") from exc
     except OSError as exc:
         if exc.errno in _NO_SPACE or "No space left" in str(exc):
-            raise StorageError(f"{what}: no space left on the device", "free disk space or run 'headrace table vacuum', then run again") from exc
+            raise StorageError(
+                f"{what}: no space left on the device", "free disk space or run 'headrace table vacuum', then run again"
+            ) from exc
         raise StorageError(f"{what}: {exc.strerror or exc}", "check the storage below the lake and its permissions") from exc
 
 
@@ -197,6 +199,11 @@ class Storage:
     def exists(self, path: str) -> bool:
         """Whether an object lies at `path`."""
         return bool(self.arrow.get_file_info(path).type == pafs.FileType.File)
+
+    def holds(self, path: str, size: int) -> bool:
+        """Whether an object of this many bytes lies at `path`; a half-written one has another size."""
+        info = self.arrow.get_file_info(path)
+        return bool(info.type == pafs.FileType.File and info.size == size)
 
     def size(self, path: str) -> int:
         """Size in bytes.

@@ -58,4 +58,3 @@ def vacuum(lake: Lake, *, older_than_seconds: float = 86_400.0, keep_snapshots: 
             if not dry_run:
                 lake.storage.delete(stored.path)
     return report
-

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+
 from headrace_lake.fingerprint import digest_of
 from headrace_lake.lake import Lake, StageCommit
 from headrace_lake.receipts import Counts, Receipt, here, new_run_id
@@ -30,7 +31,7 @@ def lake(settings: Settings) -> Lake:
 
 
 def documents(seed: str, rows: int) -> pa.Table:
-    rng = random.Random(seed)  # noqa: S311 - test data
+    rng = random.Random(seed)
     texts = ["x" * rng.randint(1, 8) + f" {i}" * rng.randint(0, 1) for i in range(rows)]
     return pa.table(
         {

@@ -6,15 +6,16 @@ from collections.abc import Callable
 
 import pyarrow as pa
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hyp
+from hypothesis import strategies as st
+from stages_for_tests import Admit, Elsewhere, Length, LengthParams, Loser
+
 from headrace_lake.engine import Pipeline, preview_pipeline, run_pipeline
 from headrace_lake.errors import InputError, StageError
 from headrace_lake.lake import Lake
 from headrace_lake.receipts import Receipt
 from headrace_lake.slices import Slice
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hyp
-from hypothesis import strategies as st
-from stages_for_tests import Admit, Elsewhere, Length, LengthParams, Loser
 
 DAY = Slice("web", "2026-11-01")
 

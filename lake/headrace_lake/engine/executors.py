@@ -46,7 +46,8 @@ class RayExecutor:
         total = ray.cluster_resources()
         if resources.gpus > total.get("GPU", 0) or resources.cpus > total.get("CPU", 0):
             raise ConfigError(
-                f"a stage asks for {resources.cpus} CPUs and {resources.gpus} GPUs, the Ray cluster has {total.get('CPU', 0):.0f} and {total.get('GPU', 0):.0f}",
+                f"a stage asks for {resources.cpus} CPUs and {resources.gpus} GPUs, "
+                f"the Ray cluster has {total.get('CPU', 0):.0f} and {total.get('GPU', 0):.0f}",
                 "start a larger cluster or lower the stage's resources",
             )
         if resources.memory_bytes > total.get("memory", 0):
@@ -60,7 +61,10 @@ class RayExecutor:
                 cause = exc.cause if getattr(exc, "cause", None) is not None else exc
                 raise cause from None
             except ray.exceptions.RayError as exc:
-                raise StageError(f"a Ray worker died {_RETRIES + 1} times on one part ({type(exc).__name__})", "see the worker's log; lower the memory per part") from exc
+                raise StageError(
+                    f"a Ray worker died {_RETRIES + 1} times on one part ({type(exc).__name__})",
+                    "see the worker's log; lower the memory per part",
+                ) from exc
 
 
 def _remote_part(task: str) -> str:

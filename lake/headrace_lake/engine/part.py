@@ -7,6 +7,7 @@ A finished part leaves a small JSON record in the work folder, so that a killed 
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace_lake.engine.pipeline import make_stage
-from headrace_lake.errors import InputError, StageError
+from headrace_lake.errors import HeadraceError, StageError
 from headrace_lake.lake import Lake
 from headrace_lake.receipts import Counts, ShardFile
 from headrace_lake.schemas import table_spec
@@ -27,6 +28,7 @@ from headrace_lake.stage import DROP_DETAIL, DROP_REASON, Stage
 from headrace_lake.strict import StrictModel
 
 _ROW_JSON_LIMIT = 2000
+_MACHINE_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EIO}
 _WORK = "work"
 
 
@@ -114,11 +116,13 @@ def _finished(lake: Lake, record: str) -> PartOutcome | None:
     if not lake.storage.exists(record):
         return None
     outcome = PartOutcome.model_validate_json(lake.storage.read_bytes(record))
-    complete = all(lake.storage.exists(o.path) for s in outcome.stages for o in s.outputs)
+    complete = all(lake.storage.holds(o.path, o.bytes) for s in outcome.stages for o in s.outputs)
     return outcome if complete else None
 
 
-def _run_stage(lake: Lake, stage: Stage, slice_: Slice, task: PartTask, memory: dict[str, pa.Table], shared: Mapping[str, pa.Table]) -> StageOutcome:
+def _run_stage(
+    lake: Lake, stage: Stage, slice_: Slice, task: PartTask, memory: dict[str, pa.Table], shared: Mapping[str, pa.Table]
+) -> StageOutcome:
     writer = _Writer(lake, slice_.source, slice_.interval, task.part)
     rows = _Rows()
     source = _input(lake, stage, task, memory)
@@ -133,7 +137,9 @@ def _run_stage(lake: Lake, stage: Stage, slice_: Slice, task: PartTask, memory: 
         tables[stage.output] = pa.concat_tables(rows.kept, promote_options="permissive")
     for name, table in extra.items():
         if name not in stage.also:
-            raise StageError(f"stage {stage.name} emitted rows for table {name}", f"declare it in `also` ({', '.join(stage.also) or 'empty'})")
+            raise StageError(
+                f"stage {stage.name} emitted rows for table {name}", f"declare it in `also` ({', '.join(stage.also) or 'empty'})"
+            )
         tables[name] = table
     if rows.dropped:
         tables["exclusions"] = pa.Table.from_pylist(rows.dropped)
@@ -147,7 +153,9 @@ def _run_stage(lake: Lake, stage: Stage, slice_: Slice, task: PartTask, memory: 
     reasons: dict[str, int] = {}
     for row in rows.dropped:
         reasons[row["reason"]] = reasons.get(row["reason"], 0) + 1
-    counts = Counts(read=rows.read, kept=rows.survivors, dropped=len(rows.dropped), failed=len(rows.failed), reasons=dict(sorted(reasons.items())))
+    counts = Counts(
+        read=rows.read, kept=rows.survivors, dropped=len(rows.dropped), failed=len(rows.failed), reasons=dict(sorted(reasons.items()))
+    )
     return StageOutcome(stage=stage.name, counts=counts, outputs=tuple(outputs))
 
 
@@ -168,7 +176,9 @@ def _input(lake: Lake, stage: Stage, task: PartTask, memory: Mapping[str, pa.Tab
         side = _table(lake, name, ["uid", *(c for c in chosen if c != "uid")], task, memory)
         positions = pc.index_in(rows["uid"], value_set=side["uid"].combine_chunks() if side.num_rows else pa.array([], side["uid"].type))
         for column in chosen:
-            rows = rows.append_column(f"{name}.{column}", side[column].take(positions) if side.num_rows else pa.nulls(rows.num_rows, side[column].type))
+            rows = rows.append_column(
+                f"{name}.{column}", side[column].take(positions) if side.num_rows else pa.nulls(rows.num_rows, side[column].type)
+            )
     return rows.combine_chunks()
 
 
@@ -187,9 +197,11 @@ def _table(lake: Lake, name: str, columns: list[str], task: PartTask, memory: Ma
 def _process(stage: Stage, batch: pa.Table, rows: _Rows) -> None:
     try:
         out = stage.process(batch)
-    except (MemoryError, StageError, InputError):
-        raise
+    except (MemoryError, HeadraceError):
+        raise  # ours or the machine's fault, not a row's: a full disk must not quarantine good rows
     except Exception as exc:
+        if isinstance(exc, OSError) and exc.errno in _MACHINE_FAULTS:
+            raise
         if batch.num_rows == 1:
             rows.failed.append(_quarantined(stage, batch, exc))
             return
@@ -236,11 +248,11 @@ def _quarantined(stage: Stage, row: pa.Table, exc: Exception) -> dict[str, Any]:
 def store_shared(lake: Lake, table: pa.Table, digest: str) -> str:
     """Keep what `prepare` returned where every worker can read it; returns its path."""
     path = f"{_WORK}/shared/{digest}.arrow"
-    if not lake.storage.exists(path):
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_file(sink, table.schema) as writer:
-            writer.write_table(table)
-        lake.storage.put_bytes(path, sink.getvalue())
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    # Written again even where it lies already: vacuum's time of grace counts from the last write.
+    lake.storage.put_bytes(path, sink.getvalue())
     return path
 
 

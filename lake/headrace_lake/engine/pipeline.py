@@ -93,7 +93,7 @@ def load_pipeline(settings: Settings, name: str | Path) -> Pipeline:
     specs: list[tuple[str, dict[str, Any]]] = []
     for i, entry in enumerate(written.stages):
         params = {**_params_file(file, entry.params_from), **entry.params}
-        where = f"{entry.params_from and file.parent / entry.params_from or file}: stages.{i} ({entry.use})"
+        where = f"{(entry.params_from and file.parent / entry.params_from) or file}: stages.{i} ({entry.use})"
         stages.append(make_stage(entry.use, params, where=where))
         specs.append((entry.use, stages[-1].params.model_dump(mode="json")))
     names = [s.name for s in stages]

@@ -42,7 +42,13 @@ class Step:
 
 @dataclass
 class Ready:
-    """A stage whose inputs are all committed: its fingerprint can be known."""
+    """A stage whose inputs are all committed: its fingerprint can be known.
+
+    Attributes:
+        current: the newest receipt.
+        earlier: the newest one with this fingerprint.
+        adopted: `current` has this fingerprint, and its files are whole.
+    """
 
     stage: Stage
     inputs: tuple[InputRef, ...]
@@ -51,10 +57,7 @@ class Ready:
     fingerprint: str
     current: Receipt | None
     earlier: Receipt | None
-
-    @property
-    def adopted(self) -> bool:
-        return self.current is not None and self.current.fingerprint == self.fingerprint
+    adopted: bool
 
 
 def make_ready(lake: Lake, stage: Stage, slice_: Slice, history: list[Receipt]) -> Ready:
@@ -72,14 +75,18 @@ def make_ready(lake: Lake, stage: Stage, slice_: Slice, history: list[Receipt]) 
         producer = next((r.fingerprint for (t, _), r in reversed(newest.items()) if t == table), "")
         refs.append(InputRef(table=table, digest=content_digest(files[table]), rows=sum(f.rows for f in files[table]), producer=producer))
     if not files[wanted.primary] and not any(_writes(r, wanted.primary) for r in history):
-        raise InputError(f"slice {slice_}: table {wanted.primary} has no rows for stage {stage.name}", f"run the stage that writes {wanted.primary} first")
+        raise InputError(
+            f"slice {slice_}: table {wanted.primary} has no rows for stage {stage.name}",
+            f"run the stage that writes {wanted.primary} first",
+        )
     shared = stage.prepare(lake, slice_)
     refs += [InputRef(table=f"shared:{name}", digest=table_digest(t), rows=t.num_rows) for name, t in sorted(shared.items())]
     fingerprint = fingerprint_of(stage, slice_, tuple(refs))
     mine = [r for r in history if r.stage == stage.name]
     current = mine[-1] if mine else None
     earlier = next((r for r in reversed(mine) if r.fingerprint == fingerprint), None)
-    return Ready(stage, tuple(refs), files, shared, fingerprint, current, earlier)
+    adopted = current is not None and current.fingerprint == fingerprint and files_intact(lake, current)
+    return Ready(stage, tuple(refs), files, shared, fingerprint, current, earlier, adopted)
 
 
 def fingerprint_of(stage: Stage, slice_: Slice, inputs: tuple[InputRef, ...]) -> str:
@@ -106,7 +113,11 @@ def table_digest(table: pa.Table) -> str:
 
 def same_recipe(stage: Stage, receipt: Receipt | None) -> bool:
     """Whether a receipt came from the same code and parameters (its input may differ)."""
-    return receipt is not None and receipt.code == code_digest(type(stage)) and receipt.params_digest == digest_of(stage.params.model_dump(mode="json"))
+    return (
+        receipt is not None
+        and receipt.code == code_digest(type(stage))
+        and receipt.params_digest == digest_of(stage.params.model_dump(mode="json"))
+    )
 
 
 def preview_pipeline(lake: Lake, pipeline: Pipeline, slice_: Slice) -> list[Step]:
@@ -119,8 +130,19 @@ def preview_pipeline(lake: Lake, pipeline: Pipeline, slice_: Slice) -> list[Step
         upstream = sorted({wanted.primary, *wanted.sidecars} & changing)
         known = [r for r in history if r.stage == stage.name]
         if upstream:
-            why = f"if {', '.join(upstream)} comes out changed" if same_recipe(stage, known[-1] if known else None) else f"after {', '.join(upstream)}"
-            steps.append(Step(stage.name, "depends" if known and same_recipe(stage, known[-1]) else "compute", why, known[-1].counts.read if known else 0))
+            why = (
+                f"if {', '.join(upstream)} comes out changed"
+                if same_recipe(stage, known[-1] if known else None)
+                else f"after {', '.join(upstream)}"
+            )
+            steps.append(
+                Step(
+                    stage.name,
+                    "depends" if known and same_recipe(stage, known[-1]) else "compute",
+                    why,
+                    known[-1].counts.read if known else 0,
+                )
+            )
             changing |= _tables(stage)
             continue
         ready = make_ready(lake, stage, slice_, history)
@@ -129,16 +151,16 @@ def preview_pipeline(lake: Lake, pipeline: Pipeline, slice_: Slice) -> list[Step
             steps.append(Step(stage.name, "adopt", "same fingerprint", rows, ready.fingerprint))
             continue
         changing |= _tables(stage)
-        if ready.earlier is not None and files_exist(lake, ready.earlier):
+        if ready.earlier is not None and files_intact(lake, ready.earlier):
             steps.append(Step(stage.name, "restore", "computed before, files still there", rows, ready.fingerprint))
         else:
             steps.append(Step(stage.name, "compute", _difference(ready), rows, ready.fingerprint))
     return steps
 
 
-def files_exist(lake: Lake, receipt: Receipt) -> bool:
-    """Whether every file and object a receipt names is still stored."""
-    return all(lake.storage.exists(o.path) for o in receipt.outputs)
+def files_intact(lake: Lake, receipt: Receipt) -> bool:
+    """Whether every file that a receipt names is still stored, with all its bytes."""
+    return all(lake.storage.holds(o.path, o.bytes) for o in receipt.outputs)
 
 
 def _difference(ready: Ready) -> str:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from headrace_lake.engine.executors import Executor, ExecutorName, make_executor
 from headrace_lake.engine.part import PartOutcome, PartTask, StageOutcome, store_shared
 from headrace_lake.engine.pipeline import Pipeline
-from headrace_lake.engine.plan import Ready, files_exist, fingerprint_of, make_ready, same_recipe, table_digest
+from headrace_lake.engine.plan import Ready, files_intact, fingerprint_of, make_ready, same_recipe, table_digest
 from headrace_lake.errors import SliceConflict, StageError
 from headrace_lake.fingerprint import code_digest, digest_of
 from headrace_lake.lake import Lake, StageCommit, content_digest
@@ -69,7 +69,7 @@ def run_pipeline(lake: Lake, pipeline: Pipeline, slice_: Slice, *, executor: Exe
             assert ready.current is not None
             report.stages.append(StageReport(ready.stage.name, "adopted", ready.current))
             index += 1
-        elif ready.earlier is not None and files_exist(lake, ready.earlier):
+        elif ready.earlier is not None and files_intact(lake, ready.earlier):
             report.stages.append(StageReport(ready.stage.name, "restored", _restore(lake, ready)))
             index += 1
         else:
@@ -102,7 +102,13 @@ def _restore(lake: Lake, ready: Ready) -> Receipt:
     assert ready.earlier is not None and ready.current is not None
     now = datetime.now(UTC)
     receipt = ready.earlier.model_copy(
-        update={"run_id": new_run_id(), "started_at": now, "finished_at": now, **here(), "notes": (f"restored from run {ready.earlier.run_id}",)}
+        update={
+            "run_id": new_run_id(),
+            "started_at": now,
+            "finished_at": now,
+            **here(),
+            "notes": (f"restored from run {ready.earlier.run_id}",),
+        }
     )
     lake.commit(StageCommit(receipt, expects=ready.current.run_id))
     return receipt
@@ -132,7 +138,10 @@ def _compute(
     outcomes.sort(key=lambda o: o.part)
     receipts = _receipts(lake, ready, chain, slice_, outcomes, history, run_id, started)
     if receipts[0].counts.read != rows:
-        raise StageError(f"stage {chain[0].name}, slice {slice_}: {receipts[0].counts.read} rows processed of {rows}", "the input changed meanwhile; run again")
+        raise StageError(
+            f"stage {chain[0].name}, slice {slice_}: {receipts[0].counts.read} rows processed of {rows}",
+            "the input changed meanwhile; run again",
+        )
     before = {r.stage: r.run_id for r in history}
     try:
         lake.commit(*(StageCommit(r, expects=before.get(r.stage, "")) for r in receipts))
@@ -160,7 +169,13 @@ def _tasks(lake: Lake, ready: Ready, chain: list[Stage], specs: list[tuple[str, 
         made |= {*stage.also, *([stage.output] if stage.output else [])}
     shared = {ready.stage.name: {name: store_shared(lake, t, table_digest(t)) for name, t in ready.shared.items()}}
     # The record of a finished part may only be taken by a run that would do the very same thing to the very same input.
-    key = digest_of([ready.fingerprint, *[[s.name, s.params.model_dump(mode="json"), code_digest(type(s))] for s in chain], sorted((t, content_digest(f)) for t, f in files.items())])
+    key = digest_of(
+        [
+            ready.fingerprint,
+            *[[s.name, s.params.model_dump(mode="json"), code_digest(type(s))] for s in chain],
+            sorted((t, content_digest(f)) for t, f in files.items()),
+        ]
+    )
     parts = sorted({f.part for f in files[chain[0].inputs().primary]})
     return [
         PartTask(

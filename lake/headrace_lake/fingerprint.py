@@ -78,6 +78,9 @@ def code_closure(module: str) -> set[str]:
 
 @lru_cache(maxsize=4096)
 def _source_file(module: str) -> Path | None:
+    parent = _source_file(module.rpartition(".")[0]) if "." in module else None
+    if parent is not None and parent.name != "__init__.py":
+        return None  # a name inside a module: find_spec would run that module (torch, megatron) only to say so
     try:
         spec = importlib.util.find_spec(module)
     except (ImportError, ValueError, AttributeError):

@@ -11,7 +11,7 @@ import torch
 from megatron.core.models.gpt import GPTModel
 from megatron.core.tensor_parallel import copy_to_tensor_model_parallel_region, gather_from_sequence_parallel_region
 
-from headrace_jobs.model.linear_cross_entropy import CHUNK_TOKENS, SCORING_CHUNK_TOKENS, linear_cross_entropy
+from headrace_jobs.model.linear_cross_entropy import linear_cross_entropy
 
 
 class HeadraceGPT(GPTModel):  # type: ignore[misc]
@@ -41,6 +41,5 @@ class HeadraceGPT(GPTModel):  # type: ignore[misc]
             group=self.pg_collection.tp,
             z_loss=self.z_loss if self.training else 0.0,
             dtype=self.softmax_dtype if self.training else torch.float32,
-            chunk=CHUNK_TOKENS if self.training else SCORING_CHUNK_TOKENS,
         )
         return torch.stack([objective_T.view(s, b).t(), nats_T.view(s, b).t()])

@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from headrace_lake.errors import ServiceError
+from headrace_operators.ray_jobs import JobRequest, Owner
 from headrace_operators.services import LocalServices
 from headrace_operators.services.airflow import LocalAirflow, write_passwords
 from headrace_operators.services.process import Daemon, free_port
@@ -130,3 +131,19 @@ def test_free_ports_differ_from_busy_ones() -> None:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         assert free_port() != sock.getsockname()[1]
+
+
+def test_a_stopped_head_takes_the_commands_of_its_jobs_along(tmp_path: Path) -> None:
+    head = RayHead(tmp_path, f"http://127.0.0.1:{free_port()}", tmp_path / "token", cpus=1)
+    head.start(dict(os.environ), tmp_path)
+    try:
+        code = f"import os, pathlib, time; pathlib.Path({str(tmp_path / 'pid')!r}).write_text(str(os.getpid())); time.sleep(300)"
+        head.jobs.ensure(JobRequest(["python", "-c", code], {"test": "stop"}), Owner("d", "r", "t", generation=0, user="alice"))
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+            assert time.monotonic() < deadline, "the job did not start"
+            time.sleep(0.1)
+        command = psutil.Process(int((tmp_path / "pid").read_text()))
+    finally:
+        head.stop()
+    assert not command.is_running() or command.status() == psutil.STATUS_ZOMBIE

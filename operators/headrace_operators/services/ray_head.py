@@ -14,6 +14,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -75,7 +76,13 @@ class RayHead:
         self.daemon.wait_until(self.jobs.alive, READY_WITHIN_S)
 
     def stop(self) -> bool:
-        """Stop it; returns whether it ran."""
+        """Stop it, its jobs first; returns whether it ran."""
+        if self.healthy():
+            # A job's command is a child of Ray's supervisor and would outlive it.
+            with suppress(ServiceError):
+                for job in self.jobs.jobs():
+                    if not job.terminal:
+                        self.jobs.stop_and_wait(job.submission_id)
         return self.daemon.stop()
 
     @property

@@ -17,7 +17,7 @@ import yaml
 from pydantic import AliasChoices, ConfigDict, Field, field_validator, model_validator
 
 from headrace_lake.errors import ConfigError, SourceError
-from headrace_lake.strict import StrictModel, parse
+from headrace_lake.strict import StrictModel, parse, read_yaml
 
 LICENCE_CLASSES = ("public", "attribution", "share-alike", "copyleft", "own", "restricted")
 """Least to most restrictive, `own` (our material) aside; the policy file maps licence ids to them."""
@@ -197,7 +197,7 @@ def load_source(path: str | Path) -> Source:
     """
     file = Path(path)
     try:
-        data = yaml.safe_load(file.read_text(encoding="utf-8"))
+        data = read_yaml(file.read_text(encoding="utf-8"))
     except FileNotFoundError as exc:
         raise ConfigError(f"{file}: no such file", "check the path") from exc
     except (UnicodeDecodeError, IsADirectoryError) as exc:

@@ -117,10 +117,12 @@ class Lake:
             where: an Iceberg row filter such as `language = 'zh'`.
 
         Raises:
-            InputError: the tag or snapshot is not known.
+            InputError: the tag or snapshot is not known, or the filter is none.
         """
         spec = table_spec(table)
         iceberg = self.table(table)
+        if snapshot is not None and iceberg.snapshot_by_id(snapshot) is None:
+            raise InputError(f"table {table} has no snapshot {snapshot}", f"'headrace table history {table}' lists them")
         version = snapshot if tag is None else self._tagged(iceberg, table, tag)
         if version == -1:
             return pa.table({f.name: pa.array([], f.type) for f in spec.schema}).select(list(columns or spec.schema.names))
@@ -133,7 +135,11 @@ class Lake:
             schema = pa.schema([spec.schema.field(n) for n in names])
             return pa.concat_tables([schema.empty_table(), *(read_shard(self.storage, s, names).cast(schema) for s in files)])
         expression: Any = where if slice_ is None else f"({where}) and source = '{slice_.source}' and slice = '{slice_.interval}'"
-        rows = iceberg.scan(expression, selected_fields=tuple(columns) if columns else ("*",), snapshot_id=version).to_arrow()
+        selected = tuple(columns) if columns else ("*",)
+        try:
+            rows = iceberg.scan(_filter(where, expression), selected_fields=selected, snapshot_id=version).to_arrow()
+        except ValueError as exc:  # a column that the table does not have
+            raise InputError(f"table {table}: filter '{where}': {exc}", f"columns: {', '.join(spec.schema.names)}") from exc
         names = list(columns) if columns is not None else spec.schema.names
         return rows.select(names).cast(pa.schema([spec.schema.field(n) for n in names]))
 
@@ -350,6 +356,17 @@ class Lake:
 def content_digest(shards: Sequence[ShardFile]) -> str:
     """Digest of a slice's content: of its files' parts and digests."""
     return digest_of(sorted([s.part, s.digest] for s in shards))
+
+
+def _filter(where: str, expression: str) -> BooleanExpression:
+    """A row filter, parsed."""
+    from pyiceberg.expressions.parser import parse
+
+    try:
+        return parse(expression)
+    except Exception as exc:  # the parser's own kind of error, whose package is not ours to know
+        problem = " ".join(str(exc).split())
+        raise InputError(f"'{where}' is no row filter: {problem}", "write for example \"language = 'zh' and bytes > 1000\"") from exc
 
 
 def _of_slice(table: str, slice_: Slice, stage: str | None = None) -> BooleanExpression:

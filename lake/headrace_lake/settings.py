@@ -10,6 +10,8 @@ import os
 from pathlib import Path
 
 from pydantic import Field, model_validator
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 from headrace_lake.errors import ConfigError
 from headrace_lake.strict import StrictModel, load_yaml, parse
@@ -72,6 +74,13 @@ class LakeSettings(StrictModel):
     def _remote_needs_catalog(self) -> LakeSettings:
         if self.root.startswith("s3://") and not (self.catalog and self.s3):
             raise ValueError("an s3:// lake needs 'catalog' and 's3'")
+        try:
+            password = make_url(self.catalog).password if self.catalog else None
+        except ArgumentError as exc:
+            raise ValueError("'catalog' is no SQLAlchemy address, such as postgresql+psycopg2://user@host/database") from exc
+        if password is not None:
+            # Settings travel to workers and into logs; a reference to a file or variable may.
+            raise ValueError("keep the password out of 'catalog': put it into a file and name that in 'catalog_password'")
         return self
 
 

@@ -7,6 +7,7 @@ user sees one form of message everywhere: file, field, what is wrong, the neares
 from __future__ import annotations
 
 import difflib
+import re
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -24,6 +25,30 @@ class StrictModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2's booleans: `no`, `on` and `y` are words, as languages and switches are named; only true and false are not."""
+
+
+_BOOL = "tag:yaml.org,2002:bool"
+_Loader.yaml_implicit_resolvers = {
+    first: [pair for pair in pairs if pair[0] != _BOOL] for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(_BOOL, re.compile("^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
+
+
+def read_yaml(text: str) -> Any:
+    """The data of a YAML text: plain values only, no objects.
+
+    Raises:
+        yaml.YAMLError: not YAML.
+    """
+    loader = _Loader(text)
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
+
+
 def load_yaml(path: str | Path, model: type[M]) -> M:
     """Read one YAML file into `model`.
 
@@ -38,7 +63,7 @@ def load_yaml(path: str | Path, model: type[M]) -> M:
     except (UnicodeDecodeError, IsADirectoryError) as exc:
         raise ConfigError(f"{file}: not a UTF-8 text file", "save it as UTF-8 YAML") from exc
     try:
-        data = yaml.safe_load(text)
+        data = read_yaml(text)
     except yaml.YAMLError as exc:
         mark = getattr(exc, "problem_mark", None)
         where = f":{mark.line + 1}" if mark is not None else ""

@@ -22,7 +22,7 @@ from pydantic import Field
 from headrace_lake.errors import ConfigError
 from headrace_lake.settings import Settings
 from headrace_lake.stage import Stage
-from headrace_lake.strict import StrictModel, load_yaml, parse
+from headrace_lake.strict import StrictModel, load_yaml, parse, read_yaml
 
 
 class StageEntry(StrictModel):
@@ -120,7 +120,7 @@ def _params_file(pipeline: Path, relative: Path | None) -> dict[str, Any]:
         return {}
     file = pipeline.parent / relative
     try:
-        data = yaml.safe_load(file.read_text(encoding="utf-8"))
+        data = read_yaml(file.read_text(encoding="utf-8"))
     except FileNotFoundError as exc:
         raise ConfigError(f"{file}: no such file", f"{pipeline} names it in params_from") from exc
     except yaml.YAMLError as exc:

@@ -10,8 +10,6 @@ import os
 from pathlib import Path
 
 from pydantic import Field, model_validator
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
 
 from headrace_lake.errors import ConfigError
 from headrace_lake.strict import StrictModel, load_yaml, parse
@@ -74,8 +72,13 @@ class LakeSettings(StrictModel):
     def _remote_needs_catalog(self) -> LakeSettings:
         if self.root.startswith("s3://") and not (self.catalog and self.s3):
             raise ValueError("an s3:// lake needs 'catalog' and 's3'")
+        if not self.catalog:
+            return self
+        from sqlalchemy.engine import make_url  # a third of a second, which most commands need not pay
+        from sqlalchemy.exc import ArgumentError
+
         try:
-            password = make_url(self.catalog).password if self.catalog else None
+            password = make_url(self.catalog).password
         except ArgumentError as exc:
             raise ValueError("'catalog' is no SQLAlchemy address, such as postgresql+psycopg2://user@host/database") from exc
         if password is not None:

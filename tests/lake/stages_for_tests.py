@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 
 import pyarrow as pa
@@ -102,3 +103,12 @@ class Elsewhere(Stage):
 
     def process(self, batch: pa.Table) -> pa.Table:
         return pa.table({"uid": batch["uid"], "text_digest": [str(self.n)] * batch.num_rows})
+
+
+class FullDisk(Length):
+    """Finds no space on the device, which is no row's fault."""
+
+    name = "full_disk"
+
+    def process(self, batch: pa.Table) -> pa.Table:
+        raise OSError(errno.ENOSPC, "No space left on device")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hyp
 from hypothesis import strategies as st
-from stages_for_tests import Admit, Elsewhere, Length, LengthParams, Loser
+from stages_for_tests import Admit, Elsewhere, FullDisk, Length, LengthParams, Loser
 
 from headrace_lake.engine import Pipeline, preview_pipeline, run_pipeline
 from headrace_lake.errors import InputError, StageError
@@ -116,3 +116,11 @@ def test_counts_always_add_up(lake: Lake, with_documents: Callable[..., Receipt]
         assert c.read == 40 == c.kept + c.dropped + c.failed
     excluded = lake.read("exclusions", DAY).filter(pa.compute.equal(lake.read("exclusions", DAY)["stage"], "length"))
     assert excluded.num_rows == report.stages[0].receipt.counts.dropped
+
+
+def test_a_full_disk_stops_the_run_and_quarantines_no_row(lake: Lake, with_documents: Callable[..., Receipt]) -> None:
+    with_documents(DAY)
+    with pytest.raises(OSError, match="No space left"):
+        run_pipeline(lake, Pipeline.of("t", FullDisk()), DAY)
+    assert lake.read("quarantine", DAY).num_rows == 0
+    assert [r.stage for r in lake.receipts(DAY)] == ["extract"]

@@ -69,16 +69,9 @@ class Lake:
         with explained(storage.root):
             if not storage.remote:
                 Path(storage.root).mkdir(parents=True, exist_ok=True)
-        try:
+        with explained(f"catalog of the lake at {storage.root} is not reachable"):
             catalog = LakeCatalog("headrace", uri=_catalog_uri(settings, storage), schema_version="v1", **storage.iceberg_properties())
             catalog.create_namespace_if_not_exists(NAMESPACE)
-        except Exception as exc:
-            if type(exc).__module__.startswith("sqlalchemy"):
-                line = str(exc).splitlines()[0]
-                raise LakeError(
-                    f"catalog of the lake at {storage.root} is not reachable: {line}", "check 'lake.catalog' in the settings"
-                ) from exc
-            raise
         return cls(storage, catalog, settings)
 
     # -- tables --------------------------------------------------------------------------------------------------
@@ -86,7 +79,8 @@ class Lake:
     def table(self, name: str) -> Table:
         """The Iceberg table behind a name; pyiceberg, DuckDB, Trino and Spark read it as it is."""
         spec = table_spec(name)
-        return self.catalog.ensure_table(spec, self.storage.uri(f"tables/{name}"))
+        with explained(f"table {name} of the lake at {self.storage.root}"):
+            return self.catalog.ensure_table(spec, self.storage.uri(f"tables/{name}"))
 
     def slice_files(self, table: str, slice_: Slice, *, snapshot: int | None = None) -> list[ShardFile]:
         """The current files of one slice of a table, by part."""
@@ -147,11 +141,12 @@ class Lake:
         if table.current_snapshot() is None:
             return []
         name = table.name()[-1]
-        scan = table.scan(row_filter=condition, snapshot_id=snapshot)
-        return [
-            (t.file, parse_shard_path(name, self.storage.relative(t.file.file_path), t.file.record_count, t.file.file_size_in_bytes))
-            for t in scan.plan_files()
-        ]
+        with explained(f"table {name} of the lake at {self.storage.root}"):
+            scan = table.scan(row_filter=condition, snapshot_id=snapshot)
+            return [
+                (t.file, parse_shard_path(name, self.storage.relative(t.file.file_path), t.file.record_count, t.file.file_size_in_bytes))
+                for t in scan.plan_files()
+            ]
 
     # -- committing ----------------------------------------------------------------------------------------------
 
@@ -280,13 +275,14 @@ class Lake:
         shard = write_shard(self.storage, table_spec("artifacts"), Slice("artifacts", artifact.kind), 0, row)
         for attempt in range(_ATTEMPTS):
             table = self.table("artifacts")
-            tx = table.transaction()
-            replace_files(tx, [], self._data_files(table, [shard]), {"headrace.artifact": artifact.fingerprint})
-            try:
-                self.catalog.commit_together([tx])
-                return
-            except CommitFailedException:
-                time.sleep(random.uniform(0.01, 0.05 * min(attempt + 1, 10)))
+            with explained(f"artifact {artifact.name}"):
+                tx = table.transaction()
+                replace_files(tx, [], self._data_files(table, [shard]), {"headrace.artifact": artifact.fingerprint})
+                try:
+                    self.catalog.commit_together([tx])
+                    return
+                except CommitFailedException:
+                    time.sleep(random.uniform(0.01, 0.05 * min(attempt + 1, 10)))
         raise LakeError(f"artifact {artifact.name} could not be recorded in {_ATTEMPTS} attempts", "run it again")
 
     def artifacts(self, kind: str | None = None) -> list[Artifact]:

@@ -11,12 +11,12 @@ import re
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headrace_lake.errors import InputError, StageError
+from headrace_lake.errors import InputError, StageError, StorageError
 from headrace_lake.fingerprint import digest_bytes
 from headrace_lake.receipts import ShardFile
 from headrace_lake.schemas import TableSpec
 from headrace_lake.slices import Slice
-from headrace_lake.storage import Storage
+from headrace_lake.storage import Storage, explained
 
 _NAME = re.compile(r"(\d{5,})-([0-9a-f]{32})\.parquet$")
 _ROW_GROUP = 64 << 10
@@ -80,12 +80,19 @@ def read_shard(storage: Storage, shard: ShardFile, columns: list[str] | None = N
         InputError: the file is missing or half-written; names it.
     """
     try:
-        with storage.open_input(shard.path) as f:
+        with explained(shard.path), storage.open_input(shard.path) as f:
             return pq.read_table(f, columns=columns)
-    except (pa.ArrowInvalid, OSError) as exc:
-        raise InputError(
-            f"{shard.path}: not a readable Parquet file ({str(exc).splitlines()[0]})", "run the stage that writes it again"
-        ) from exc
+    except pa.ArrowInvalid as exc:
+        raise _unreadable(shard.path, exc) from exc
+    except StorageError as exc:
+        # Damaged pages surface as an OSError without a number; the operating system's own have one.
+        if isinstance(exc.__cause__, OSError) and exc.__cause__.errno is None and not storage.remote:
+            raise _unreadable(shard.path, exc.__cause__) from exc
+        raise
+
+
+def _unreadable(path: str, exc: Exception) -> InputError:
+    return InputError(f"{path}: not a readable Parquet file ({str(exc).splitlines()[0]})", "run the stage that writes it again")
 
 
 def parse_shard_path(table: str, path: str, rows: int, size: int) -> ShardFile:

@@ -21,7 +21,7 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.fs as pafs
 
-from headrace_lake.errors import InputError, StorageError
+from headrace_lake.errors import HeadraceError, InputError, StorageError
 from headrace_lake.fingerprint import digest_bytes
 from headrace_lake.settings import LakeSettings
 
@@ -37,11 +37,17 @@ class StoredObject:
     age_seconds: float
 
 
+_FROM_STORE = ("botocore", "aiobotocore", "aiohttp", "sqlalchemy")
+"""Packages whose own exceptions mean that the object store or the catalog's database did not answer as it should."""
+
+
 @contextmanager
 def explained(what: str) -> Iterator[None]:
-    """Turn the operating system's errors into ours, naming the object."""
+    """Turn the errors of the operating system, the object store and the catalog's database into ours, naming the object."""
     try:
         yield
+    except HeadraceError:
+        raise
     except FileNotFoundError as exc:
         raise InputError(f"{what}: no such object", "check the path, or run the stage that writes it") from exc
     except OSError as exc:
@@ -49,7 +55,19 @@ def explained(what: str) -> Iterator[None]:
             raise StorageError(
                 f"{what}: no space left on the device", "free disk space or run 'headrace table vacuum', then run again"
             ) from exc
-        raise StorageError(f"{what}: {exc.strerror or exc}", "check the storage below the lake and its permissions") from exc
+        raise StorageError(f"{what}: {_one_line(exc.strerror or exc)}", _CHECK) from exc
+    except Exception as exc:
+        if type(exc).__module__.partition(".")[0] not in _FROM_STORE:
+            raise
+        # The driver's own words where there are some: SQLAlchemy adds the statement and a link.
+        raise StorageError(f"{what}: {_one_line(getattr(exc, 'orig', None) or exc)}", _CHECK) from exc
+
+
+_CHECK = "check that the storage below the lake ('lake' in the settings) runs, is reachable and lets you in"
+
+
+def _one_line(problem: object) -> str:
+    return " ".join(str(problem).split())[:300] or type(problem).__name__
 
 
 class Storage:
@@ -198,12 +216,16 @@ class Storage:
 
     def exists(self, path: str) -> bool:
         """Whether an object lies at `path`."""
-        return bool(self.arrow.get_file_info(path).type == pafs.FileType.File)
+        return bool(self._info(path).type == pafs.FileType.File)
 
     def holds(self, path: str, size: int) -> bool:
         """Whether an object of this many bytes lies at `path`; a half-written one has another size."""
-        info = self.arrow.get_file_info(path)
+        info = self._info(path)
         return bool(info.type == pafs.FileType.File and info.size == size)
+
+    def _info(self, path: str) -> pafs.FileInfo:
+        with explained(path):
+            return self.arrow.get_file_info(path)
 
     def size(self, path: str) -> int:
         """Size in bytes.
@@ -211,7 +233,7 @@ class Storage:
         Raises:
             InputError: no such object.
         """
-        info = self.arrow.get_file_info(path)
+        info = self._info(path)
         if info.type != pafs.FileType.File:
             raise InputError(f"{path}: no such object in the lake at {self.root}", "check the path, or run the stage that writes it")
         return int(info.size)
@@ -246,7 +268,8 @@ class Storage:
     def list(self, prefix: str) -> list[StoredObject]:
         """All objects below a folder, sorted by path."""
         now = time.time()
-        infos = self.arrow.get_file_info(pafs.FileSelector(prefix, recursive=True, allow_not_found=True))
+        with explained(prefix):
+            infos = self.arrow.get_file_info(pafs.FileSelector(prefix, recursive=True, allow_not_found=True))
         found = [
             StoredObject(i.path, int(i.size), now - i.mtime.timestamp() if i.mtime is not None else 0.0)
             for i in infos

@@ -62,6 +62,8 @@ def load_yaml(path: str | Path, model: type[M]) -> M:
         raise ConfigError(f"{file}: no such file", "check the path") from exc
     except (UnicodeDecodeError, IsADirectoryError) as exc:
         raise ConfigError(f"{file}: not a UTF-8 text file", "save it as UTF-8 YAML") from exc
+    except OSError as exc:
+        raise ConfigError(f"{file}: {exc.strerror}", "make the file readable for you") from exc
     try:
         data = read_yaml(text)
     except yaml.YAMLError as exc:

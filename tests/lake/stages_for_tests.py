@@ -112,3 +112,24 @@ class FullDisk(Length):
 
     def process(self, batch: pa.Table) -> pa.Table:
         raise OSError(errno.ENOSPC, "No space left on device")
+
+
+class Halves(Stage):
+    """One to many: each text in two halves; a half that is too short is dropped."""
+
+    name = "halves"
+    output = "text_digests"
+
+    def inputs(self) -> Inputs:
+        return Inputs("documents", ("uid", "text"))
+
+    def process(self, batch: pa.Table) -> pa.Table:
+        rows = [(uid, half) for uid, t in zip(*batch.to_pydict().values(), strict=True) for half in (t[: len(t) // 2], t[len(t) // 2 :])]
+        return pa.table(
+            {
+                "parent_uid": [uid for uid, _ in rows],
+                "uid": [f"{uid[:31]}{i % 2}" for i, (uid, _) in enumerate(rows)],
+                "text_digest": [half for _, half in rows],
+                DROP_REASON: pa.array([None if len(half) > 2 else f"short_{len(half)}" for _, half in rows], pa.string()),
+            }
+        )

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hyp
 from hypothesis import strategies as st
-from stages_for_tests import Admit, Elsewhere, FullDisk, Length, LengthParams, Loser
+from stages_for_tests import Admit, Elsewhere, FullDisk, Halves, Length, LengthParams, Loser
 
 from headrace_lake.engine import Pipeline, preview_pipeline, run_pipeline
 from headrace_lake.errors import InputError, StageError
@@ -124,3 +124,18 @@ def test_a_full_disk_stops_the_run_and_quarantines_no_row(lake: Lake, with_docum
         run_pipeline(lake, Pipeline.of("t", FullDisk()), DAY)
     assert lake.read("quarantine", DAY).num_rows == 0
     assert [r.stage for r in lake.receipts(DAY)] == ["extract"]
+
+
+def test_of_one_to_many_an_input_is_dropped_once_and_only_if_nothing_of_it_is_left(
+    lake: Lake, with_documents: Callable[..., Receipt]
+) -> None:
+    with_documents(DAY)
+    [stage] = run_pipeline(lake, Pipeline.of("t", Halves()), DAY).stages
+    lengths = [len(t) for t in lake.read("documents", DAY)["text"].to_pylist()]
+    kept = sum(n - n // 2 > 2 for n in lengths)
+    counts = stage.receipt.counts
+    assert (counts.read, counts.kept, counts.dropped, counts.failed) == (len(lengths), kept, len(lengths) - kept, 0)
+    assert sum(counts.reasons.values()) == counts.dropped > 0
+    halves = [half for n in lengths for half in (n // 2, n - n // 2)]
+    assert lake.read("text_digests", DAY).num_rows == sum(half > 2 for half in halves)
+    assert lake.read("exclusions", DAY).num_rows == sum(half <= 2 for half in halves) > counts.dropped

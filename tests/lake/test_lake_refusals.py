@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from socket import socket
 
 import pytest
+from stages_for_tests import Length
 
-from headrace_lake.errors import ConfigError, InputError
+from headrace_lake.engine import Pipeline, run_pipeline
+from headrace_lake.errors import ConfigError, InputError, StorageError
 from headrace_lake.lake import Lake
 from headrace_lake.receipts import Receipt
-from headrace_lake.settings import load_settings
+from headrace_lake.settings import LakeSettings, S3Settings, Secret, Settings, load_settings
 from headrace_lake.slices import Slice
 from headrace_lake.strict import read_yaml
 
@@ -49,3 +52,43 @@ def test_only_true_and_false_are_booleans() -> None:
         "b": False,
         "c": 1,
     }
+
+
+def test_an_object_store_that_does_not_answer_is_one_line_without_the_keys(tmp_path: Path) -> None:
+    with socket() as taken:  # bound, so nobody else takes the port; not listening, so nobody answers
+        taken.bind(("127.0.0.1", 0))
+        endpoint = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        (tmp_path / "key").write_text("planted-key")
+        (tmp_path / "secret").write_text("planted-secret")
+        s3 = S3Settings(endpoint=endpoint, access_key=Secret(file=tmp_path / "key"), secret_key=Secret(file=tmp_path / "secret"))
+        settings = LakeSettings(root="s3://lake/here", catalog=f"sqlite:///{tmp_path / 'catalog.db'}", s3=s3)
+        lake = Lake.open(Settings(lake=settings, base=tmp_path))
+        for touch in (
+            lambda: lake.read("documents", DAY),
+            lambda: lake.storage.put_bytes("x", b"y"),
+            lambda: lake.storage.exists("x"),
+            lambda: lake.storage.list("x"),
+            lambda: lake.storage.read_bytes("x"),
+        ):
+            with pytest.raises(StorageError, match="reachable") as caught:
+                touch()
+            assert "\n" not in str(caught.value) and "planted" not in str(caught.value)
+
+
+def test_a_catalog_that_is_locked_or_lost_is_one_line(lake: Lake, with_documents: Callable[..., Receipt]) -> None:
+    with_documents(DAY)
+    catalog = lake.storage.local_path("catalog.db")
+    catalog.write_bytes(b"this is no database, and it is long enough to be looked at" * 100)
+    lake.catalog.engine.dispose()
+    with pytest.raises(StorageError, match="file is not a database.*reachable") as caught:
+        run_pipeline(lake, Pipeline.of("t", Length()), DAY)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(StorageError, match="not reachable: file is not a database"):
+        Lake.open(lake.settings)
+
+
+def test_a_settings_file_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "headrace.yaml"
+    file.symlink_to(file)
+    with pytest.raises(ConfigError, match=r"headrace.yaml: Too many levels of symbolic links. make the file readable"):
+        load_settings(file)

@@ -53,18 +53,22 @@ class RayExecutor:
         if resources.memory_bytes > total.get("memory", 0):
             remote = remote.options(memory=None)
         waiting = [remote.remote(t.model_dump_json()) for t in tasks]
-        while waiting:
-            done, waiting = ray.wait(waiting, num_returns=1)
-            try:
+        try:
+            while waiting:
+                done, waiting = ray.wait(waiting, num_returns=1)
                 yield PartOutcome.model_validate_json(ray.get(done[0]))
-            except ray.exceptions.RayTaskError as exc:
-                cause = exc.cause if getattr(exc, "cause", None) is not None else exc
-                raise cause from None
-            except ray.exceptions.RayError as exc:
-                raise StageError(
-                    f"a Ray worker died {_RETRIES + 1} times on one part ({type(exc).__name__})",
-                    "see the worker's log; lower the memory per part",
-                ) from exc
+        except ray.exceptions.RayTaskError as exc:
+            cause = exc.cause if getattr(exc, "cause", None) is not None else exc
+            raise cause from None
+        except ray.exceptions.RayError as exc:
+            raise StageError(
+                f"a Ray worker died {_RETRIES + 1} times on one part ({type(exc).__name__})",
+                "see the worker's log; lower the memory per part",
+            ) from exc
+        finally:
+            # After a failure the other parts would go on computing for nobody; what they finished so far is recorded.
+            for part in waiting:
+                ray.cancel(part)
 
 
 def _remote_part(task: str) -> str:

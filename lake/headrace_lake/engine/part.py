@@ -91,6 +91,7 @@ class _Rows:
     failed: list[dict[str, Any]] = field(default_factory=list)
     read: int = 0
     survivors: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)
 
 
 def run_part(task: PartTask, lake: Lake | None = None) -> PartOutcome:
@@ -150,11 +151,12 @@ def _run_stage(
         memory[stage.output] = _remembered(lake, stage.output, outputs)
     for name in stage.also:
         memory[name] = _remembered(lake, name, outputs)
-    reasons: dict[str, int] = {}
-    for row in rows.dropped:
-        reasons[row["reason"]] = reasons.get(row["reason"], 0) + 1
     counts = Counts(
-        read=rows.read, kept=rows.survivors, dropped=len(rows.dropped), failed=len(rows.failed), reasons=dict(sorted(reasons.items()))
+        read=rows.read,
+        kept=rows.survivors,
+        dropped=sum(rows.reasons.values()),
+        failed=len(rows.failed),
+        reasons=dict(sorted(rows.reasons.items())),
     )
     return StageOutcome(stage=stage.name, counts=counts, outputs=tuple(outputs))
 
@@ -224,15 +226,26 @@ def _collect(stage: Stage, batch: pa.Table, out: pa.Table, rows: _Rows) -> None:
     dropped = pa.array([False] * out.num_rows)
     if DROP_REASON in out.column_names:
         dropped = pc.is_valid(out[DROP_REASON].combine_chunks())
-        details = out[DROP_DETAIL].to_pylist() if DROP_DETAIL in out.column_names else [None] * out.num_rows
-        for uid, reason, detail in zip(out[key].to_pylist(), out[DROP_REASON].to_pylist(), details, strict=True):
-            if reason is not None:
-                rows.dropped.append({"uid": uid, "stage": stage.name, "reason": reason, "detail": None if detail is None else str(detail)})
+        _exclude(stage, out, key, rows)
     clean = out.drop_columns([c for c in (DROP_REASON, DROP_DETAIL) if c in out.column_names])
     verdict = stage.output is not None and table_spec(stage.output).is_verdict
     kept = clean if verdict else clean.filter(pc.invert(dropped))
-    rows.survivors += batch.num_rows - len({u for u, d in zip(out[key].to_pylist(), dropped.to_pylist(), strict=True) if d})
+    rows.survivors += len(set(out[key].filter(pc.invert(dropped)).to_pylist()))
     rows.kept.append(kept)
+
+
+def _exclude(stage: Stage, out: pa.Table, key: str, rows: _Rows) -> None:
+    """Note every dropped row; an input row counts as dropped once, under its first reason, if nothing of it is left."""
+    parents, reasons = out[key].to_pylist(), out[DROP_REASON].to_pylist()
+    details = out[DROP_DETAIL].to_pylist() if DROP_DETAIL in out.column_names else [None] * out.num_rows
+    left = {p for p, reason in zip(parents, reasons, strict=True) if reason is None}
+    for uid, parent, reason, detail in zip(out["uid"].to_pylist(), parents, reasons, details, strict=True):
+        if reason is None:
+            continue
+        rows.dropped.append({"uid": uid, "stage": stage.name, "reason": reason, "detail": None if detail is None else str(detail)})
+        if parent not in left:
+            left.add(parent)
+            rows.reasons[reason] = rows.reasons.get(reason, 0) + 1
 
 
 def _quarantined(stage: Stage, row: pa.Table, exc: Exception) -> dict[str, Any]:

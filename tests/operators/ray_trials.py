@@ -2,8 +2,8 @@
 
     python ray_trials.py FOLDER TRIALS local|ray
 
-Workers need `tests/lake` on their Python path. Each trial has a fresh lake `FOLDER/trial-N`; `FOLDER/began-N` and `FOLDER/ended-N` frame its run, and the latter holds
-what the lake showed: files of every table and (stage, fingerprint) of every receipt.
+Workers need `tests/lake` on their Python path. Each trial has a fresh lake `FOLDER/trial-N`; `FOLDER/began-N` and
+`FOLDER/ended-N` frame its run, and the latter holds what the lake showed: files of every table and (stage, fingerprint) of every receipt.
 """
 
 from __future__ import annotations

@@ -7,17 +7,24 @@ torchrun starts the same module: `torchrun ... -m headrace_jobs.trainer.worker R
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 from headrace_jobs.trainer.loop import RunPlan
 from headrace_jobs.trainer.parallel import RENDEZVOUS
 from headrace_lake.errors import ServiceError
 
+PARENT = "HEADRACE_PARENT"
 _GRACE_SECONDS = 10.0
+_LOOK_SECONDS = 1.0
 
 
 def launch(plan: RunPlan, recipe: str, *, processes: int, settings: Path | None) -> None:
@@ -33,20 +40,57 @@ def launch(plan: RunPlan, recipe: str, *, processes: int, settings: Path | None)
 
 
 def run_processes(words: list[str], *, processes: int) -> None:
-    """Run a command as a world of `processes`; its output is ours."""
-    with tempfile.TemporaryDirectory(prefix="headrace-rendezvous-") as folder:
-        common = {**os.environ, RENDEZVOUS: str(Path(folder) / "store"), "GLOO_SOCKET_IFNAME": "lo"}
+    """Run a command as a world of `processes`; its output is ours. They end with us: at SIGTERM here, by themselves
+    (`end_with_parent`) if we are killed.
+
+    Raises:
+        ServiceError: one of them failed.
+        SystemExit: 143, after SIGTERM.
+    """
+    running: list[subprocess.Popen[bytes]] = []
+    with tempfile.TemporaryDirectory(prefix="headrace-rendezvous-") as folder, _terminated_as_exit():
+        common = {**os.environ, RENDEZVOUS: str(Path(folder) / "store"), "GLOO_SOCKET_IFNAME": "lo", PARENT: str(os.getpid())}
         world = {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes)}
-        running = [
-            subprocess.Popen(words, env={**common, **world, "RANK": str(rank), "LOCAL_RANK": str(rank)}) for rank in range(processes)
-        ]
         try:
+            for rank in range(processes):
+                running.append(subprocess.Popen(words, env={**common, **world, "RANK": str(rank), "LOCAL_RANK": str(rank)}))
             codes = _wait(running)
         finally:
             _stop(running)
     failed = [rank for rank, code in enumerate(codes) if code]
     if failed:
         raise ServiceError(f"training process {failed[0]} of {processes} ended with code {codes[failed[0]]}", "its own message is above")
+
+
+def end_with_parent() -> None:
+    """In a process started by `run_processes`: end when the parent has gone, or it would train on for nobody."""
+    parent = int(os.environ.get(PARENT, "0"))
+    if parent:
+        threading.Thread(target=_watch, args=(parent,), name="parent-watch", daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_LOOK_SECONDS)
+    # A rank may hang in a collective whose other side has died, so no ordinary exit will do.
+    os._exit(143)
+
+
+@contextmanager
+def _terminated_as_exit() -> Iterator[None]:
+    """SIGTERM unwinds the stack, so that `finally` runs; only a main thread may ask for that."""
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _wait(running: list[subprocess.Popen[bytes]]) -> list[int | None]:

@@ -18,8 +18,10 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--settings", type=Path)
     words = parser.parse_args(argv)
 
+    from headrace_jobs.trainer.local import end_with_parent
     from headrace_lake.errors import HeadraceError
 
+    end_with_parent()
     try:
         _train(words.recipe, words.run, words.settings)
     except HeadraceError as exc:

@@ -50,10 +50,7 @@ def build_site(
         ServiceError: apt or dpkg is missing, or a package cannot be fetched.
     """
     chosen = _chosen(languages, sections)
-    packages = sorted(
-        {e.package for s, editions in chosen for e in editions}
-        | ({"libreoffice-help-en-us"} if any(s.ranked for s, _ in chosen) else set())
-    )
+    packages = sorted({e.package for s, editions in chosen for e in editions} | {_english(s).package for s, _ in chosen if s.ranked})
     debs = {p: fetch_package(p, cache, say) for p in packages}
     recipe = {
         "layout": _LAYOUT,
@@ -169,7 +166,7 @@ def _sha256(path: Path) -> str:
 
 
 def _section(www: Path, section: Section, editions: list[Edition], unpacked: dict[str, Path], cap: int, say: Say) -> dict[str, Any]:
-    order = _english_sizes(unpacked) if section.ranked else {}
+    order = _english_sizes(section, unpacked) if section.ranked else {}
     listed: list[dict[str, Any]] = []
     for e in editions:
         folder = unpacked[e.package] / e.folder
@@ -193,11 +190,17 @@ def _section(www: Path, section: Section, editions: list[Edition], unpacked: dic
     return {"name": section.name, "licence": section.licence, "licence_path": f"/LICENSES/{section.name}.txt", "editions": listed}
 
 
-def _english_sizes(unpacked: dict[str, Path]) -> dict[str, int]:
+def _english(section: Section) -> Edition:
+    return next(e for e in section.editions if e.language == "en")
+
+
+def _english_sizes(section: Section, unpacked: dict[str, Path]) -> dict[str, int]:
     """Page → size of its English edition: the same long pages are taken in every language, so the set is parallel."""
-    folder = unpacked["libreoffice-help-en-us"] / "usr/share/libreoffice/help/en-US"
-    # Options pages stay in although robots.txt forbids them: they must be there, and linked, for the test to mean anything.
-    return {p.relative_to(folder).as_posix(): p.stat().st_size for p in folder.rglob("*.html")}
+    english = _english(section)
+    folder = unpacked[english.package] / english.folder
+    # LibreOffice's options stay in although robots.txt forbids them: they must be there, and linked, for the test to mean
+    # anything.
+    return {p.relative_to(folder).as_posix(): p.stat().st_size for p in folder.rglob(f"*{english.suffix}")}
 
 
 def _listing(path: Path, title: str, names: list[str]) -> None:

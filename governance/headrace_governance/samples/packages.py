@@ -29,7 +29,8 @@ class Section:
 
     Attributes:
         licence: SPDX expression of the package's copyright file.
-        ranked: whether pages are taken by size of the English edition (else all, by name).
+        ranked: whether pages are taken by size of the English edition, so that every language has the same long pages
+            (else by name).
         shared: packages that every edition needs (style sheets, images).
     """
 
@@ -49,6 +50,7 @@ _HELP = {
     "de": "de", "en": "en-US", "es": "es", "fr": "fr", "hi": "hi", "it": "it",
     "ja": "ja", "ko": "ko", "pt": "pt", "ru": "ru", "zh": "zh-CN",
 }  # fmt: skip
+_INSTALLATION = {"de": "de", "en": "en", "es": "es", "fr": "fr", "it": "it", "ja": "ja", "ko": "ko", "pt": "pt", "ru": "ru", "zh": "zh_CN"}
 _REFERENCE = {"de": "de", "en": "en", "es": "es", "fr": "fr", "it": "it", "ja": "ja", "pt": "pt", "zh": "zh-cn"}
 
 SECTIONS: tuple[Section, ...] = (
@@ -80,6 +82,27 @@ SECTIONS: tuple[Section, ...] = (
             for lang, code in _REFERENCE.items()
         ),
     ),
+    Section(
+        "installation-guide",
+        "Debian GNU/Linux Installation Guide",
+        "GPL-2.0-only",
+        tuple(
+            Edition(
+                lang,
+                "installation-guide-amd64",
+                f"usr/share/doc/installation-guide-amd64/{folder}",
+                f"installation-guide/{folder}",
+            )
+            for lang, folder in _INSTALLATION.items()
+        ),
+    ),
+    Section(
+        "sqlite-documentation",
+        "SQLite Documentation",
+        "Public-Domain",
+        (Edition("en", "sqlite3-doc", "usr/share/doc/sqlite3", "sqlite-documentation/en"),),
+        ranked=True,
+    ),
 )
 
 ROBOTS = """\
@@ -89,6 +112,7 @@ Disallow: /libreoffice-help/*/text/shared/optionen/
 Allow: /libreoffice-help/*/text/shared/optionen/01010
 Disallow: /debian-handbook/*/sect.how-to-migrate.html$
 Disallow: /debian-reference/*/apa.
+Disallow: /installation-guide/*/apas0
 Disallow: /private/
 Crawl-delay: 0
 

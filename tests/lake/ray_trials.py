@@ -2,7 +2,7 @@
 
     python ray_trials.py FOLDER TRIALS local|ray
 
-Workers need `tests/lake` on their Python path. Each trial has a fresh lake `FOLDER/trial-N`; `FOLDER/began-N` and
+Workers need this folder on their Python path. Each trial has a fresh lake `FOLDER/trial-N`; `FOLDER/began-N` and
 `FOLDER/ended-N` frame its run, and the latter holds what the lake showed: files of every table and (stage, fingerprint) of every receipt.
 """
 
@@ -11,8 +11,6 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "lake"))  # before this folder, which has a conftest of its own
 
 from conftest import write_documents
 from stages_for_tests import Admit, Length, LengthParams

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import unicodedata
+from functools import cache
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+import tiktoken
 from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace_lake.errors import ConfigError, InputError
 from headrace_tokenizers import vocabulary as module
+from headrace_tokenizers.bpe import encoder
 from headrace_tokenizers.huggingface import write_hf_tokenizer
 from headrace_tokenizers.vocabulary import Vocabulary, load_spec, load_vocabulary, vocabulary
 
@@ -82,11 +87,53 @@ def test_special_tokens_decode_by_name_or_are_left_out_and_strange_ids_are_refus
         qwen.decode([151999])
 
 
-def test_an_overlong_text_is_cut_where_it_changes_no_id(qwen: Vocabulary, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = "".join(HOSTILE) + "\n".join(["Some prose, with 3 numbers", "und noch etwas", "  indented", "终于", "a\n\nb"] * 60)
-    whole = qwen.encode(text)
-    monkeypatch.setattr(module, "LONGEST_PIECE", 200)
-    assert len(module._pieces(text)) > 3 and qwen.encode(text) == whole
+@cache
+def tiktoken_of(spec_json: str) -> tiktoken.Encoding:
+    ranks = module.read_ranks(module.VocabularySpec.model_validate_json(spec_json))
+    return tiktoken.Encoding("peer", pat_str=module.PRE_TOKENS, mergeable_ranks=ranks, special_tokens={})
+
+
+def peer(spec: module.VocabularySpec) -> tiktoken.Encoding:
+    return tiktoken_of(spec.model_dump_json())
+
+
+ALPHABET = "aAsStTlLvVeEdDm''  \n\r\t.,!01é中文字ſÄ\u0301\u1161\u3000\x85-_𐐀\u16d6\U00016d68"
+
+
+@given(st.lists(st.one_of(st.text(max_size=30), st.text(ALPHABET, max_size=60), st.sampled_from(HOSTILE)), max_size=5).map("".join))
+def test_any_text_has_tiktokens_ids(text: str) -> None:
+    qwen = load_vocabulary(SPEC)
+    theirs = peer(qwen.spec)
+    assert qwen.encode(text) == theirs.encode_ordinary(qwen.normalise(text))
+
+
+@pytest.mark.parametrize(
+    "text", ["a" * 200_000, "ab" * 100_000, "中文" * 60_000, " " * 300_000, "\n" * 100_000 + "x", "9" * 90_000, "?!" * 80_000]
+)
+def test_a_pre_token_of_any_length_has_tiktokens_ids(qwen: Vocabulary, text: str) -> None:
+    assert qwen.encode(text) == peer(qwen.spec).encode_ordinary(text)
+
+
+def test_ten_megabytes_of_one_letter_are_a_document_like_any_other(qwen: Vocabulary) -> None:
+    ids = qwen.encode("a" * 10_000_000)
+    assert qwen.decode(ids) == "a" * 10_000_000
+
+
+def test_a_memory_that_is_emptied_all_the_time_changes_no_id(qwen: Vocabulary, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = Path(__file__).read_text(encoding="utf-8") * 2
+    for name, size in (("MEMORY_SLOTS", 16), ("MEMORY_TEXT_BYTES", 64), ("MEMORY_IDS", 8), ("CHUNK_BYTES", 100)):
+        with monkeypatch.context() as patch:
+            patch.setattr(encoder, name, size)
+            small = encoder.Encoder(module.read_ranks(qwen.spec), nfc=True)
+            ids, starts = small.encode(["", text, "a", text])
+        assert ids[starts[1] : starts[2]].tolist() == ids[starts[3] : starts[4]].tolist() == qwen.encode(text), name
+        assert starts.tolist()[:2] == [0, 0]
+
+
+def test_a_slice_of_a_column_is_encoded_as_it_is_seen(qwen: Vocabulary) -> None:
+    column = pa.array(["x y", "cafe\u0301 au lait", "z", "\u1112\u1161"], pa.string())
+    ids, starts = qwen.encode_column(pa.chunked_array([column[1:2], column[2:]]), eod=True)
+    assert [ids[a:b].tolist() for a, b in itertools.pairwise(starts)] == qwen.encode_batch(column.to_pylist()[1:], eod=True)
 
 
 def test_hugging_face_files_give_the_same_ids(qwen: Vocabulary, tmp_path: Path) -> None:

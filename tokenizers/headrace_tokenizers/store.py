@@ -72,6 +72,29 @@ class ShardWriter:
         self.tokens += int(wide.size)
         return where
 
+    def append_all(self, ids: Ids, starts: npt.NDArray[np.int64]) -> tuple[int, int]:
+        """Write many documents at once.
+
+        Args:
+            ids: int32 ids of all of them; starts: int64[n + 1], where each begins.
+
+        Returns:
+            ordinal and first token of the first.
+
+        Raises:
+            InputError: a document without ids, or an id below 0.
+        """
+        lengths = np.diff(starts)
+        if len(lengths) and lengths.min() <= 0:
+            raise InputError("a document without tokens cannot be stored", "drop it before tokenising")
+        if ids.size and ids.min() < 0:
+            raise InputError(f"token id outside 0..{np.iinfo(np.int32).max}", "check the vocabulary")
+        self._bin.write(ids.astype("<i4", copy=False).tobytes())
+        where = (len(self._lengths), self.tokens)
+        self._lengths += lengths.tolist()
+        self.tokens += int(ids.size)
+        return where
+
     def close(self) -> None:
         """Finish both files."""
         self._bin.close()

@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from headrace_lake.errors import StageError
 from headrace_lake.schemas import TABLES
@@ -42,21 +44,21 @@ class Tokenise(Stage):
         self._writer = ShardWriter(self._bin, self._idx)
 
     def process(self, batch: pa.Table) -> pa.Table:
-        texts = batch["documents.text"].to_pylist()
-        if any(t is None for t in texts):
-            missing = batch["uid"][texts.index(None)].as_py()
+        texts = batch["documents.text"]
+        if texts.null_count:
+            missing = batch["uid"].filter(pc.is_null(texts))[0].as_py()
             raise StageError(f"admitted document {missing} has no text", "run 'extract' for the slice again")
         # Encode everything before the first write: a failing batch is bisected and must leave nothing behind.
-        encoded = self._vocabulary.encode_batch(texts, eod=True)
-        where = [self._writer.append(ids) for ids in encoded]
+        ids, starts = self._vocabulary.encode_column(texts, eod=True)
+        ordinal, token_start = self._writer.append_all(ids, starts)
         return pa.table(
             {
                 "uid": batch["uid"],
-                "ordinal": pa.array([w[0] for w in where], pa.int64()),
-                "token_start": pa.array([w[1] for w in where], pa.int64()),
-                "token_count": pa.array([w[2] for w in where], pa.int64()),
-                "byte_start": pa.array([0] * len(texts), pa.int64()),
-                "byte_end": pa.array([len(t.encode("utf-8")) for t in texts], pa.int64()),
+                "ordinal": np.arange(ordinal, ordinal + len(texts)),
+                "token_start": token_start + starts[:-1],
+                "token_count": np.diff(starts),
+                "byte_start": np.zeros(len(texts), np.int64),
+                "byte_end": pc.binary_length(texts).cast(pa.int64()),
                 "language": batch["language"],
                 "licence": batch["licence"],
                 "licence_class": batch["licence_class"],

@@ -5,17 +5,20 @@ vocabulary's specification, so another version of the package with the same rank
 ranks is refused. Text is normalised to NFC before encoding, as Qwen2 and later do. A document that merely contains
 `<|endoftext|>` is encoded as ordinary characters: control ids are placed by code, never by data.
 
-Speed: about 5 MB/s a core (`tiktoken`, measured by `headrace tokenizer bench`); loading takes about 0.6 s once a process.
+Speed: `benchmarks/text/tokenise.py` measures it beside tiktoken and Hugging Face's tokenizers. Loading takes about 1 s once a
+process, and some seconds more the first time on a machine, when numba compiles.
 """
 
 from __future__ import annotations
 
+import itertools
 import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 from pydantic import Field, model_validator
 
 from headrace_lake.errors import ConfigError, InputError
@@ -23,14 +26,10 @@ from headrace_lake.fingerprint import digest_bytes, digest_of
 from headrace_lake.strict import StrictModel, load_yaml
 
 if TYPE_CHECKING:
-    import tiktoken
+    from headrace_tokenizers.bpe.encoder import Ids, Offsets
 
 PRE_TOKENS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 """Pre-token pattern of Qwen, Qwen2 and Qwen3 (their tokenizer.json): contractions, words, single digits, symbols, space."""
-
-LONGEST_PIECE = 1_000_000
-"""Characters handed to the encoder in one call. Beyond it the pattern's backtracking may overflow the native stack, so a
-longer document is cut before a line's first letter, where the pattern always starts a new pre-token."""
 
 
 class VocabularySpec(StrictModel):
@@ -81,48 +80,38 @@ class VocabularySpec(StrictModel):
 
 
 class Vocabulary:
-    """Encoder and decoder of one specification. Threads may share it; build it with `vocabulary(spec)`."""
+    """Encoder and decoder of one specification; build it with `vocabulary(spec)`. Encoding is for one thread at a time."""
 
     def __init__(self, spec: VocabularySpec) -> None:
+        from headrace_tokenizers.bpe.encoder import Encoder
+
         self.spec = spec
         self.digest = spec.digest()
         self.eod: int = spec.special[spec.eod]
-        self._encoding = _encoding(spec)
+        self._encoder = Encoder(read_ranks(spec), nfc=spec.normalisation == "NFC")
+        self._names = {i: name.encode("utf-8") for name, i in spec.special.items()}
 
     def normalise(self, text: str) -> str:
         """The text as it is encoded: lone surrogates become U+FFFD, then NFC."""
-        try:
-            text.encode("utf-8")
-        except UnicodeEncodeError:
-            text = "".join("\ufffd" if "\ud800" <= c <= "\udfff" else c for c in text)
+        text = _well_formed(text)
         return unicodedata.normalize("NFC", text) if self.spec.normalisation == "NFC" else text
 
     def encode(self, text: str, *, eod: bool = False) -> list[int]:
-        """Ids of a text; never a control id, except the end-of-document id that `eod` appends.
-
-        Raises:
-            InputError: the native encoder failed on this text.
-        """
+        """Ids of a text; never a control id, except the end-of-document id that `eod` appends."""
         return self.encode_batch([text], eod=eod)[0]
 
     def encode_batch(self, texts: Sequence[str], *, eod: bool = False) -> list[list[int]]:
         """Ids of each text, in order (see `encode`)."""
-        tail = [self.eod] if eod else []
-        out = []
-        for text in texts:
-            ids: list[int] = []
-            for piece in _pieces(self.normalise(text)):
-                ids += self._encode_piece(piece)
-            out.append(ids + tail)
-        return out
+        ids, starts = self.encode_column(pa.array([_well_formed(t) for t in texts], pa.large_string()), eod=eod)
+        return [ids[a:b].tolist() for a, b in itertools.pairwise(starts)]
 
-    def _encode_piece(self, piece: str) -> list[int]:
-        try:
-            return self._encoding.encode_ordinary(piece)
-        except BaseException as exc:  # the native panic derives from BaseException
-            if isinstance(exc, KeyboardInterrupt | SystemExit):
-                raise
-            raise InputError(f"the tokenizer failed on a text of {len(piece)} characters: {exc}", "look at the document") from exc
+    def encode_column(self, texts: pa.Array | pa.ChunkedArray, *, eod: bool = False) -> tuple[Ids, Offsets]:
+        """Ids of a column of texts without nulls.
+
+        Returns:
+            int32 ids of all texts one after another; int64[n + 1], where each text's begin.
+        """
+        return self._encoder.encode(texts, tail=self.eod if eod else -1)
 
     def decode(self, ids: Sequence[int], *, special: bool = True) -> str:
         """Text of the ids; broken UTF-8 at the borders of a cut becomes U+FFFD.
@@ -137,11 +126,11 @@ class Vocabulary:
         for i in known:
             if not 0 <= i < self.spec.ranks and i not in self.spec.special.values():
                 raise InputError(f"token id {i} is not in vocabulary '{self.spec.id}'", "check that tokens and vocabulary belong together")
-        return self._encoding.decode_bytes(known).decode("utf-8", errors="replace")
+        return b"".join(self._names.get(i) or self._encoder.token_bytes(i) for i in known).decode("utf-8", errors="replace")
 
     def token_bytes(self) -> list[bytes]:
         """The bytes of every ordinary token, by id."""
-        return [self._encoding.decode_single_token_bytes(i) for i in range(self.spec.ranks)]
+        return [self._encoder.token_bytes(i) for i in range(self.spec.ranks)]
 
 
 def load_spec(path: str | Path) -> VocabularySpec:
@@ -178,12 +167,6 @@ def ranks_file(spec: VocabularySpec) -> Path:
     return Path(found.origin).parent / spec.resource
 
 
-def _encoding(spec: VocabularySpec) -> tiktoken.Encoding:
-    import tiktoken
-
-    return tiktoken.Encoding(spec.id, pat_str=PRE_TOKENS, mergeable_ranks=read_ranks(spec), special_tokens=dict(spec.special))
-
-
 def read_ranks(spec: VocabularySpec) -> dict[bytes, int]:
     """Token bytes → rank, checked against the specification's digest.
 
@@ -211,18 +194,13 @@ def read_ranks(spec: VocabularySpec) -> dict[bytes, int]:
     return ranks
 
 
-def _pieces(text: str) -> list[str]:
-    """Cut an overlong text where a pre-token starts for certain: at a letter that follows a line feed after a letter."""
-    if len(text) <= LONGEST_PIECE:
-        return [text]
-    import re
-
-    cuts, last = [0], 0
-    for m in re.finditer(r"(?<=[^\W\d_]\n)(?=[^\W\d_])", text):
-        if m.start() - last >= LONGEST_PIECE // 2:
-            cuts.append(m.start())
-            last = m.start()
-    return [text[a:b] for a, b in zip(cuts, [*cuts[1:], len(text)], strict=True)]
+def _well_formed(text: str) -> str:
+    """Lone surrogates, for which UTF-8 has no bytes, become U+FFFD."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return "".join("\ufffd" if "\ud800" <= c <= "\udfff" else c for c in text)
+    return text
 
 
 def describe(spec: VocabularySpec) -> dict[str, Any]:

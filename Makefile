@@ -40,7 +40,7 @@ floors: setup
 	@$(BIN)/lint-imports --cache-dir var/import-linter
 
 bench: setup ## ratios against peers, in one run (benchmarks/README.md)
-	@for f in benchmarks/bench_*.py; do [ -e "$$f" ] || { echo "no benchmarks yet"; break; }; echo "== $$f"; $(BIN)/python "$$f"; done
+	@for f in benchmarks/*/bench_*.py; do echo "== $$f"; $(BIN)/python "$$f"; done
 
 docs: setup ## checks every worked example and link in README, CONTRIBUTING and docs/
 	@$(BIN)/python -m pytest tests/repo -k "docs or contributing" -q

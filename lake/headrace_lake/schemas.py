@@ -109,6 +109,15 @@ _SPECS = [
         "language of each document",
         [_f("language", _S, "ISO 639-1 code"), _f("score", _D, "classifier's probability")],
     ),
+    _verdict(
+        "verdict_pii",
+        "personally identifiable information: typed spans, to be masked when shards are cut",
+        [
+            _f("kinds", pa.list_(_S), "kind of each span, by place"),
+            _f("starts", pa.list_(_L), "start of each span in the text's UTF-8", unit="bytes"),
+            _f("ends", pa.list_(_L), "end of each span, exclusive", unit="bytes"),
+        ],
+    ),
     _verdict("verdict_gopher_quality", "Gopher quality rules (Rae et al. 2021, table A1)"),
     _verdict("verdict_gopher_repetition", "Gopher repetition rules (Rae et al. 2021, table A1)"),
     _verdict("verdict_c4", "C4 rules (Raffel et al. 2020)"),

@@ -18,7 +18,8 @@ from headrace_lake.lake import Lake
 from headrace_lake.settings import Settings
 from headrace_lake.slices import Slice
 from headrace_tokenizers.store import Passports, ShardReader
-from headrace_tokenizers.vocabulary import VocabularySpec, vocabulary
+from headrace_tokenizers.tokenise import TokeniseParams
+from headrace_tokenizers.vocabulary import vocabulary
 
 ENGLISH = [
     "The canal that feeds the mill was dug by the monks, and it has been kept clean with great care for six hundred years.",
@@ -42,6 +43,8 @@ PAGES = {
     "short.html": "<p>The mill is closed today, come back with the sun.</p>",
     "code.html": "".join(f"<p>{s}</p>" for s in ENGLISH) + "<p>if (x) { y } and the mill stops.</p>",
     "empty.html": "<script>only();</script>",
+    "letter.html": "".join(f"<p>{s}</p>" for s in ENGLISH[1:])
+    + "<p>Those who want to see the wheel may write to jane.miller@millhouse.co.uk or call +44 20 7946 0018, and have to wait.</p>",
 }
 
 
@@ -82,18 +85,23 @@ def test_a_slice_goes_from_pages_to_tokens_and_every_drop_has_its_reason(setting
     admitted = lake.read("admitted", slice_)
     urls = {r["uid"]: r["url"].removeprefix("file:") for r in lake.read("documents", slice_, columns=["uid", "url"]).to_pylist()}
     kept = {urls[u] for u in admitted["uid"].to_pylist()}
-    assert len(kept & {"canal.html", "copy.html"}) == 1 and "wheel.html" in kept and not kept & {"code.html", "short.html", "empty.html"}
+    assert (
+        len(kept & {"canal.html", "copy.html"}) == 1
+        and {"wheel.html", "letter.html"} <= kept
+        and not kept & {"code.html", "short.html", "empty.html"}
+    )
 
     [shard] = lake.read("token_shards", slice_).to_pylist()
     passports = lake.read("passports", slice_)
     reader = ShardReader(lake.storage.local_path(shard["bin_path"]), lake.storage.local_path(shard["idx_path"]))
     texts = dict(zip(*[lake.read("documents", slice_)[c].to_pylist() for c in ("uid", "text")], strict=True))
     spec = next(s.params for s in pipeline.stages if s.name == "tokenise")
-    assert isinstance(spec, VocabularySpec)
+    assert isinstance(spec, TokeniseParams)
     finder = Passports(passports)
     assert len(finder) == len(reader) == admitted.num_rows
     for row in passports.to_pylist():
-        assert reader.tokens(row["ordinal"]).tolist() == vocabulary(spec).encode(texts[row["uid"]], eod=True)
+        shown = texts[row["uid"]].replace("jane.miller@millhouse.co.uk", "[EMAIL]").replace("+44 20 7946 0018", "[PHONE]")
+        assert reader.tokens(row["ordinal"]).tolist() == vocabulary(spec.vocabulary_spec()).encode(shown, eod=True)
         assert finder.uid_at(row["token_start"] + row["token_count"] - 1) == row["uid"]
 
 
@@ -139,7 +147,7 @@ def test_the_ledger_adds_up_by_source_and_language(settings: Settings, tmp_path:
     assert table.schema.equals(SCHEMA)
     rows = {(r["source"], r["language"]): r for r in table.to_pylist()}
     total = rows["mill", "*"]
-    assert (total["declared_tokens"], total["captures"], total["clean_documents"], total["deduplicated_documents"]) == (5000, 7, 6, 5)
+    assert (total["declared_tokens"], total["captures"], total["clean_documents"], total["deduplicated_documents"]) == (5000, 8, 7, 6)
     assert total["admitted_documents"] == lake.read("admitted", slice_).num_rows
     assert total["tokens"] == pc.sum(lake.read("passports", slice_)["token_count"]).as_py() > 0
     for name in ("clean_documents", "clean_bytes", "deduplicated_documents", "admitted_documents", "admitted_bytes", "tokens"):

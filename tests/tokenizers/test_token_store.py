@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from headrace_lake.errors import InputError, StageError
 from headrace_lake.schemas import TABLES
+from headrace_lake.strict import load_yaml
 from headrace_tokenizers.store import Passports, ShardReader, ShardWriter
-from headrace_tokenizers.tokenise import Tokenise
+from headrace_tokenizers.tokenise import Tokenise, TokeniseParams
 from headrace_tokenizers.vocabulary import load_spec
 
 SPEC = Path(__file__).parents[2] / "tokenizers" / "configs" / "qwen_text.yaml"
@@ -108,7 +109,7 @@ def admitted(*texts: str | None) -> pa.Table:
 
 
 def test_tokenise_writes_one_shard_a_part_and_a_passport_a_document(tmp_path: Path) -> None:
-    stage, part = Tokenise(load_spec(SPEC)), Part(tmp_path)
+    stage, part = Tokenise(load_yaml(SPEC, TokeniseParams)), Part(tmp_path)
     stage.begin(part, {})
     texts = ["Hello world", "水渠<|endoftext|>", "", "e\u0301"]
     out = pa.concat_tables([stage.process(admitted(*texts[:2])), stage.process(admitted(*texts[2:]))])
@@ -129,7 +130,7 @@ def test_tokenise_writes_one_shard_a_part_and_a_passport_a_document(tmp_path: Pa
 
 
 def test_a_batch_that_fails_leaves_nothing_in_the_shard(tmp_path: Path) -> None:
-    stage, part = Tokenise(load_spec(SPEC)), Part(tmp_path)
+    stage, part = Tokenise(load_yaml(SPEC, TokeniseParams)), Part(tmp_path)
     stage.begin(part, {})
     with pytest.raises(StageError, match="u1 has no text"):
         stage.process(admitted("good", None))
@@ -137,8 +138,28 @@ def test_a_batch_that_fails_leaves_nothing_in_the_shard(tmp_path: Path) -> None:
     assert stage.finish(part)["token_shards"]["documents"].to_pylist() == [1]
 
 
+def test_masked_kinds_are_written_as_their_mask_and_others_stay(tmp_path: Path) -> None:
+    params = load_yaml(SPEC, TokeniseParams).model_copy(update={"masks": {"email": "[EMAIL]"}})
+    stage, part = Tokenise(params), Part(tmp_path)
+    assert stage.inputs().sidecars["verdict_pii"] == ("kinds", "starts", "ends")
+    stage.begin(part, {})
+    text = "é jane@mill.org, 10.1.1.1"
+    spans = {"kinds": [["email", "ip"], []], "starts": [[3, 18], []], "ends": [[16, 26], []]}
+    batch = admitted(text, "none")
+    for name, values in spans.items():
+        batch = batch.append_column(f"verdict_pii.{name}", pa.array(values, pa.list_(pa.string() if name == "kinds" else pa.int64())))
+    out = stage.process(batch)
+    [shard] = stage.finish(part)["token_shards"].to_pylist()
+    ids = ShardReader(tmp_path / shard["bin_path"], tmp_path / shard["idx_path"]).tokens(0).tolist()
+    assert stage._vocabulary.decode(ids, special=False) == "é [EMAIL], 10.1.1.1"
+    assert out["byte_end"][0].as_py() == len(text.encode())
+    unseen = batch.drop_columns(["verdict_pii.kinds"]).append_column("verdict_pii.kinds", pa.array([None, []], pa.list_(pa.string())))
+    with pytest.raises(StageError, match="u0 was never looked at for personal data"):
+        stage.process(unseen)
+
+
 def test_an_empty_part_has_no_shard_and_no_files(tmp_path: Path) -> None:
-    stage, part = Tokenise(load_spec(SPEC)), Part(tmp_path)
+    stage, part = Tokenise(load_yaml(SPEC, TokeniseParams)), Part(tmp_path)
     stage.begin(part, {})
     tables = stage.finish(part)
     assert tables["token_shards"].num_rows == 0 and tables["token_shards"].schema.equals(TABLES["token_shards"].schema)

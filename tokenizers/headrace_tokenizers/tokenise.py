@@ -1,7 +1,7 @@
 """Stage `tokenise`: admitted documents → one Megatron token shard a part, with a passport for every document.
 
-Each document is encoded whole and ends with the end-of-document token. The passport keeps the document's uid, its
-tokens in the `.bin` and its bytes in the text. Memory: one batch of text; ids go to the file as they are made.
+Each document is encoded whole, with its personal data masked, and ends with the end-of-document token. The passport keeps the
+document's uid, its tokens in the `.bin` and its bytes in the stored text. Memory: one batch of text; ids go to the file as they are made.
 """
 
 from __future__ import annotations
@@ -14,12 +14,29 @@ from typing import ClassVar
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import Field
 
+from headrace_governance.text.pii.mask import mask_column
 from headrace_lake.errors import StageError
 from headrace_lake.schemas import TABLES
 from headrace_lake.stage import DROP_DETAIL, DROP_REASON, Inputs, PartWriter, Resources, Stage
 from headrace_tokenizers.store import ShardWriter
 from headrace_tokenizers.vocabulary import Vocabulary, VocabularySpec, vocabulary
+
+
+class TokeniseParams(VocabularySpec):
+    """The vocabulary, and what is masked.
+
+    Attributes:
+        masks: kind of personal data (see `verdict_pii`) → what stands for it in the shards. Kinds that are not named stay as
+            they are; without any, the verdict is not read.
+    """
+
+    masks: dict[str, str] = Field(default_factory=dict)
+
+    def vocabulary_spec(self) -> VocabularySpec:
+        """The vocabulary alone."""
+        return VocabularySpec.model_validate(self.model_dump(exclude={"masks"}))
 
 
 class Tokenise(Stage):
@@ -28,16 +45,19 @@ class Tokenise(Stage):
     name = "tokenise"
     output = "passports"
     also: ClassVar[tuple[str, ...]] = ("token_shards",)
-    Params = VocabularySpec
+    Params = TokeniseParams
     resources = Resources(cpus=1, memory_bytes=1 << 30)
 
-    params: VocabularySpec
+    params: TokeniseParams
 
     def inputs(self) -> Inputs:
-        return Inputs("admitted", ("uid", "language", "licence", "licence_class"), {"documents": ("text",)})
+        sidecars: dict[str, tuple[str, ...]] = {"documents": ("text",)}
+        if self.params.masks:
+            sidecars["verdict_pii"] = ("kinds", "starts", "ends")
+        return Inputs("admitted", ("uid", "language", "licence", "licence_class"), sidecars)
 
     def begin(self, part: PartWriter, shared: Mapping[str, pa.Table]) -> None:
-        self._vocabulary: Vocabulary = vocabulary(self.params)
+        self._vocabulary: Vocabulary = vocabulary(self.params.vocabulary_spec())
         self._folder = tempfile.TemporaryDirectory(prefix="headrace-tokenise-")
         base = Path(self._folder.name)
         self._bin, self._idx = base / "shard.bin", base / "shard.idx"
@@ -49,7 +69,7 @@ class Tokenise(Stage):
             missing = batch["uid"].filter(pc.is_null(texts))[0].as_py()
             raise StageError(f"admitted document {missing} has no text", "run 'extract' for the slice again")
         # Encode everything before the first write: a failing batch is bisected and must leave nothing behind.
-        ids, starts = self._vocabulary.encode_column(texts, eod=True)
+        ids, starts = self._vocabulary.encode_column(self._masked(batch), eod=True)
         ordinal, token_start = self._writer.append_all(ids, starts)
         return pa.table(
             {
@@ -66,6 +86,17 @@ class Tokenise(Stage):
                 DROP_DETAIL: pa.nulls(len(texts), pa.string()),
             }
         )
+
+    def _masked(self, batch: pa.Table) -> pa.ChunkedArray:
+        if not self.params.masks:
+            return batch["documents.text"]
+        kinds, starts, ends = (batch[f"verdict_pii.{name}"] for name in ("kinds", "starts", "ends"))
+        if kinds.null_count:
+            missing = batch["uid"].filter(pc.is_null(kinds))[0].as_py()
+            raise StageError(
+                f"admitted document {missing} was never looked at for personal data", "put 'pii' before 'select' in the pipeline"
+            )
+        return mask_column(batch["documents.text"], kinds, starts, ends, self.params.masks)
 
     def finish(self, part: PartWriter) -> dict[str, pa.Table]:
         self._writer.close()

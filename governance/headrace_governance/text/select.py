@@ -25,7 +25,7 @@ class SelectParams(StrictModel):
             always read, because it gives the document its language.
     """
 
-    verdicts: tuple[str, ...] = ("language", "gopher_repetition", "fineweb", "gopher_quality", "c4", "exact_duplicate")
+    verdicts: tuple[str, ...] = ("language", "gopher_repetition", "fineweb", "gopher_quality", "c4", "exact_duplicate", "pii")
 
 
 class Select(Stage):

@@ -9,7 +9,7 @@ import json
 import os
 import random
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -136,6 +136,20 @@ class Lake:
             raise InputError(f"table {table}: filter '{where}': {exc}", f"columns: {', '.join(spec.schema.names)}") from exc
         names = list(columns) if columns is not None else spec.schema.names
         return rows.select(names).cast(pa.schema([spec.schema.field(n) for n in names]))
+
+    def stream(self, table: str, *, columns: Sequence[str], where: str) -> Iterator[pa.Table]:
+        """Rows of the slices that match a filter over `source` and `slice` alone, one file at a time, in a fixed order.
+
+        Raises:
+            InputError: the filter is none, or asks for another column: whole files are read, so it would be left unheeded.
+        """
+        condition = _filter(where, where)
+        for name in expression_columns(condition):
+            if name not in ("source", "slice"):
+                raise InputError(f"table {table}: a stream cannot be filtered by '{name}'", "filter by source and slice, then the rows")
+        schema = pa.schema([table_spec(table).schema.field(n) for n in columns])
+        for shard in sorted((s for _, s in self._files(self.table(table), condition, None)), key=lambda s: s.path):
+            yield read_shard(self.storage, shard, list(columns)).cast(schema)
 
     def _files(self, table: Table, condition: BooleanExpression, snapshot: int | None) -> list[tuple[DataFile, ShardFile]]:
         if table.current_snapshot() is None:
@@ -363,6 +377,13 @@ def _filter(where: str, expression: str) -> BooleanExpression:
     except Exception as exc:  # the parser's own kind of error, whose package is not ours to know
         problem = " ".join(str(exc).split())
         raise InputError(f"'{where}' is no row filter: {problem}", "write for example \"language = 'zh' and bytes > 1000\"") from exc
+
+
+def expression_columns(expression: Any) -> set[str]:
+    """The columns that a row filter names."""
+    if hasattr(expression, "term"):
+        return {expression.term.name}
+    return set().union(*(expression_columns(getattr(expression, side)) for side in ("left", "right", "child") if hasattr(expression, side)))
 
 
 def _of_slice(table: str, slice_: Slice, stage: str | None = None) -> BooleanExpression:

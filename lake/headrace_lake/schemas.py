@@ -137,6 +137,25 @@ _SPECS = [
         ],
     ),
     _spec(
+        "minhash_signatures",
+        [
+            *_ROW,
+            _f("shingles", _L, "shingles of the text; 0 for one without words", unit="shingles"),
+            _f("signature", pa.large_binary(), "MinHash values, uint32 little endian, one after another"),
+            _f("facts", pa.large_binary(), "smallest hashes of numbers and of names: uint32 little endian, 2 x 16, 0xFFFFFFFF where none"),
+            _f("fact_counts", pa.large_binary(), "numbers and names seen: int32 little endian, 2"),
+        ],
+        "signatures of texts, from which near duplicates are found",
+    ),
+    _verdict(
+        "verdict_near_duplicate",
+        "near duplicates within and across slices",
+        [
+            _f("keeper", _S, "source/slice/uid of the smallest-ranked near duplicate; the document itself where it is kept"),
+            _f("copies", _L, "documents known to be near each other when the verdict was made", unit="documents"),
+        ],
+    ),
+    _spec(
         "admitted",
         [
             *_ROW,

@@ -10,7 +10,7 @@ This module is imported by every stage, so it belongs to every code digest: keep
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
@@ -59,6 +59,10 @@ class SliceReader(Protocol):
 
     def read(self, table: str, slice_: Slice | None = None, *, columns: Sequence[str] | None = None, where: str | None = None) -> pa.Table:
         """Rows of a table: of one slice, or of all slices that match `where`."""
+        ...
+
+    def stream(self, table: str, *, columns: Sequence[str], where: str) -> Iterator[pa.Table]:
+        """Rows of the slices that match `where` (over `source` and `slice` alone), one file at a time, in a fixed order."""
         ...
 
 

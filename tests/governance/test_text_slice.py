@@ -29,21 +29,29 @@ ENGLISH = [
     "Today the building is a museum, and children may lift the gate themselves to see how the force of the water is tamed.",
     "Its records of rainfall, begun in 1712, are read by scientists who study how the climate of the hills has changed.",
 ]
+BAKERY = [
+    "The baker who took the flour lived across the square, and his oven was lit before anyone else in the town had risen.",
+    "He let the dough rest for a whole night in wooden troughs, because slow bread keeps longer and has a better crust.",
+    "On market days the children carried the loaves on boards that were laid across two poles, and they were paid in rolls.",
+    "When the river was low there was no flour for weeks, and the old people remembered what their mothers had made of chestnuts.",
+    "A fire took the roof of the bakery in a dry summer, but the oven stood, and bread was sold from under a tent the same week.",
+    "The last of the family sold the house to a school, and the pupils still bake there once a year with the recipe of the founder.",
+]
 GERMAN = "Der Kanal speist die Mühle, und der Müller hält das Wehr sauber, damit das Rad im Winter nicht stehen bleibt. "
 
 
 PAGES = {
     "canal.html": "".join(f"<p>{s}</p>" for s in ENGLISH),
-    "wheel.html": "".join(f"<p>{s}</p>" for s in ENGLISH[::-1])
+    "wheel.html": "".join(f"<p>{s}</p>" for s in ENGLISH[:3] + BAKERY[3:])
     + "<p>The wheel itself was rebuilt twice, and nobody has counted its buckets.</p>",
     "copy.html": "<div>" + "".join(f"<p>{s}\n</p>" for s in ENGLISH) + "</div>",
     "muehle.html": "".join(
         f"<p>{GERMAN}{i}. Kapitel des Buches über das {w}.</p>" for i, w in enumerate(["Rad", "Wasser", "Haus", "Korn", "Dorf"])
     ),
     "short.html": "<p>The mill is closed today, come back with the sun.</p>",
-    "code.html": "".join(f"<p>{s}</p>" for s in ENGLISH) + "<p>if (x) { y } and the mill stops.</p>",
+    "code.html": "".join(f"<p>{s}</p>" for s in BAKERY) + "<p>if (x) { y } and the mill stops.</p>",
     "empty.html": "<script>only();</script>",
-    "letter.html": "".join(f"<p>{s}</p>" for s in ENGLISH[1:])
+    "letter.html": "".join(f"<p>{s}</p>" for s in ENGLISH[3:] + BAKERY[:2])
     + "<p>Those who want to see the wheel may write to jane.miller@millhouse.co.uk or call +44 20 7946 0018, and have to wait.</p>",
 }
 

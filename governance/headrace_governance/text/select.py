@@ -25,7 +25,16 @@ class SelectParams(StrictModel):
             always read, because it gives the document its language.
     """
 
-    verdicts: tuple[str, ...] = ("language", "gopher_repetition", "fineweb", "gopher_quality", "c4", "exact_duplicate", "pii")
+    verdicts: tuple[str, ...] = (
+        "language",
+        "gopher_repetition",
+        "fineweb",
+        "gopher_quality",
+        "c4",
+        "exact_duplicate",
+        "near_duplicate",
+        "pii",
+    )
 
 
 class Select(Stage):

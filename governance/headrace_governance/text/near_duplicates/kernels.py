@@ -165,13 +165,13 @@ def sign_documents(
 
 @njit(cache=True)
 def band_hashes(signatures: Any, bands: int, rows: int, out: Any) -> None:
-    """uint32[bands, n]: what documents of one bucket share."""
+    """uint32[n, bands]: what documents of one bucket share."""
     for i in range(len(signatures)):
         for band in range(bands):
             h = np.uint64(band)
             for row in range(rows):
                 h = _mixed(h ^ np.uint64(signatures[i, band * rows + row]))
-            out[band, i] = np.uint32(h >> np.uint64(32))
+            out[i, band] = np.uint32(h >> np.uint64(32))
 
 
 @njit(cache=True)
@@ -222,14 +222,23 @@ def matches(
 
 
 @njit(cache=True)
+def _met_before(one: Any, other: Any, band: int) -> bool:
+    """Whether two documents share a bucket of an earlier band too, and so have been compared there."""
+    for b in range(band):  # noqa: SIM110 - numba compiles no generators
+        if one[b] == other[b]:
+            return True
+    return False
+
+
+@njit(cache=True)
 def match_within(
-    hashes: Any, order: Any, signatures: Any, facts: Any, counts: Any, least: float, least_facts: float, facts_from: int,
+    band: int, hashes: Any, order: Any, signatures: Any, facts: Any, counts: Any, least: float, least_facts: float, facts_from: int,
     best: Any, estimated: Any, parents: Any,
 ) -> None:  # fmt: skip
     """Match the documents of one slice, in rank order, within the buckets of one band.
 
     Args:
-        hashes: uint32[n] of the band; order: int64[n], which sorts it stably.
+        hashes: uint32[n, bands]; order: int64[n], which sorts the band's column stably.
         best: int64[n], the smallest-ranked match so far or n; estimated: float64[n], its similarity.
         parents: int64[n], the union-find forest.
     """
@@ -237,14 +246,13 @@ def match_within(
     first = 0
     while first < n:
         last = first + 1
-        while last < n and hashes[order[last]] == hashes[order[first]]:
+        while last < n and hashes[order[last], band] == hashes[order[first], band]:
             last += 1
         for y in range(first + 1, last):
             later = order[y]
             for x in range(first, min(y, first + _MOST_COMPARED)):
                 earlier = order[x]
-                # Known already; a match that is not the smallest still has to be joined.
-                if best[later] <= earlier and root(parents, earlier) == root(parents, later):
+                if _met_before(hashes[earlier], hashes[later], band):
                     continue
                 value = matches(
                     signatures[earlier], signatures[later], facts[earlier], facts[later], counts[earlier], counts[later],
@@ -260,23 +268,24 @@ def match_within(
 
 @njit(cache=True)
 def match_earlier(
-    sorted_hashes: Any, order: Any, signatures: Any, facts: Any, counts: Any,
+    band: int, hashes: Any, sorted_hashes: Any, order: Any, signatures: Any, facts: Any, counts: Any,
     their_hashes: Any, their_signatures: Any, their_facts: Any, their_counts: Any,
     least: float, least_facts: float, facts_from: int, best: Any, estimated: Any,
 ) -> None:  # fmt: skip
     """Match documents of an earlier slice, in rank order, with ours, within the buckets of one band.
 
     Args:
+        hashes, their_hashes: uint32[n, bands]; sorted_hashes: the band's column of ours, in `order`.
         best: int64[ours], the smallest of theirs that matches, or the number of theirs.
     """
     n = len(sorted_hashes)
     for i in range(len(their_hashes)):
-        at = np.searchsorted(sorted_hashes, their_hashes[i])
+        at = np.searchsorted(sorted_hashes, their_hashes[i, band])
         stop = min(n, at + _MOST_COMPARED)
-        while at < stop and sorted_hashes[at] == their_hashes[i]:
+        while at < stop and sorted_hashes[at] == their_hashes[i, band]:
             mine = order[at]
             at += 1
-            if best[mine] <= i:
+            if best[mine] <= i or _met_before(hashes[mine], their_hashes[i], band):
                 continue
             value = matches(
                 signatures[mine], their_signatures[i], facts[mine], their_facts[i], counts[mine], their_counts[i],

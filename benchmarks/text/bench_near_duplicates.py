@@ -25,6 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ def ours(texts: pa.Array, signer: Signer) -> dict[int, int]:
     columns = {name: pa.chunked_array([p[name] for p in parts]) for name in parts[0]}
     n = len(texts)
     own = pa.table({"uid": [f"{i:010}" for i in range(n)], "source": ["bench"] * n, "slice": ["1"] * n, **columns})
-    rows = Matcher(own, NearDuplicateParams()).duplicates()
+    rows = Matcher([own], NearDuplicateParams()).duplicates()
     keepers = (k.rpartition("/")[2] for k in rows["keeper"].to_pylist())
     return {int(uid): int(keeper) for uid, keeper in zip(rows["uid"].to_pylist(), keepers, strict=True)}
 
@@ -152,12 +153,16 @@ def one_size(n: int) -> None:
         started = time.process_time()
         parts.append(pa.table(signer.sign(pa.array(batch, pa.large_string()))))
         signing += time.process_time() - started
-    table = pa.concat_tables(parts).combine_chunks()
-    del parts
     started = time.process_time()
-    own = table.append_column("uid", pa.array([f"{i:010}" for i in range(n)]))
-    own = own.append_column("source", pa.repeat("bench", n)).append_column("slice", pa.repeat("1", n))
-    dropped = Matcher(own, NearDuplicateParams()).duplicates().num_rows
+
+    def files() -> Iterator[pa.Table]:
+        for at in range(len(parts)):
+            rows, parts[at] = parts[at], None
+            names = pa.array([f"{at * SIGN_AT_ONCE + i:010}" for i in range(rows.num_rows)])
+            here = {"source": pa.repeat("bench", len(names)), "slice": pa.repeat("1", len(names))}
+            yield pa.table({"uid": names, **here, **{c: rows[c] for c in rows.column_names}})
+
+    dropped = Matcher(files(), NearDuplicateParams()).duplicates().num_rows
     matching = time.process_time() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     each = (signing + matching) / n * 1e6

@@ -36,6 +36,8 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "stage": ("headrace_lake.cli", "stage_app"),
     "table": ("headrace_lake.cli", "table_app"),
     "lineage": ("headrace_lake.cli", "lineage_app"),
+    "doc": ("headrace_governance.documents_cli", "doc"),
+    "drops": ("headrace_governance.documents_cli", "drops"),
     "ledger": ("headrace_governance.ledger_cli", "app"),
     "tokenizer": ("headrace_tokenizers.cli", "app"),
     "mix": ("headrace_jobs.cli", "mix_app"),

@@ -48,6 +48,8 @@ def slice_run(
         for s in report.stages:
             c = s.receipt.counts
             typer.echo(f"{report.slice_} {s.stage}: {s.action}, read {c.read} = kept {c.kept} + dropped {c.dropped} + failed {c.failed}")
+            for note in s.receipt.notes:
+                typer.echo(f"{report.slice_} {s.stage}: {note}")
     emit_result({"slices": results})
 
 

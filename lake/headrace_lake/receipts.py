@@ -74,6 +74,22 @@ class Counts(StrictModel):
         )
 
 
+ALARM_SHARE, ALARM_FROM = 0.30, 50
+"""A rule that takes more than this share of at least so many rows is worth a look (done.md, chapter 4): it is the source that
+is odd, or the rule is wrong for it."""
+
+
+def alarms(counts: Counts) -> tuple[str, ...]:
+    """A line for every rule that took more than `ALARM_SHARE` of the rows."""
+    if counts.read < ALARM_FROM:
+        return ()
+    return tuple(
+        f"alarm: {reason} dropped {n / counts.read:.0%} of the rows ({n:,} of {counts.read:,})"
+        for reason, n in sorted(counts.reasons.items(), key=lambda item: (-item[1], item[0]))
+        if n > ALARM_SHARE * counts.read
+    )
+
+
 class Receipt(StrictModel):
     """What a stage run leaves. It becomes visible in the same commit as the outputs it describes.
 

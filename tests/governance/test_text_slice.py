@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pytest
+import yaml
 
+from headrace_governance.documents import drops, story
 from headrace_governance.fetching import fetch_slice
 from headrace_governance.ledger import SCHEMA, ledger
 from headrace_governance.sources import Source
 from headrace_lake.engine import load_pipeline, preview_pipeline, run_pipeline
 from headrace_lake.engine.pipeline import Pipeline
+from headrace_lake.errors import InputError
 from headrace_lake.lake import Lake
 from headrace_lake.settings import Settings
 from headrace_lake.slices import Slice
@@ -176,3 +182,49 @@ def test_the_ledger_command_prints_and_writes_what_the_tables_hold(tmp_path: Pat
     result = CliRunner().invoke(app, ["--settings", str(file), "--source", "debian-handbook-en", "--parquet", str(tmp_path / "l.parquet")])
     assert result.exit_code == 0, result.output
     assert "debian-handbook-en" in result.output and pq.read_table(tmp_path / "l.parquet").num_rows == 1
+
+
+def test_the_story_of_a_document_and_what_every_rule_took(settings: Settings, tmp_path: Path) -> None:
+    lake, pipeline, slice_ = Lake.open(settings), load_pipeline(settings, "text"), Slice("mill", "2026-11-01")
+    bring(lake, tmp_path / "pages", slice_, PAGES)
+    run_pipeline(lake, pipeline, slice_)
+    urls = lake.read("captures", slice_, columns=["uid", "url"]).to_pylist()
+    ids = {r["url"].removeprefix("file:"): r["uid"] for r in urls}
+
+    told = story(lake, ids["code.html"])
+    assert told.slice_ == slice_ and told.outcome == "dropped: c4:curly_bracket" and told.passport is None
+    verdicts = {v: (keep, reason) for v, keep, reason, _ in told.verdicts}
+    assert verdicts["c4"] == (False, "curly_bracket") and verdicts["language"][0] and len(verdicts) == 8
+    assert story(lake, ids["empty.html"], slice_).outcome == "dropped by extract: no_text"
+    kept = story(lake, ids["wheel.html"])
+    assert kept.outcome.startswith("tokenised: ") and kept.passport is not None
+    for wrong, message in (("' or 1=1", "is no document id"), ("0" * 32, "no document 0+ in the lake")):
+        with pytest.raises(InputError, match=message):
+            story(lake, wrong)
+
+    found = {(d.stage, d.reason): d for d in drops(lake, samples=1)}
+    assert Counter({k: d.rows for k, d in found.items()}) == reasons(lake, slice_)
+    short = found["gopher_quality", "gopher_short_doc"]
+    assert short.share == 1 / 7 and short.samples[0][:2] == ("mill/2026-11-01", ids["short.html"]) and "closed today" in short.samples[0][3]
+    [one] = drops(lake, slice_, stage="select", reason="c4:curly_bracket")
+    assert one.samples == () and one.rows == 1
+
+
+def test_doc_and_drops_at_the_command_line(settings: Settings, tmp_path: Path) -> None:
+    lake, pipeline, slice_ = Lake.open(settings), load_pipeline(settings, "text"), Slice("mill", "2026-11-01")
+    bring(lake, tmp_path / "pages", slice_, PAGES)
+    run_pipeline(lake, pipeline, slice_)
+    file = tmp_path / "headrace.yaml"
+    file.write_text(yaml.safe_dump(settings.model_dump(mode="json")), encoding="utf-8")
+    uid = lake.read("exclusions", slice_, where="reason = 'c4:curly_bracket'")["uid"][0].as_py()
+
+    def call(*words: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "headrace_cli", *words, "--settings", str(file)], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    shown = call("doc", uid, "--text", "40")
+    assert f"document {uid} of {slice_}: dropped: c4:curly_bracket" in shown and "The baker who took" in shown and "value 1" in shown
+    assert "gopher_short_doc" in call("drops", "--stage", "gopher_quality", "--samples", "1")

@@ -139,3 +139,16 @@ def test_of_one_to_many_an_input_is_dropped_once_and_only_if_nothing_of_it_is_le
     halves = [half for n in lengths for half in (n // 2, n - n // 2)]
     assert lake.read("text_digests", DAY).num_rows == sum(half > 2 for half in halves)
     assert lake.read("exclusions", DAY).num_rows == sum(half <= 2 for half in halves) > counts.dropped
+
+
+def test_a_rule_that_takes_a_third_of_a_slice_raises_an_alarm_in_the_receipt(lake: Lake, with_documents: Callable[..., Receipt]) -> None:
+    with_documents(DAY)
+    few = Slice("web", "2026-11-02")
+    with_documents(few, parts=1, rows=40)
+    run = {s: run_pipeline(lake, Pipeline.of("t", Length(LengthParams(minimum=6))), s).stages[0].receipt for s in (DAY, few)}
+    dropped, read = run[DAY].counts.dropped, run[DAY].counts.read
+    assert dropped > 0.3 * read and run[few].counts.dropped > 0.3 * run[few].counts.read
+    assert run[DAY].notes == (f"alarm: too_short dropped {dropped / read:.0%} of the rows ({dropped} of {read})",)
+    assert run[few].notes == (), "of forty rows a third says nothing"
+    mild = run_pipeline(lake, Pipeline.of("t", Length(LengthParams(minimum=2))), DAY).stages[0].receipt
+    assert mild.counts.dropped and not mild.notes

@@ -15,7 +15,7 @@ from headrace_lake.errors import SliceConflict, StageError
 from headrace_lake.fingerprint import code_digest, digest_of
 from headrace_lake.lake import Lake, StageCommit, content_digest
 from headrace_lake.progress import progress
-from headrace_lake.receipts import Counts, InputRef, Receipt, ShardFile, here, new_run_id
+from headrace_lake.receipts import Counts, InputRef, Receipt, ShardFile, alarms, here, new_run_id
 from headrace_lake.slices import Slice
 from headrace_lake.stage import Resources, Stage
 
@@ -46,6 +46,7 @@ class RunReport:
                     "action": s.action,
                     "fingerprint": s.receipt.fingerprint,
                     **{k: getattr(s.receipt.counts, k) for k in ("read", "kept", "dropped", "failed")},
+                    **({"notes": list(s.receipt.notes)} if s.receipt.notes else {}),
                 }
                 for s in self.stages
             ],
@@ -233,6 +234,7 @@ def _receipts(
                 counts=counts,
                 started_at=started,
                 finished_at=datetime.now(UTC),
+                notes=alarms(counts),
                 **here(),
             )
         )

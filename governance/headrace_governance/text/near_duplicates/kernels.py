@@ -306,6 +306,13 @@ def root(parents: Any, at: int) -> Int64:
 
 
 @njit(cache=True)
+def roots(parents: Any, out: Any) -> None:
+    """`root` of every document."""
+    for i in range(len(parents)):
+        out[i] = root(parents, i)
+
+
+@njit(cache=True)
 def join(parents: Any, one: int, other: int) -> None:
     """One cluster of two; the smaller-ranked root stays."""
     x, y = root(parents, one), root(parents, other)

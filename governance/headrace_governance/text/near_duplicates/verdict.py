@@ -9,13 +9,13 @@ Two documents are near duplicates if they share a band's bucket, their signature
 their facts (numbers; words with a capital inside a sentence) agree in `min_fact_similarity`, where both have facts enough. The
 last rule keeps forms, change logs and letters of one template apart, whose shingles are nearly the same.
 
-Memory: 1.2 KiB a document of the slice; earlier slices pass by file by file.
+Memory: 1.1 KiB a document of the slice while its files are joined; earlier slices pass by file by file.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,8 +76,8 @@ class NearDuplicate(Stage):
 
     def prepare(self, reader: SliceReader, slice_: Slice) -> dict[str, pa.Table]:
         """The documents of this slice that nearly equal one of a smaller rank, with the smallest of those."""
-        own = reader.read("minhash_signatures", slice_, columns=_COLUMNS)
-        matcher = Matcher(own, self.params)
+        here = f"slice = '{slice_.interval}' and source = '{slice_.source}'"
+        matcher = Matcher(reader.stream("minhash_signatures", columns=_COLUMNS, where=here), self.params)
         # Interval first, then source: the same order as the rank's.
         where = f"slice < '{slice_.interval}' or (slice = '{slice_.interval}' and source < '{slice_.source}')"
         for earlier in reader.stream("minhash_signatures", columns=_COLUMNS, where=where):
@@ -110,15 +110,46 @@ class NearDuplicate(Stage):
 
 @dataclass
 class _Signed:
-    """Signed documents as arrays: signatures uint32[n, hashes], facts uint32[n, 2, 16], counts int32[n, 2]."""
+    """Signed documents by rank: signatures uint32[n, hashes], facts uint32[n, 2, 16], counts int32[n, 2]."""
 
+    source: str
+    interval: str
+    uids: pa.ChunkedArray
     signatures: npt.NDArray[np.uint32]
     facts: npt.NDArray[np.uint32]
     counts: npt.NDArray[np.int32]
 
     @classmethod
-    def of(cls, rows: pa.Table, hashes: int, facts: int) -> _Signed:
-        return cls(
+    def of(cls, tables: Iterable[pa.Table], facts: int) -> _Signed | None:
+        """The documents of some files of one slice that have shingles; None if there are none.
+
+        Raises:
+            InputError: signatures of different sizes.
+        """
+        parts = [_Signed._part(rows, facts) for rows in (t.filter(pc.greater(t["shingles"], 0)) for t in tables) if rows.num_rows]
+        if not parts:
+            return None
+        if len({p.signatures.shape[1] for p in parts}) > 1:
+            raise InputError(f"slice {parts[0].source}/{parts[0].interval}: signatures of different sizes", "run 'minhash' for it again")
+        uids = pa.chunked_array([c for p in parts for c in p.uids.chunks])
+        order = pc.sort_indices(uids).to_numpy()
+        sorted_already = bool((order == np.arange(len(order))).all())
+        fields = []
+        # Field by field, each part freed once it is copied: the largest field is never there three times.
+        for name in ("signatures", "facts", "counts"):
+            joined = np.concatenate([getattr(p, name) for p in parts]) if len(parts) > 1 else getattr(parts[0], name)
+            for p in parts:
+                setattr(p, name, None)
+            fields.append(joined if sorted_already else joined[order])
+        return cls(parts[0].source, parts[0].interval, uids if sorted_already else uids.take(pa.array(order)), *fields)
+
+    @staticmethod
+    def _part(rows: pa.Table, facts: int) -> _Signed:
+        hashes = len(rows["signature"][0].as_py()) // 4
+        return _Signed(
+            rows["source"][0].as_py(),
+            rows["slice"][0].as_py(),
+            rows["uid"],
             from_binary(rows["signature"], "<u4", (hashes,)),
             from_binary(rows["facts"], "<u4", (2, facts)),
             from_binary(rows["fact_counts"], "<i4", (2,)),
@@ -129,35 +160,35 @@ class Matcher:
     """Finds, for documents of one slice, their smallest-ranked near duplicate.
 
     Args:
-        own: rows of `minhash_signatures` of one slice; those without shingles match nothing.
+        own: rows of `minhash_signatures` of one slice, in one table or several; those without shingles match nothing.
     """
 
-    def __init__(self, own: pa.Table, params: NearDuplicateParams) -> None:
+    def __init__(self, own: Iterable[pa.Table], params: NearDuplicateParams) -> None:
         from headrace_governance.text.near_duplicates import kernels
 
         self._kernels = kernels
         self._params = params
-        self._own = own = own.filter(pc.greater(own["shingles"], 0)).sort_by("uid")
-        self._hashes = len(own["signature"][0].as_py()) // 4 if own.num_rows else params.bands * params.rows
-        if params.bands * params.rows > self._hashes:
+        self._earlier: dict[int, tuple[tuple[str, str, str], float]] = {}
+        self._mine = mine = _Signed.of(own, kernels.FACTS)
+        if mine is None:
+            return
+        n, hashes = mine.signatures.shape
+        if params.bands * params.rows > hashes:
             raise InputError(
-                f"{params.bands} bands of {params.rows} rows need {params.bands * params.rows} hashes, the signatures have {self._hashes}",
+                f"{params.bands} bands of {params.rows} rows need {params.bands * params.rows} hashes, the signatures have {hashes}",
                 "lower 'bands' or 'rows' of near_duplicate, or raise 'hashes' of minhash",
             )
-        self._mine = _Signed.of(own, self._hashes, kernels.FACTS)
-        n = own.num_rows
-        self._buckets = self._bands(self._mine)
-        self._order = [np.argsort(b, kind="stable") for b in self._buckets.T]
+        self._buckets = self._bands(mine)
+        self._order = [np.argsort(b, kind="stable").astype(np.int32) for b in self._buckets.T]
         self._sorted = [b[o] for b, o in zip(self._buckets.T, self._order, strict=True)]
         self._within: npt.NDArray[np.int64] = np.full(n, n, np.int64)
         self._estimated = np.zeros(n, np.float64)
         self._parents: npt.NDArray[np.int64] = np.arange(n, dtype=np.int64)
-        m, rules = self._mine, self._rules
+        rules = self._rules
         for band, order in enumerate(self._order):
             kernels.match_within(
-                band, self._buckets, order, m.signatures, m.facts, m.counts, *rules, self._within, self._estimated, self._parents
+                band, self._buckets, order, mine.signatures, mine.facts, mine.counts, *rules, self._within, self._estimated, self._parents
             )
-        self._earlier: dict[int, tuple[tuple[str, str, str], float]] = {}
 
     @property
     def _rules(self) -> tuple[float, float, int]:
@@ -170,44 +201,44 @@ class Matcher:
 
     def look_at(self, rows: pa.Table) -> None:
         """Compare with some documents of one earlier slice."""
-        rows = rows.filter(pc.greater(rows["shingles"], 0)).sort_by("uid")
-        if rows.num_rows == 0 or self._own.num_rows == 0:
+        mine, theirs = self._mine, _Signed.of([rows], self._kernels.FACTS)
+        if mine is None or theirs is None:
             return
-        if len(rows["signature"][0].as_py()) // 4 != self._hashes:
-            source, interval = rows["source"][0].as_py(), rows["slice"][0].as_py()
-            raise InputError(f"slice {source}/{interval}: its signatures have another size", "run 'minhash' for the slice again")
-        theirs, m = _Signed.of(rows, self._hashes, self._kernels.FACTS), self._mine
-        best = np.full(self._own.num_rows, rows.num_rows, np.int64)
-        estimated = np.zeros(self._own.num_rows, np.float64)
+        if theirs.signatures.shape[1] != mine.signatures.shape[1]:
+            raise InputError(f"slice {theirs.source}/{theirs.interval}: its signatures have another size", "run 'minhash' for it again")
+        n, others = len(mine.signatures), len(theirs.signatures)
+        best = np.full(n, others, np.int64)
+        estimated = np.zeros(n, np.float64)
         buckets = self._bands(theirs)
         for band in range(self._params.bands):
             self._kernels.match_earlier(
-                band, self._buckets, self._sorted[band], self._order[band], m.signatures, m.facts, m.counts,
+                band, self._buckets, self._sorted[band], self._order[band], mine.signatures, mine.facts, mine.counts,
                 buckets, theirs.signatures, theirs.facts, theirs.counts, *self._rules, best, estimated,
             )  # fmt: skip
-        for i in np.flatnonzero(best < rows.num_rows).tolist():
-            at = int(best[i])
-            rank = (rows["slice"][at].as_py(), rows["source"][at].as_py(), rows["uid"][at].as_py())
+        for i in np.flatnonzero(best < others).tolist():
+            rank = (theirs.interval, theirs.source, theirs.uids[int(best[i])].as_py())
             if i not in self._earlier or rank < self._earlier[i][0]:
                 self._earlier[i] = (rank, float(estimated[i]))
 
     def duplicates(self) -> pa.Table:
         """`uid`, `keeper` (source/slice/uid), `similarity`, `copies`: documents of the slice in the cluster, and the keeper."""
-        n = self._own.num_rows
-        roots = np.array([self._kernels.root(self._parents, i) for i in range(n)], np.int64) if n else self._parents
+        mine = self._mine
+        if mine is None:
+            return _SCHEMA.empty_table()
+        n = len(mine.signatures)
+        roots: npt.NDArray[np.int64] = np.zeros(n, np.int64)
+        self._kernels.roots(self._parents, roots)
         sizes = np.bincount(roots, minlength=n)
         outside = {int(roots[i]) for i in self._earlier}
-        uids = self._own["uid"].to_pylist()
-        source, interval = (self._own[c][0].as_py() for c in ("source", "slice")) if n else ("", "")
         rows: list[dict[str, Any]] = []
-        for i in range(n):
+        dropped = sorted({*self._earlier, *np.flatnonzero(self._within < n).tolist()})
+        for i in dropped:
             if i in self._earlier:
                 (their_interval, their_source, uid), similarity = self._earlier[i]
                 keeper = f"{their_source}/{their_interval}/{uid}"
-            elif self._within[i] < n:
-                keeper, similarity = f"{source}/{interval}/{uids[self._within[i]]}", float(self._estimated[i])
             else:
-                continue
+                keeper = f"{mine.source}/{mine.interval}/{mine.uids[int(self._within[i])].as_py()}"
+                similarity = float(self._estimated[i])
             copies = int(sizes[roots[i]]) + (int(roots[i]) in outside)
-            rows.append({"uid": uids[i], "keeper": keeper, "similarity": similarity, "copies": copies})
+            rows.append({"uid": mine.uids[i].as_py(), "keeper": keeper, "similarity": similarity, "copies": copies})
         return pa.Table.from_pylist(rows, schema=_SCHEMA)

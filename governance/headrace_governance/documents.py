@@ -1,0 +1,164 @@
+"""Why a document is where it is, and what a rule took: read from verdicts, exclusions and passports, nothing is computed again."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headrace_lake.errors import InputError
+from headrace_lake.lake import Lake
+from headrace_lake.schemas import TABLES
+from headrace_lake.slices import Slice
+
+_UID = re.compile(r"[0-9A-Za-z._-]{1,64}")
+
+
+@dataclass
+class Story:
+    """What became of one document.
+
+    Attributes:
+        document: its row of `documents`, None if it never got there.
+        verdicts: (verdict, kept, reason, measured), by stage.
+        exclusions: (stage, reason, detail) of every drop.
+        quarantine: (stage, error) of every failure.
+        passport: where its tokens lie, None if it has none.
+    """
+
+    uid: str
+    slice_: Slice
+    document: dict[str, Any] | None
+    verdicts: list[tuple[str, bool, str | None, str | None]] = field(default_factory=list)
+    exclusions: list[tuple[str, str, str | None]] = field(default_factory=list)
+    quarantine: list[tuple[str, str]] = field(default_factory=list)
+    passport: dict[str, Any] | None = None
+
+    @property
+    def outcome(self) -> str:
+        """One line: the fate of the document."""
+        if self.passport is not None:
+            p = self.passport
+            return f"tokenised: {p['token_count']:,} tokens, document {p['ordinal']:,} of shard part {p['part']}"
+        select = next(((reason, detail) for stage, reason, detail in self.exclusions if stage == "select"), None)
+        if select is not None:
+            return f"dropped: {select[0]}"
+        if self.quarantine:
+            return f"failed in {self.quarantine[0][0]}: {self.quarantine[0][1]}"
+        if self.exclusions and self.document is None:
+            return f"dropped by {self.exclusions[0][0]}: {self.exclusions[0][1]}"
+        return "not selected yet"
+
+
+def story(lake: Lake, uid: str, slice_: Slice | None = None) -> Story:
+    """What became of a document.
+
+    Args:
+        slice_: where to look; everywhere without, which reads the uid column of the whole lake.
+
+    Raises:
+        InputError: no such document.
+    """
+    if not _UID.fullmatch(uid):
+        raise InputError(f"'{uid}' is no document id", "ids are 32 hex digits; `headrace table show documents` lists them")
+    where = f"uid = '{uid}'"
+    home = slice_ or _home(lake, where)
+    if home is None:
+        raise InputError(f"no document {uid} in the lake", "`headrace drops` and `headrace table show documents` list ids")
+    document = _rows(lake, "documents", home, where)
+    told = Story(uid, home, document[0] if document else None)
+    for name, spec in TABLES.items():
+        if spec.is_verdict:
+            rows = _rows(lake, name, home, where)
+            told.verdicts += [(name.removeprefix("verdict_"), r["keep"], r["reason"], r["measured"]) for r in rows]
+    told.exclusions = [(r["stage"], r["reason"], r["detail"]) for r in _rows(lake, "exclusions", home, where)]
+    told.quarantine = [(r["stage"], r["error"]) for r in _rows(lake, "quarantine", home, where)]
+    told.passport = next(iter(_rows(lake, "passports", home, where)), None)
+    if told.document is None and not told.exclusions and not told.quarantine:
+        raise InputError(f"no document {uid} in slice {home}", "leave --slice out to look everywhere")
+    return told
+
+
+def _home(lake: Lake, where: str) -> Slice | None:
+    for table in ("documents", "exclusions", "quarantine"):
+        rows = lake.read(table, columns=["source", "slice"], where=where)
+        if rows.num_rows:
+            return Slice(rows["source"][0].as_py(), rows["slice"][0].as_py())
+    return None
+
+
+def _rows(lake: Lake, table: str, slice_: Slice, where: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = lake.read(table, slice_, where=where).to_pylist()
+    return rows
+
+
+@dataclass(frozen=True)
+class Drops:
+    """What one rule of one stage took, with some of it to look at."""
+
+    stage: str
+    reason: str
+    rows: int
+    share: float
+    samples: tuple[tuple[str, str, str | None, str], ...]
+    """(source/slice, uid, measured, beginning of the text)"""
+
+
+def drops(
+    lake: Lake, slice_: Slice | None = None, *, stage: str = "", reason: str = "", samples: int = 0, characters: int = 200
+) -> list[Drops]:
+    """What every rule took, largest first.
+
+    Args:
+        stage, reason: only this stage, only this rule.
+        samples: documents shown of each; chosen by their id, so the same every time and of every source alike.
+        characters: of their text.
+    """
+    rows = lake.read("exclusions", slice_, columns=["uid", "source", "slice", "stage", "reason", "detail"])
+    for column, wanted in (("stage", stage), ("reason", reason)):
+        if wanted:
+            rows = rows.filter(pc.equal(rows[column], wanted))
+    read = _read_by_stage(lake, slice_)
+    groups = rows.group_by(["stage", "reason"], use_threads=False).aggregate([([], "count_all")]).to_pylist()
+    found = []
+    for g in sorted(groups, key=lambda g: (-g["count_all"], g["stage"], g["reason"])):
+        chosen = rows.filter(pc.and_(pc.equal(rows["stage"], g["stage"]), pc.equal(rows["reason"], g["reason"])))
+        shown = _samples(lake, chosen.sort_by("uid").slice(0, samples), characters)
+        found.append(Drops(g["stage"], g["reason"], g["count_all"], g["count_all"] / max(1, read.get(g["stage"], 0)), shown))
+    return found
+
+
+def _read_by_stage(lake: Lake, slice_: Slice | None) -> dict[str, int]:
+    """Rows that the runs which are current now have read, by stage."""
+    newest: dict[tuple[str, str, str], int] = {}
+    for r in lake.receipts(slice_):
+        newest[r.source, r.slice, r.stage] = r.counts.read
+    totals: dict[str, int] = {}
+    for (_, _, stage), n in newest.items():
+        totals[stage] = totals.get(stage, 0) + n
+    return totals
+
+
+def _samples(lake: Lake, rows: pa.Table, characters: int) -> tuple[tuple[str, str, str | None, str], ...]:
+    shown = []
+    for r in rows.to_pylist():
+        home = Slice(r["source"], r["slice"])
+        text = lake.read("documents", home, columns=["uid", "text"], where=f"uid = '{r['uid']}'")
+        beginning = text["text"][0].as_py()[:characters] if text.num_rows else ""
+        shown.append((str(home), r["uid"], r["detail"], " ".join(beginning.split())))
+    return tuple(shown)
+
+
+def measured_line(measured: str | None) -> str:
+    """A verdict's measured values for a reader: `value 0.41, language en`."""
+    if not measured:
+        return ""
+    try:
+        values = json.loads(measured)
+    except ValueError:
+        return measured
+    return ", ".join(f"{k} {v}" for k, v in values.items()) if isinstance(values, dict) else measured

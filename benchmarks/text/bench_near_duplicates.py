@@ -28,16 +28,15 @@ import time
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from corpus import corpus
-
-sys.path.append(str(Path(__file__).parents[2] / "tests" / "governance"))
-from near_duplicates_set import Pair, pairs
 
 from headrace_governance.text.near_duplicates.signatures import MinhashParams, Signer
 from headrace_governance.text.near_duplicates.verdict import Matcher, NearDuplicateParams
+
+if TYPE_CHECKING:
+    from near_duplicates_set import Pair
 
 SPACED = ("en", "de", "es", "fr", "it", "pt", "ru")
 PLANTED = 1000
@@ -97,6 +96,11 @@ def judged(name: str, dropped: set[int], planted: list[Pair], first: int) -> Non
 
 def compare(documents: int, rounds: int) -> None:
     """Verdicts first, then times in turn."""
+    from corpus import corpus
+
+    sys.path.append(str(Path(__file__).parents[2] / "tests" / "governance"))
+    from near_duplicates_set import pairs
+
     table = corpus(documents * 0.006)
     pages = [t for t, lang in zip(table["text"].to_pylist(), table["language"].to_pylist(), strict=True) if lang in SPACED][:documents]
     planted = [p for p in pairs(7, 2 * PLANTED, 2 * PLANTED) if "zh_CN" not in p.kind and "ja_JP" not in p.kind and p.kind != "record"]
@@ -128,15 +132,21 @@ def compare(documents: int, rounds: int) -> None:
 
 
 def grow(sizes: list[int]) -> None:
-    """Each size in a process of its own."""
-    for n in sizes:
-        subprocess.run([sys.executable, __file__, "--one", str(n)], check=True)
+    """Each size in a process of its own, whose memory holds no corpus."""
+    from corpus import corpus
+
+    sentences = sorted({s for t in corpus(20)["text"].to_pylist() for s in t.split("\n") if 60 < len(s) < 300})
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".txt") as file:
+        file.write("\n".join(sentences[::4]))
+        file.flush()
+        for n in sizes:
+            subprocess.run([sys.executable, __file__, "--one", str(n), "--sentences", file.name], check=True)
 
 
-def one_size(n: int) -> None:
+def one_size(n: int, sentences_file: Path) -> None:
     """Sign and match n documents; they are made batch by batch, as a slice's parts would be read."""
     rng = random.Random(n)
-    sentences = sorted({s for t in corpus(20)["text"].to_pylist() for s in t.split("\n") if 60 < len(s) < 300})
+    sentences = sentences_file.read_text(encoding="utf-8").split("\n")
     signer = Signer(MinhashParams())
     signer.sign(pa.array(["compiled now"]))
     base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -149,7 +159,7 @@ def one_size(n: int) -> None:
                 batch.append(rng.choice(earlier) + "\nA line that was added.")
             else:
                 batch.append("\n".join(rng.choices(sentences, k=rng.randint(4, 16))))
-        earlier = (earlier + batch)[-50_000:]
+        earlier = (earlier + batch)[-5_000:]
         started = time.process_time()
         parts.append(pa.table(signer.sign(pa.array(batch, pa.large_string()))))
         signing += time.process_time() - started
@@ -180,9 +190,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--scale", type=int, nargs="+")
     parser.add_argument("--one", type=int)
+    parser.add_argument("--sentences", type=Path)
     words = parser.parse_args()
     if words.one:
-        one_size(words.one)
+        one_size(words.one, words.sentences)
     elif words.scale:
         grow(words.scale)
     else:

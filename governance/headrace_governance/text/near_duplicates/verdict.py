@@ -126,7 +126,7 @@ class _Signed:
         Raises:
             InputError: signatures of different sizes.
         """
-        parts = [_Signed._part(rows, facts) for rows in (t.filter(pc.greater(t["shingles"], 0)) for t in tables) if rows.num_rows]
+        parts = [_Signed._part(rows, facts) for rows in map(_with_shingles, tables) if rows.num_rows]
         if not parts:
             return None
         if len({p.signatures.shape[1] for p in parts}) > 1:
@@ -134,14 +134,11 @@ class _Signed:
         uids = pa.chunked_array([c for p in parts for c in p.uids.chunks])
         order = pc.sort_indices(uids).to_numpy()
         sorted_already = bool((order == np.arange(len(order))).all())
-        fields = []
-        # Field by field, each part freed once it is copied: the largest field is never there three times.
-        for name in ("signatures", "facts", "counts"):
-            joined = np.concatenate([getattr(p, name) for p in parts]) if len(parts) > 1 else getattr(parts[0], name)
-            for p in parts:
-                setattr(p, name, None)
-            fields.append(joined if sorted_already else joined[order])
-        return cls(parts[0].source, parts[0].interval, uids if sorted_already else uids.take(pa.array(order)), *fields)
+        fields = [_joined(parts, name) for name in ("signatures", "facts", "counts")]
+        if not sorted_already:
+            fields = [f[order] for f in fields]
+            uids = uids.take(pa.array(order))
+        return cls(parts[0].source, parts[0].interval, uids, *fields)
 
     @staticmethod
     def _part(rows: pa.Table, facts: int) -> _Signed:
@@ -154,6 +151,26 @@ class _Signed:
             from_binary(rows["facts"], "<u4", (2, facts)),
             from_binary(rows["fact_counts"], "<i4", (2,)),
         )
+
+
+def _joined(parts: list[_Signed], name: str) -> npt.NDArray[Any]:
+    """One field of all parts in one array; each part's own is given up as soon as it is copied."""
+    arrays = [getattr(p, name) for p in parts]
+    for p in parts:
+        setattr(p, name, None)
+    out = np.empty((sum(map(len, arrays)), *arrays[0].shape[1:]), arrays[0].dtype)
+    at = len(out)
+    while arrays:
+        last = arrays.pop()
+        at -= len(last)
+        out[at : at + len(last)] = last
+    return out
+
+
+def _with_shingles(rows: pa.Table) -> pa.Table:
+    # Without a copy where nothing is to be left out, as nearly always.
+    present = pc.greater(rows["shingles"], 0)
+    return rows if pc.all(present).as_py() else rows.filter(present)
 
 
 class Matcher:
@@ -180,7 +197,6 @@ class Matcher:
             )
         self._buckets = self._bands(mine)
         self._order = [np.argsort(b, kind="stable").astype(np.int32) for b in self._buckets.T]
-        self._sorted = [b[o] for b, o in zip(self._buckets.T, self._order, strict=True)]
         self._within: npt.NDArray[np.int64] = np.full(n, n, np.int64)
         self._estimated = np.zeros(n, np.float64)
         self._parents: npt.NDArray[np.int64] = np.arange(n, dtype=np.int64)
@@ -212,7 +228,7 @@ class Matcher:
         buckets = self._bands(theirs)
         for band in range(self._params.bands):
             self._kernels.match_earlier(
-                band, self._buckets, self._sorted[band], self._order[band], mine.signatures, mine.facts, mine.counts,
+                band, self._buckets, self._buckets[self._order[band], band], self._order[band], mine.signatures, mine.facts, mine.counts,
                 buckets, theirs.signatures, theirs.facts, theirs.counts, *self._rules, best, estimated,
             )  # fmt: skip
         for i in np.flatnonzero(best < others).tolist():

@@ -60,6 +60,45 @@ def _verdict(name: str, doc: str, extra: list[pa.Field] | None = None) -> TableS
     return _spec(name, [*_VERDICT, *(extra or [])], doc)
 
 
+def _counts(unit: str, **columns: str) -> list[pa.Field]:
+    return [_f(name, _L, doc, unit=unit) for name, doc in columns.items()]
+
+
+_STATISTICS = [
+    _f("language", _S, "ISO 639-1 code by which words were split"),
+    _f("blank", _B, "nothing but white space"),
+    *_counts("characters", characters="length of the text"),
+    *_counts(
+        "words",
+        words="as datatrove splits them",
+        real_words="words that are not pure punctuation",
+        alpha_words="words with a letter",
+        stop_words="different stop words that occur",
+    ),
+    *_counts("characters", real_word_characters="in real words"),
+    *_counts("occurrences", hashes="number signs", ellipses="... and \u2026", line_feeds="line feeds"),
+    *_counts(
+        "lines",
+        lines="by any line break",
+        bullet_lines="that begin with a bullet or hyphen",
+        ellipsis_lines="that end in an ellipsis",
+        line_runs="between runs of line feeds",
+        duplicate_lines="of those, that occurred before",
+        full_lines="between line feeds, blank ones left out",
+        terminal_lines="of the full ones, that end in a terminal mark",
+        short_lines="of the full ones, that are short",
+    ),
+    *_counts("paragraphs", paragraphs="between blank lines", duplicate_paragraphs="that occurred before"),
+    *_counts(
+        "characters",
+        duplicate_paragraph_characters="in duplicate paragraphs",
+        duplicate_line_characters="in duplicate lines",
+        duplicate_full_line_characters="in full lines that occurred before",
+        **{f"top_{n}_gram_characters": f"of the most frequent {n}-gram, times its count" for n in (2, 3, 4)},
+        **{f"duplicate_{n}_gram_characters": f"in {n}-grams that occurred before" for n in range(5, 11)},
+    ),
+]
+
 _SPECS = [
     _spec(
         "captures",
@@ -118,6 +157,7 @@ _SPECS = [
             _f("ends", pa.list_(_L), "end of each span, exclusive", unit="bytes"),
         ],
     ),
+    _spec("text_statistics", [*_ROW, *_STATISTICS], "statistics of each text, which rules compare with their thresholds"),
     _verdict("verdict_gopher_quality", "Gopher quality rules (Rae et al. 2021, table A1)"),
     _verdict("verdict_gopher_repetition", "Gopher repetition rules (Rae et al. 2021, table A1)"),
     _verdict("verdict_c4", "C4 rules (Raffel et al. 2020)"),

@@ -1,1 +1,1 @@
-"""Verdict stages over datatrove's filters: one filter, one file, thresholds from `governance/pipelines/filters/`."""
+"""Verdict stages: one filter, one file, thresholds from `governance/pipelines/filters/`."""

@@ -1,4 +1,4 @@
-"""Verdict `c4`: Raffel et al. 2020, https://arxiv.org/abs/1910.10683, section 2.2, by datatrove.
+"""Verdict `c4`: Raffel et al. 2020, https://arxiv.org/abs/1910.10683, section 2.2, as datatrove reads it.
 
 Lines that break a line rule do not count; a document is dropped for `lorem ipsum`, a curly bracket in a counted line,
 or too few sentences in the lines that are left. The rules are about English prose: source code and manuals lose.
@@ -6,12 +6,20 @@ or too few sentences in the lines that are left. The rules are about English pro
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from collections.abc import Iterator, Mapping
+from typing import ClassVar
 
+import pyarrow as pa
 from pydantic import Field
 
-from headrace_governance.text.filters.datatrove_verdict import DatatroveVerdict, Measure
+from headrace_governance.text.filters.rule_verdict import measured, verdict_table
+from headrace_lake.stage import Inputs, PartWriter, Resources, Stage
 from headrace_lake.strict import StrictModel
+
+_CITATION = re.compile(r"\[\d*]|\[edit]|\[citation needed]")
+_END = (".", "?", "!", '"', "'")
+_POLICY = ("terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies", "use cookies")
 
 
 class C4Thresholds(StrictModel):
@@ -46,24 +54,67 @@ class C4Params(StrictModel):
     languages: dict[str, C4Thresholds] = Field(default_factory=dict)
 
 
-class C4(DatatroveVerdict):
-    """Documents → `verdict_c4`."""
+class C4(Stage):
+    """Documents and their language → `verdict_c4`."""
 
     name = "c4"
     output = "verdict_c4"
     Params = C4Params
+    batch_rows = 256
+    resources: ClassVar[Resources] = Resources(cpus=1, memory_bytes=2 << 30)
 
-    def make_filter(self, thresholds: C4Thresholds, tokenizer: Any) -> Any:
-        from datatrove.pipeline.filters.c4_filters import C4QualityFilter
+    params: C4Params
 
-        if not thresholds.enabled:
-            return None
-        return C4QualityFilter(**thresholds.model_dump(exclude={"enabled"}), language=tokenizer)
+    def inputs(self) -> Inputs:
+        return Inputs("documents", ("uid", "text"), {"verdict_language": ("language",)})
 
-    def measure(self, reason: str, text: str, words: list[str], thresholds: C4Thresholds) -> Measure:
-        match reason:
-            case "curly_bracket":
-                return text.count("{")
-            case "lorem_ipsum":
-                return text.lower().count("lorem ipsum")
-        return None
+    def begin(self, part: PartWriter, shared: Mapping[str, pa.Table]) -> None:
+        from headrace_governance.text.filters.words import words_of
+
+        self._words_of = words_of
+
+    def process(self, batch: pa.Table) -> pa.Table:
+        languages = [language or "und" for language in batch["verdict_language.language"].to_pylist()]
+        verdicts = [self.judge(t, language) for t, language in zip(batch["text"].to_pylist(), languages, strict=True)]
+        return verdict_table(batch["uid"], [v[0] for v in verdicts], [v[1] for v in verdicts])
+
+    def judge(self, text: str, language: str) -> tuple[str | None, str | None]:
+        """Reason (None: kept) and, for a drop, the measured value as JSON."""
+        if not text.strip():
+            return "empty", None
+        t = self.params.languages.get(language, self.params.default)
+        if not t.enabled:
+            return None, None
+        sentences = 0
+        for line in counted_lines(text, t):
+            low = line.lower()
+            if t.filter_lorem_ipsum and "lorem ipsum" in low:
+                return "lorem_ipsum", measured(language, text.lower().count("lorem ipsum"))
+            if t.filter_javascript and "javascript" in low:
+                continue
+            if t.filter_curly_bracket and "{" in line:
+                return "curly_bracket", measured(language, text.count("{"))
+            if t.filter_policy and any(p in low for p in _POLICY):
+                continue
+            if t.min_num_sentences != -1:
+                sentences += self._words_of(language).sentences(line)
+        if sentences < t.min_num_sentences:
+            return "too_few_sentences", measured(language, sentences)
+        return None, None
+
+
+def counted_lines(text: str, t: C4Thresholds) -> Iterator[str]:
+    """The lines that no line rule takes away, in the order of datatrove's rules: long words, terminal mark, number of words."""
+    for whole in text.splitlines():
+        line = whole.strip()
+        words = line.split()
+        # No word is longer than its line.
+        if t.max_word_length != -1 and len(line) > t.max_word_length and any(len(w) > t.max_word_length for w in words):
+            continue
+        if t.remove_citations and "[" in line:
+            line = _CITATION.sub("", line)
+        if t.filter_no_terminal_punct and (not line.endswith(_END) or line.endswith("...")):
+            continue
+        if len(words) < t.min_words_per_line:
+            continue
+        yield line

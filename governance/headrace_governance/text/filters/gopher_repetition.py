@@ -1,4 +1,5 @@
-"""Verdict `gopher_repetition`: Rae et al. 2021, https://arxiv.org/abs/2112.11446, section A1.1 and table A1, by datatrove.
+"""Verdict `gopher_repetition`: Rae et al. 2021, https://arxiv.org/abs/2112.11446, section A1.1 and table A1, as
+datatrove reads it.
 
 Rules, in the order in which they are blamed: duplicate paragraphs, duplicate lines (share and characters), the most
 frequent 2- to 4-gram, characters in duplicate 5- to 10-grams.
@@ -6,12 +7,10 @@ frequent 2- to 4-gram, characters in duplicate 5- to 10-grams.
 
 from __future__ import annotations
 
-import re
-from typing import Any
+from pydantic import Field, ValidationInfo, field_validator
 
-from pydantic import Field
-
-from headrace_governance.text.filters.datatrove_verdict import DatatroveVerdict, Measure
+from headrace_governance.text.filters.rule_verdict import Column, Rule, RuleVerdict, share
+from headrace_governance.text.statistics.measure import DUPLICATE_N_GRAMS, REPETITION_COLUMNS, TOP_N_GRAMS
 from headrace_lake.strict import StrictModel
 
 
@@ -32,6 +31,15 @@ class GopherRepetitionThresholds(StrictModel):
     top_n_grams: dict[int, float] = Field(default_factory=lambda: {2: 0.2, 3: 0.18, 4: 0.16})
     dup_n_grams: dict[int, float] = Field(default_factory=lambda: {5: 0.15, 6: 0.14, 7: 0.13, 8: 0.12, 9: 0.11, 10: 0.10})
 
+    @field_validator("top_n_grams", "dup_n_grams")
+    @classmethod
+    def _measured(cls, grams: dict[int, float], info: ValidationInfo) -> dict[int, float]:
+        known = TOP_N_GRAMS if info.field_name == "top_n_grams" else DUPLICATE_N_GRAMS
+        for n in grams:
+            if n not in known:
+                raise ValueError(f"no statistic of {n}-grams; measured are {', '.join(map(str, known))}")
+        return grams
+
 
 class GopherRepetitionParams(StrictModel):
     """Thresholds by ISO 639-1 code, and for all other languages."""
@@ -40,31 +48,27 @@ class GopherRepetitionParams(StrictModel):
     languages: dict[str, GopherRepetitionThresholds] = Field(default_factory=dict)
 
 
-class GopherRepetition(DatatroveVerdict):
-    """Documents → `verdict_gopher_repetition`."""
+class GopherRepetition(RuleVerdict):
+    """`text_statistics` → `verdict_gopher_repetition`."""
 
     name = "gopher_repetition"
     output = "verdict_gopher_repetition"
     Params = GopherRepetitionParams
+    columns = ("characters", "words", *REPETITION_COLUMNS)
 
-    def make_filter(self, thresholds: GopherRepetitionThresholds, tokenizer: Any) -> Any:
-        from datatrove.pipeline.filters.gopher_repetition_filter import GopherRepetitionFilter
-
-        values = thresholds.model_dump()
-        values["top_n_grams"] = tuple(sorted(thresholds.top_n_grams.items()))
-        values["dup_n_grams"] = tuple(sorted(thresholds.dup_n_grams.items()))
-        return GopherRepetitionFilter(**values, language=tokenizer)
-
-    def measure(self, reason: str, text: str, words: list[str], thresholds: GopherRepetitionThresholds) -> Measure:
-        from datatrove.pipeline.filters.gopher_repetition_filter import find_all_duplicate, find_duplicates, find_top_duplicate, get_n_grams
-
-        if reason.startswith("dup_"):
-            units = re.split(r"\n{2,}", text.strip()) if reason.startswith("dup_para") else re.split(r"\n+", text)
-            repeated, characters = find_duplicates(units)
-            return float(characters / len(text) if reason.endswith("char_frac") else repeated / len(units))
-        found = re.fullmatch(r"(top|duplicated)_(\d+)_.*", reason)
-        if found is None:
-            return None
-        n = int(found[2])
-        repeated = find_top_duplicate(get_n_grams(words, n)) if found[1] == "top" else find_all_duplicate(words, n)
-        return float(repeated / len(text))
+    def rules(self, c: dict[str, Column], thresholds: GopherRepetitionThresholds) -> list[Rule]:
+        t = thresholds
+        found = [
+            ("dup_para_frac", t.dup_para_frac, share(c["duplicate_paragraphs"], c["paragraphs"])),
+            ("dup_para_char_frac", t.dup_para_char_frac, share(c["duplicate_paragraph_characters"], c["characters"])),
+            ("dup_line_frac", t.dup_line_frac, share(c["duplicate_lines"], c["line_runs"])),
+            ("dup_line_char_frac", t.dup_line_char_frac, share(c["duplicate_line_characters"], c["characters"])),
+        ]
+        rules = [Rule(reason, value > threshold, value) for reason, threshold, value in found if threshold]
+        for n, threshold in sorted(t.top_n_grams.items()):
+            value = share(c[f"top_{n}_gram_characters"], c["characters"])
+            rules.append(Rule(f"top_{n}_gram", value > threshold, value))
+        for n, threshold in sorted(t.dup_n_grams.items()):
+            value = share(c[f"duplicate_{n}_gram_characters"], c["characters"])
+            rules.append(Rule(f"duplicated_{n}_n_grams", value > threshold, value))
+        return rules

@@ -68,6 +68,6 @@ def words_of(language: str) -> Words:
 
 @lru_cache(maxsize=256)
 def _words(language: str) -> Words:
-    from headrace_governance.text.statistics.words import Words
+    from headrace_governance.text.statistics.words import ChineseWords, Words
 
-    return Words(_tokenizer(language))
+    return (ChineseWords if language == "zh" else Words)(_tokenizer(language))

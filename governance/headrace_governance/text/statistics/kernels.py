@@ -132,3 +132,55 @@ def sentences(words: Any, stops: Any, marks: Any) -> int:
         elif stops[w]:
             ended = True
     return count
+
+
+# -- jieba's dictionary ------------------------------------------------------------------------------------------------
+
+
+@njit(cache=True)
+def fill_dictionary(points: Any, ends: Any, logs: Any, slots: Any, values: Any) -> None:
+    """Fill the hash table of entries, whose code points lie one after another; a slot is 0 where empty."""
+    mask = len(slots) - 1
+    start = 0
+    for i in range(len(ends)):
+        h = np.uint64(0)
+        for j in range(start, ends[i]):
+            h = h * BASE + _mixed(points[j])
+        start = ends[i]
+        slot = np.int64(_mixed(h) & np.uint64(mask))
+        while slots[slot] != 0:
+            slot = (slot + 1) & mask
+        slots[slot] = h
+        values[slot] = logs[i]
+
+
+@njit(cache=True)
+def best_path(points: Any, slots: Any, values: Any, longest: int, total: float, ends: Any) -> None:
+    """jieba's `get_DAG` and `calc`: where the word that begins at each place ends on the most probable path from there.
+
+    Args:
+        total: logarithm of the sum of all frequencies.
+    """
+    mask = len(slots) - 1
+    n = len(points)
+    route = np.zeros(n + 1, np.float64)
+    for k in range(n - 1, -1, -1):
+        best, best_end = 0.0, -1
+        h = np.uint64(0)
+        for i in range(k, min(n, k + longest)):
+            h = h * BASE + _mixed(points[i])
+            slot = np.int64(_mixed(h) & np.uint64(mask))
+            while slots[slot] != 0 and slots[slot] != h:
+                slot = (slot + 1) & mask
+            if slots[slot] == 0:
+                break  # no entry begins so
+            if not np.isnan(values[slot]):
+                value = values[slot] - total + route[i + 1]
+                # Of equals jieba takes the longer word.
+                if best_end < 0 or value >= best:
+                    best, best_end = value, i + 1
+        if best_end < 0:
+            # A character that is no entry counts as if it had been seen once.
+            best, best_end = 0.0 - total + route[k + 1], k + 1
+        route[k] = best
+        ends[k] = best_end

@@ -1,8 +1,9 @@
 """Words of a text as numbers, split exactly as datatrove splits them and remembered by what stands between white space.
 
 spaCy's rule-based tokenisers look at one stretch between white space at a time, so the words of a stretch are the same wherever
-it stands; each is split once. Where a language has exceptions that contain white space, texts with one of those are split whole,
-as are all texts of languages whose tokeniser looks further: Chinese, Japanese, Korean, Hindi.
+it stands; each is split once. Where a language has exceptions that contain a space, lines with one of those are split whole.
+Chinese is cut by `jieba` block by block (`chinese`). Texts of languages whose tokeniser looks further are split whole: Japanese,
+Korean, Hindi.
 
 The memory is emptied between documents when it has grown to `MOST_WORDS`; that changes speed, never a word.
 """
@@ -53,7 +54,7 @@ class Words:
         self._punctuation = PUNCTUATION_SET
         self._stops = frozenset(Sentencizer.default_punct_chars)
         self._tokenizer = tokenizer
-        self._whole = _exceptions_with_space(tokenizer)
+        self._by_stretch, self._exceptions = _stretches_of(tokenizer)
         self._empty()
 
     def _empty(self) -> None:
@@ -91,21 +92,31 @@ class Words:
     def sentences(self, line: str) -> int:
         """Sentences of a line, as spaCy's sentencizer cuts it: after a mark that ends one, at the next word that is no mark."""
         # White space that is no single space between words is a token of its own to spaCy.
-        if self._whole is None or _ODD_SPACE.search(line):
+        if not self._by_stretch or _ODD_SPACE.search(line):
             return len(self._tokenizer.sent_tokenize(line)) if line else 0
         return int(self._kernels.sentences(self.of(line), self.stops, self.marks))
 
     def _split(self, text: str) -> list[int]:
-        if self._whole is None or any(e in text for e in self._whole):
+        if not self._by_stretch:
             return [self._number(w) for w in self._tokenizer.word_tokenize(text)]
         out: list[int] = []
+        if self._exceptions is None or not self._exceptions.search(text):
+            self._add(text, out)
+            return out
+        for line in text.splitlines():
+            if self._exceptions.search(line):
+                out += [self._number(w) for w in self._tokenizer.word_tokenize(line)]
+            else:
+                self._add(line, out)
+        return out
+
+    def _add(self, text: str, out: list[int]) -> None:
         known = self._stretches
         for stretch in text.split():
             numbers = known.get(stretch)
             if numbers is None:
                 numbers = known[stretch] = [self._number(w) for w in self._tokenizer.word_tokenize(stretch)]
             out += numbers
-        return out
 
     def _number(self, word: str) -> int:
         number = self._numbers.get(word)
@@ -125,15 +136,36 @@ class Words:
         return number
 
 
-def _exceptions_with_space(tokenizer: Any) -> tuple[str, ...] | None:
-    """A rule-based tokeniser's exceptions that contain white space; None for a tokeniser that looks beyond white space."""
+class ChineseWords(Words):
+    """Chinese words: jieba's, each block cut once."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        from headrace_governance.text.statistics.chinese import Segmenter
+
+        super().__init__(tokenizer)
+        self._segmenter = Segmenter()
+
+    def _split(self, text: str) -> list[int]:
+        out: list[int] = []
+        known = self._stretches
+        for block in self._segmenter.blocks(text):
+            numbers = known.get(block)
+            if numbers is None:
+                numbers = known[block] = [self._number(w) for w in self._segmenter.cut(block)]
+            out += numbers
+        return out
+
+
+def _stretches_of(tokenizer: Any) -> tuple[bool, re.Pattern[str] | None]:
+    """Whether a tokeniser looks at one stretch at a time, and what matches its exceptions that contain a space."""
     from datatrove.utils.word_tokenizers import SpaCyTokenizer
 
     if not isinstance(tokenizer, SpaCyTokenizer):
-        return None
+        return False, None
     inner = tokenizer.tokenizer.tokenizer
-    if type(inner).__module__ != "spacy.tokenizer":
-        return None
-    # A match of URLs and the like (`token_match`) also sees one stretch only.
     # White space alone is an exception too, but makes no word.
-    return tuple(sorted(rule for rule in inner.rules if rule.strip() and len(rule.split()) + (rule != rule.strip()) > 1))
+    rules = [rule for rule in getattr(inner, "rules", None) or {} if rule.strip()]
+    spaced = sorted((r for r in rules if any(c.isspace() for c in r)), key=len, reverse=True)
+    if type(inner).__module__ != "spacy.tokenizer" or any(set(r) & set("\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029") for r in spaced):
+        return False, None
+    return True, re.compile("|".join(map(re.escape, spaced))) if spaced else None

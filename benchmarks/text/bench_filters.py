@@ -1,0 +1,153 @@
+"""Gopher quality, Gopher repetition, FineWeb and C4: our statistics and joins beside datatrove's filters.
+
+    python benchmarks/text/bench_filters.py --documents 50000
+
+Data: pages of the sample packages in twelve languages (`corpus.py`; about 28,000 pages, the rest are made of them). Both sides use
+the shipped thresholds of each language and the same tokenisers. datatrove's filters are called one after the other on documents in
+memory, as its pipelines do, each splitting words anew. Ours runs `text_statistics` and the four verdict stages over Arrow tables of
+256 documents. Every verdict and reason is compared first; differences are shown. Times are of the processor, in this one process;
+a first run over each language's first documents fills our memory of words, as the first part of a slice would.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import sys
+import time
+from collections import Counter
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import yaml
+from corpus import corpus
+
+from headrace_governance.text.filters.c4 import C4
+from headrace_governance.text.filters.fineweb import FineWeb
+from headrace_governance.text.filters.gopher_quality import GopherQuality
+from headrace_governance.text.filters.gopher_repetition import GopherRepetition
+from headrace_governance.text.filters.words import tokenizer_for
+from headrace_governance.text.statistics.stage import TextStatistics
+from headrace_lake.stage import Stage
+from headrace_lake.strict import parse
+
+FILTERS = Path(__file__).parents[2] / "governance" / "pipelines" / "filters"
+BATCH = 256
+Verdict = tuple[bool, str | None]
+
+
+def ours() -> dict[str, Stage]:
+    """The stages with their shipped parameters."""
+    files = {"statistics": TextStatistics, **{c.name: c for c in (GopherQuality, GopherRepetition, FineWeb, C4)}}
+    stages = {}
+    for file, cls in files.items():
+        stage = cls(parse(yaml.safe_load((FILTERS / f"{file}.yaml").read_text(encoding="utf-8")), cls.Params, where=file))
+        stage.begin(None, {})  # type: ignore[arg-type]
+        stages[file] = stage
+    return stages
+
+
+def run_ours(stages: dict[str, Stage], table: pa.Table) -> dict[str, list[Verdict]]:
+    """Verdicts by family."""
+    found: dict[str, list[Verdict]] = {name: [] for name in stages if name != "statistics"}
+    for start in range(0, table.num_rows, BATCH):
+        batch = table.slice(start, BATCH)
+        statistics = stages["statistics"].process(batch)
+        for name in found:
+            rows = stages[name].process(batch if name == "c4" else statistics)
+            found[name] += zip(rows["keep"].to_pylist(), rows["reason"].to_pylist(), strict=True)
+    return found
+
+
+def peers(language: str) -> dict[str, Any]:
+    """datatrove's filters for one language, from the same files; None where a family is switched off."""
+    from datatrove.pipeline.filters import C4QualityFilter, FineWebQualityFilter, GopherQualityFilter, GopherRepetitionFilter
+
+    def values(name: str) -> dict[str, Any]:
+        data = yaml.safe_load((FILTERS / f"{name}.yaml").read_text(encoding="utf-8"))
+        return dict(data["languages"].get(language, data["default"]))
+
+    structure = yaml.safe_load((FILTERS / "statistics.yaml").read_text(encoding="utf-8"))
+    stop_words = structure["stop_words"].get(language, structure["stop_words"]["default"])
+    grams = {k: tuple(v.items()) if isinstance(v, dict) else v for k, v in values("gopher_repetition").items()}
+    tokenizer, c4 = tokenizer_for(language), values("c4")
+    return {
+        "gopher_quality": GopherQualityFilter(**values("gopher_quality"), stop_words=stop_words, language=tokenizer),
+        "gopher_repetition": GopherRepetitionFilter(**grams, language=tokenizer),
+        "fineweb": FineWebQualityFilter(**values("fineweb"), short_line_length=structure["short_line"], language=tokenizer),
+        "c4": C4QualityFilter(**c4, language=tokenizer) if c4.pop("enabled", True) else None,
+    }
+
+
+def run_peer(filters: dict[str, dict[str, Any]], rows: list[tuple[str, str]]) -> dict[str, list[Verdict]]:
+    """datatrove's verdicts by family."""
+    from datatrove.data import Document
+
+    found: dict[str, list[Verdict]] = {name: [] for name in next(iter(filters.values()))}
+    for language, text in rows:
+        for name, chosen in filters[language].items():
+            result = True if chosen is None else chosen.filter(Document(text=text, id=""))
+            kept, reason = result if isinstance(result, tuple) else (result, None)
+            found[name].append((bool(kept), None if kept else reason))
+    return found
+
+
+def compare(mine: dict[str, list[Verdict]], theirs: dict[str, list[Verdict]], rows: list[tuple[str, str]]) -> int:
+    """Print agreement by family and the first differences; returns their number."""
+    different = 0
+    for name, verdicts in mine.items():
+        wrong = [i for i, (a, b) in enumerate(zip(verdicts, theirs[name], strict=True)) if a != b]
+        dropped = sum(not keep for keep, _ in verdicts)
+        print(f"{name}: {len(verdicts) - len(wrong):,} of {len(verdicts):,} verdicts equal, {dropped:,} dropped")
+        for i in wrong[:5]:
+            print(f"    {rows[i][0]}: ours {verdicts[i]}, datatrove {theirs[name][i]}: {rows[i][1][:80]!r}")
+        different += len(wrong)
+    return different
+
+
+def main() -> None:
+    """Compare every verdict, then time both."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--documents", type=int, default=10_000)
+    words = parser.parse_args()
+    table = corpus(words.documents * 0.0035).slice(0, words.documents)
+    languages, texts = table["language"].to_pylist(), table["text"].to_pylist()
+    rows = list(zip(languages, texts, strict=True))
+    size = sum(len(t.encode("utf-8")) for t in texts) / 1e6
+    print(f"{len(rows):,} documents in {len(set(languages))} languages, {size:.1f} MB")
+    documents = pa.table({"uid": [str(i) for i in range(len(rows))], "text": table["text"], "verdict_language.language": table["language"]})
+    stages = ours()
+    filters = {language: peers(language) for language in sorted(set(languages))}
+    run_ours(stages, documents.slice(0, 2 * BATCH))
+    run_peer(filters, rows[:50])
+
+    started = time.process_time()
+    mine = run_ours(stages, documents)
+    first = time.process_time() - started
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    started = time.process_time()
+    run_ours(stages, documents)
+    again = time.process_time() - started
+    started = time.process_time()
+    theirs = run_peer(filters, rows)
+    peer = time.process_time() - started
+    different = compare(mine, theirs, rows)
+    for name, seconds in (("headrace", first), ("headrace, words known", again), (f"datatrove {version('datatrove')}", peer)):
+        each = f"{len(rows) / seconds:,.0f} documents/s, {size / seconds:.2f} MB/s a core"
+        print(f"{name}: {each}, {peer / seconds:.1f} times datatrove")
+    by_language: Counter[str] = Counter()
+    for language, text in rows:
+        by_language[language] += len(text.encode("utf-8"))
+    for language, nbytes in sorted(by_language.items()):
+        chosen = documents.filter(pa.compute.equal(documents["verdict_language.language"], language))
+        started = time.process_time()
+        run_ours(stages, chosen)
+        print(f"    {language}: {nbytes / 1e6 / (time.process_time() - started):.2f} MB/s a core, words known")
+    print(f"peak memory when ours alone had run: {peak:.0f} MiB")
+    sys.exit(1 if different > len(rows) * len(mine) / 1000 else 0)
+
+
+if __name__ == "__main__":
+    main()

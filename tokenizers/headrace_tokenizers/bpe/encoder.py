@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headrace_governance.text.utf8 import buffers
 from headrace_lake.errors import ConfigError
 from headrace_tokenizers.bpe.characters import character_table
 
@@ -85,10 +86,10 @@ class Encoder:
             column = column.combine_chunks()
         if len(column) == 0:
             return np.zeros(0, np.int32), np.zeros(1, np.int64)
-        data, offsets = _buffers(column)
+        data, offsets = buffers(column)
         if self.nfc:
             column = self._normalised(column, data, offsets)
-            data, offsets = _buffers(column)
+            data, offsets = buffers(column)
         parts: list[Ids] = []
         lengths: list[Offsets] = []
         for first, last in _chunks(offsets):
@@ -116,13 +117,6 @@ class Encoder:
     def token_bytes(self, token: int) -> bytes:
         """The bytes of one token."""
         return self._text[self._starts[token] : self._starts[token + 1]].tobytes()
-
-
-def _buffers(column: pa.Array) -> tuple[Bytes, Offsets]:
-    """UTF-8 bytes and int64 offsets of a large_string array, without a copy."""
-    _, offsets, data = column.buffers()
-    found = np.frombuffer(offsets, np.int64)[column.offset : column.offset + len(column) + 1]
-    return np.frombuffer(data, np.uint8) if data is not None and data.size else np.zeros(1, np.uint8), found
 
 
 def _chunks(offsets: Any) -> list[tuple[int, int]]:

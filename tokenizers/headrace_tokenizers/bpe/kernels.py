@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from headrace_governance.text.utf8 import Int64, code_point
 from headrace_tokenizers.bpe.characters import LETTER, NOT_NFC, NUMBER, OTHER, SPACE
 
-Int64 = Any
-"""An int64 of numpy until it is compiled; Python's `int` elsewhere stands for the same."""
 _CLASS = 7
 _FAR = np.int64(1) << np.int64(62)
 _SHORT = 96
@@ -33,25 +32,6 @@ MOST_TOKENS = 1 << _ID_BITS
 # Its state.
 ENTRIES, TEXT_END, IDS_END = 0, 1, 2
 STATE_SLOTS = 3
-
-
-@njit(cache=True)
-def code_point(data: Any, at: int) -> tuple[Int64, int]:
-    """Code point and length in bytes of the character at `at`, in valid UTF-8."""
-    b = np.int64(data[at])
-    if b < 0x80:
-        return b, 1
-    if b < 0xE0:
-        return ((b & 0x1F) << 6) | (np.int64(data[at + 1]) & 0x3F), 2
-    if b < 0xF0:
-        return ((b & 0x0F) << 12) | ((np.int64(data[at + 1]) & 0x3F) << 6) | (np.int64(data[at + 2]) & 0x3F), 3
-    return (
-        ((b & 0x07) << 18)
-        | ((np.int64(data[at + 1]) & 0x3F) << 12)
-        | ((np.int64(data[at + 2]) & 0x3F) << 6)
-        | (np.int64(data[at + 3]) & 0x3F),
-        4,
-    )
 
 
 @njit(cache=True)

@@ -15,28 +15,14 @@ import numpy as np
 from numba import njit
 
 from headrace_governance.text.near_duplicates.characters import ALONE, DIGIT, SEPARATOR, SKIPPED, UPPER
+from headrace_governance.text.utf8 import Int64, code_point
 
-Int64 = Any
-"""An int64 of numpy until it is compiled."""
 FACTS = 16
 """Smallest hashes kept of each kind of fact."""
 NUMBERS, NAMES = 0, 1
 _POINT = (1 << 21) - 1
 _MOST_COMPARED = 256
 """Members of one band's bucket with which a document is compared at most; the smallest-ranked come first."""
-
-
-@njit(cache=True)
-def _code_point(data: Any, at: int) -> tuple[Int64, int]:
-    b = np.int64(data[at])
-    if b < 0x80:
-        return b, 1
-    if b < 0xE0:
-        return ((b & 0x1F) << 6) | (np.int64(data[at + 1]) & 0x3F), 2
-    if b < 0xF0:
-        return ((b & 0x0F) << 12) | ((np.int64(data[at + 1]) & 0x3F) << 6) | (np.int64(data[at + 2]) & 0x3F), 3
-    high = ((b & 0x07) << 18) | ((np.int64(data[at + 1]) & 0x3F) << 12)
-    return high | ((np.int64(data[at + 2]) & 0x3F) << 6) | (np.int64(data[at + 3]) & 0x3F), 4
 
 
 @njit(cache=True)
@@ -100,7 +86,7 @@ def sign_document(data: Any, start: int, end: int, fold: Any, width: int, a: Any
     units = 0
     at = start
     while at <= end:
-        point, size = (np.int64(0x0A), 1) if at == end else _code_point(data, at)
+        point, size = (np.int64(0x0A), 1) if at == end else code_point(data, at)
         at += size
         value = np.int64(fold[point]) if at <= end else np.int64(SEPARATOR)
         if value == SKIPPED:

@@ -75,12 +75,12 @@ class Signer:
 
     def sign(self, texts: pa.ChunkedArray | pa.Array) -> dict[str, pa.Array]:
         """Columns `shingles`, `signature`, `facts` and `fact_counts`; see the table's schema."""
+        from headrace_governance.text.utf8 import buffers
+
         column = texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
         column = column.cast(pa.large_string())
         n, hashes = len(column), len(self._a)
-        _, offsets, data = column.buffers()
-        places = np.frombuffer(offsets, np.int64)[column.offset : column.offset + n + 1] if n else np.zeros(1, np.int64)
-        raw = np.frombuffer(data, np.uint8) if data is not None and data.size else np.zeros(1, np.uint8)
+        raw, places = buffers(column)
         signatures = np.full((n, hashes), 0xFFFFFFFF, np.uint32)
         facts = np.full((n, 2, self._kernels.FACTS), 0xFFFFFFFF, np.uint32)
         counts, shingles = np.zeros((n, 2), np.int32), np.zeros(n, np.int64)

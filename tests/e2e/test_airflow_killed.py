@@ -75,8 +75,8 @@ def slices(stack: Any, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     for number, name in enumerate(NAMES):
         folder = tmp_path_factory.mktemp(name)
         for page in prose:
-            # Duplicates are judged across slices: no two of them may have texts alike, or who comes first would matter.
-            own = re.sub("<p>(.*?)</p>", lambda m, every=number + 1: _dealt(m[1], every), page.read_text(encoding="utf-8"))
+            # Duplicates are judged across slices: no two, nor those of other tests, may have texts alike, or who comes first would matter.
+            own = re.sub("<p>(.*?)</p>", lambda m, every=number + 2: _dealt(m[1], every), page.read_text(encoding="utf-8"))
             (folder / page.name).write_text(own, encoding="utf-8")
         fetch = {"kind": "folder", "path": str(folder), "language_hint": "en"}
         (sources / f"{name}.yaml").write_text(yaml.safe_dump({**template, "id": name, "fetch": fetch}), encoding="utf-8")
@@ -102,7 +102,7 @@ def test_killed_runners_and_triggerers_leave_the_lake_as_if_nothing_had_happened
     stack: Any, slices: list[str], undisturbed: dict[str, dict[str, list[str]]]
 ) -> None:
     runs = {stack.admin.trigger("probe_slice", {"slice": text}): sentence for text, sentence in zip(slices, _sentences(), strict=True)}
-    killed = _execute(stack, runs, within_s=240)
+    killed = _execute(stack, runs, within_s=400)
     assert {run: stack.admin.run("probe_slice", run)["state"] for run in runs} == dict.fromkeys(runs, "success")
     assert killed["task"] >= 2 and killed["supervisor"] >= 1 and sum(killed.values()) >= 6, killed
     lake = Lake.open(stack.services.settings)

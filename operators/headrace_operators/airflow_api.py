@@ -16,6 +16,8 @@ from headrace_lake.errors import ServiceError
 RUN_ENDED = frozenset({"success", "failed"})
 TASK_ENDED = frozenset({"success", "failed", "upstream_failed", "skipped", "removed"})
 
+_BUSY_TRIES, _BUSY_PAUSE_S = 6, 2.0
+
 
 class AirflowApi:
     """One user's session with one Airflow."""
@@ -164,6 +166,14 @@ class AirflowApi:
             "max_active_runs": active_runs,
             "reprocess_behavior": "completed",
         }
+        for _ in range(_BUSY_TRIES - 1):
+            try:
+                return int(self.call("POST", "/backfills", body)["id"])
+            except ServiceError as exc:
+                # Airflow's own word for a database that was locked (SQLite): all of it was rolled back, so ask again.
+                if "answered 503" not in str(exc):
+                    raise
+                time.sleep(_BUSY_PAUSE_S)
         return int(self.call("POST", "/backfills", body)["id"])
 
     def runs(self, dag_id: str, **params: Any) -> list[dict[str, Any]]:

@@ -193,9 +193,9 @@ def _judge(sentence: Sentence, process: psutil.Process, rng: random.Random) -> s
 
 def _runners(stack: Any) -> list[tuple[str, psutil.Process]]:
     """The task processes of this Airflow, children of its busy workers: (id of the task instance, process)."""
-    scheduler = psutil.Process(stack.services.airflow.daemons["scheduler"].pid())
+    keeper = psutil.Process(stack.services.airflow.daemons["scheduler"].pid())
     found = []
-    for worker in scheduler.children():
+    for worker in [worker for scheduler in keeper.children() for worker in scheduler.children()]:
         with contextlib.suppress(psutil.Error):
             if match := RUNNER.search(" ".join(worker.cmdline()).strip()):
                 found += [(match[1], task) for task in worker.children()]

@@ -29,6 +29,8 @@ COMPONENTS: dict[str, list[str]] = {
     "dag-processor": ["dag-processor"],
     "triggerer": ["triggerer", "--skip-serve-logs"],
 }
+KEPT_RUNNING = ("scheduler",)
+"""Components that end with an error in races of Airflow's own and are started again (`keep_running`)."""
 READY_WITHIN_S = 150.0
 """Measured 15-60 s on 2 busy cores."""
 PARALLELISM = 4
@@ -143,7 +145,8 @@ class LocalAirflow:
         for name, words in COMPONENTS.items():
             if self.daemons[name].pid() is None:
                 self.daemons[name].stop()  # forgets the dead one
-                self.daemons[name].start([_airflow(), *words], environment, cwd)
+                keeper = [sys.executable, "-m", "headrace_operators.services.keep_running"] if name in KEPT_RUNNING else []
+                self.daemons[name].start([*keeper, _airflow(), *words], environment, cwd)
         self.daemons["api-server"].wait_until(self._ready, READY_WITHIN_S)
 
     def _ready(self) -> bool:

@@ -1,0 +1,62 @@
+"""A command that fails is started again, one that ends or is stopped is not, one that fails all the time is given up."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+QUICK = "import sys; from headrace_operators.services.keep_running import *\nsys.exit(keep_running(sys.argv[1:], pause_s=0.05))"
+KEEPER = [sys.executable, "-c", QUICK]
+ENV = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+FAILS_TWICE = "import sys, pathlib\nf = pathlib.Path(sys.argv[1])\nf.open('a').write('x')\nsys.exit(7 if len(f.read_text()) < 3 else 0)"
+
+
+def test_it_is_started_again_until_it_ends_well(tmp_path: Path) -> None:
+    words = [*KEEPER, sys.executable, "-c", FAILS_TWICE, str(tmp_path / "runs")]
+    done = subprocess.run(words, env=ENV, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 3 and (tmp_path / "runs").read_text() == "x" * 6 and "given up" in done.stderr
+
+
+WAITS = """
+import signal, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+open(sys.argv[1], "a").write("x")
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_asked_to_stop_it_stops_the_command_and_does_not_start_it_again(tmp_path: Path, number: signal.Signals) -> None:
+    keeper = subprocess.Popen([*KEEPER, sys.executable, "-c", WAITS, str(tmp_path / "runs")], env=ENV, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 30
+    while not (tmp_path / "runs").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    [child] = psutil.Process(keeper.pid).children()
+    keeper.send_signal(number)
+    assert keeper.wait(20) == 0 and (tmp_path / "runs").read_text() == "x"
+    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_killed_command_is_started_again(tmp_path: Path) -> None:
+    code = "import sys, time; open(sys.argv[1], 'a').write('x'); time.sleep(60)"
+    keeper = subprocess.Popen([*KEEPER, sys.executable, "-c", code, str(tmp_path / "runs")], env=ENV, stderr=subprocess.DEVNULL)
+    try:
+        for times in (1, 2):
+            deadline = time.monotonic() + 30
+            while not (tmp_path / "runs").exists() or len((tmp_path / "runs").read_text()) < times:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            if times == 1:
+                psutil.Process(keeper.pid).children()[0].kill()
+    finally:
+        keeper.terminate()
+        keeper.wait(20)

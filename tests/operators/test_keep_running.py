@@ -21,6 +21,13 @@ FAILS_TWICE = "import sys, pathlib\nf = pathlib.Path(sys.argv[1])\nf.open('a').w
 def test_it_is_started_again_until_it_ends_well(tmp_path: Path) -> None:
     words = [*KEEPER, sys.executable, "-c", FAILS_TWICE, str(tmp_path / "runs")]
     done = subprocess.run(words, env=ENV, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0 and (tmp_path / "runs").read_text() == "xxx"
+    assert done.stderr.count("ended with code 7, started again") == 2
+
+
+def test_one_that_fails_all_the_time_is_given_up_with_its_code(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "import sys; open(sys.argv[1], 'a').write('x'); sys.exit(3)", str(tmp_path / "runs")]
+    done = subprocess.run([*KEEPER, *command], env=ENV, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 3 and (tmp_path / "runs").read_text() == "x" * 6 and "given up" in done.stderr
 
 
@@ -47,8 +54,7 @@ def test_asked_to_stop_it_stops_the_command_and_does_not_start_it_again(tmp_path
 
 
 def test_a_killed_command_is_started_again(tmp_path: Path) -> None:
-    code = "import sys, time; open(sys.argv[1], 'a').write('x'); time.sleep(60)"
-    keeper = subprocess.Popen([*KEEPER, sys.executable, "-c", code, str(tmp_path / "runs")], env=ENV, stderr=subprocess.DEVNULL)
+    keeper = subprocess.Popen([*KEEPER, sys.executable, "-c", WAITS, str(tmp_path / "runs")], env=ENV, stderr=subprocess.DEVNULL)
     try:
         for times in (1, 2):
             deadline = time.monotonic() + 30

@@ -88,27 +88,38 @@ def _source_file(module: str) -> Path | None:
     return Path(spec.origin) if spec is not None and spec.origin and spec.origin.endswith(".py") else None
 
 
-def _tree(module: str) -> ast.Module:
+def _source(module: str) -> bytes:
     file = _source_file(module)
     assert file is not None
-    return ast.parse(file.read_text(encoding="utf-8"))
+    return file.read_bytes()
 
 
 def _module_digest(module: str) -> str:
-    tree = _tree(module)
+    return _read(_source(module), _package_of(module))[0]
+
+
+def _imports(module: str) -> tuple[str, ...]:
+    return _read(_source(module), _package_of(module))[1]
+
+
+@lru_cache(maxsize=4096)
+def _read(source: bytes, package: str) -> tuple[str, tuple[str, ...]]:
+    """Digest of a module's normal form, and the absolute names that it may import; a name imported from a package may be a
+    module of it. Remembered by content, since a plan asks for the same modules hundreds of times and files change meanwhile.
+    """
+    tree = ast.parse(source)
+    found = tuple(dict.fromkeys(_imported(tree, package)))
     for node in ast.walk(tree):
         if (
             isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
             and ast.get_docstring(node, clean=False) is not None
         ):
             node.body = node.body[1:] or [ast.Pass()]
-    return digest_bytes(ast.unparse(tree).encode("utf-8"))
+    return digest_bytes(ast.unparse(tree).encode("utf-8")), found
 
 
-def _imports(module: str) -> Iterator[str]:
-    """Absolute names that the module may import; a name imported from a package may be a module of it."""
-    package = module if _is_package(module) else module.rpartition(".")[0]
-    for node in _executed_nodes(_tree(module)):
+def _imported(tree: ast.Module, package: str) -> Iterator[str]:
+    for node in _executed_nodes(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -118,6 +129,10 @@ def _imports(module: str) -> Iterator[str]:
                 base = ".".join([*parents[: len(parents) - node.level + 1], *([base] if base else [])])
             yield base
             yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def _package_of(module: str) -> str:
+    return module if _is_package(module) else module.rpartition(".")[0]
 
 
 def _executed_nodes(tree: ast.AST) -> Iterator[ast.AST]:

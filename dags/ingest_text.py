@@ -14,7 +14,7 @@ from headrace_operators.templates import ALL, known_sources, slices_of
 
 SLICES = {"each": "{{ slices_of(params, dag_run) | tojson }}"}
 # Everything that looks at one document; duplicates are judged after all slices of the run have their digests.
-CLEAN = "extract,language,gopher_repetition,fineweb,gopher_quality,c4,text_digests"
+CLEAN = "extract,language,text_statistics,gopher_repetition,fineweb,gopher_quality,c4,text_digests,minhash,pii"
 
 with DAG(
     dag_id="ingest_text",

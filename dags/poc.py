@@ -14,7 +14,7 @@ from headrace_operators.operator import HeadraceOperator
 from headrace_operators.poc.plan import load_poc_plan
 
 PLAN = load_poc_plan()
-CLEAN = "extract,language,gopher_repetition,fineweb,gopher_quality,c4,text_digests"
+CLEAN = "extract,language,text_statistics,gopher_repetition,fineweb,gopher_quality,c4,text_digests,minhash,pii"
 
 with DAG(
     dag_id="poc",

@@ -15,6 +15,9 @@ import typer
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk.exceptions import AirflowFailException
 
+from headrace_lake.engine import load_pipeline
+from headrace_lake.settings import Settings
+from headrace_lake.stage import Stage
 from headrace_operators.gate import GateOperator
 from headrace_operators.operator import HeadraceOperator
 from headrace_operators.templates import known_sources, slices_of
@@ -29,6 +32,23 @@ def dags(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     bag = DagBag(str(checkout / "dags"))
     assert bag.import_errors == {}
     return dict(bag.dags)
+
+
+def test_cleaning_runs_every_stage_that_needs_no_other_slice(dags: dict[str, Any], settings: Settings) -> None:
+    pipeline = load_pipeline(settings, "text")
+    looks_further = {s.name for s in pipeline.stages if type(s).prepare is not Stage.prepare}
+    tables = {s.output for s in pipeline.stages if s.name in looks_further}
+    rest: list[str] = []
+    for stage in pipeline.stages:  # what looks at other slices, and what reads from that, runs once all slices are there
+        wanted = stage.inputs()
+        if stage.name in looks_further or tables & {wanted.primary, *wanted.sidecars}:
+            tables |= {stage.output, *stage.also}
+            rest.append(stage.name)
+    assert rest == ["exact_duplicate", "near_duplicate", "select", "tokenise"]
+    first = [s.name for s in pipeline.stages if s.name not in rest]
+    for dag_id, task_id in (("ingest_text", "clean"), ("poc", "clean_1"), ("poc", "clean_2")):
+        argv = dags[dag_id].get_task(task_id).argv
+        assert argv[argv.index("--stages") + 1].split(",") == first, (dag_id, task_id)
 
 
 def test_the_dags_are_there_and_connected_by_assets(dags: dict[str, Any]) -> None:

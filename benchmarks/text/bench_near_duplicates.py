@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from headrace_governance.text.near_duplicates.signatures import MinhashParams, Signer
 from headrace_governance.text.near_duplicates.verdict import Matcher, NearDuplicateParams
@@ -144,14 +145,15 @@ def grow(sizes: list[int]) -> None:
 
 
 def one_size(n: int, sentences_file: Path) -> None:
-    """Sign and match n documents; they are made batch by batch, as a slice's parts would be read."""
+    """Sign and match n documents; made batch by batch, read file by file, as the engine does."""
     rng = random.Random(n)
     sentences = sentences_file.read_text(encoding="utf-8").split("\n")
     signer = Signer(MinhashParams())
     signer.sign(pa.array(["compiled now"]))
     base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     earlier: list[str] = []
-    parts, signing = [], 0.0
+    signing = 0.0
+    folder = tempfile.TemporaryDirectory()
     for at in range(0, n, SIGN_AT_ONCE):
         batch = []
         for _ in range(min(SIGN_AT_ONCE, n - at)):
@@ -161,16 +163,16 @@ def one_size(n: int, sentences_file: Path) -> None:
                 batch.append("\n".join(rng.choices(sentences, k=rng.randint(4, 16))))
         earlier = (earlier + batch)[-5_000:]
         started = time.process_time()
-        parts.append(pa.table(signer.sign(pa.array(batch, pa.large_string()))))
+        signed = pa.table(signer.sign(pa.array(batch, pa.large_string())))
         signing += time.process_time() - started
+        names = [f"{at + i:010}" for i in range(len(batch))]
+        here = {"source": pa.repeat("bench", len(names)), "slice": pa.repeat("1", len(names))}
+        pq.write_table(pa.table({"uid": names, **here, **{c: signed[c] for c in signed.column_names}}), f"{folder.name}/{at:010}.parquet")
     started = time.process_time()
 
     def files() -> Iterator[pa.Table]:
-        for at in range(len(parts)):
-            rows, parts[at] = parts[at], None
-            names = pa.array([f"{at * SIGN_AT_ONCE + i:010}" for i in range(rows.num_rows)])
-            here = {"source": pa.repeat("bench", len(names)), "slice": pa.repeat("1", len(names))}
-            yield pa.table({"uid": names, **here, **{c: rows[c] for c in rows.column_names}})
+        for file in sorted(Path(folder.name).iterdir()):
+            yield pq.read_table(file, use_threads=False)
 
     dropped = Matcher(files(), NearDuplicateParams()).duplicates().num_rows
     matching = time.process_time() - started

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from near_duplicates_set import pairs
 
+from headrace_governance.text.near_duplicates import spill
 from headrace_governance.text.near_duplicates.characters import fold_table
 from headrace_governance.text.near_duplicates.signatures import Minhash, MinhashParams, Signer, as_binary, from_binary, splitmix
 from headrace_governance.text.near_duplicates.verdict import Matcher, NearDuplicate, NearDuplicateParams
@@ -219,3 +220,39 @@ def test_a_stream_of_a_table_is_cut_by_slice_only(tmp_path: Path) -> None:
     assert [t["slice"][0].as_py() for t in tables] == ["2026-11-01"] * 2 + ["2026-11-02"] * 2
     with pytest.raises(InputError, match="cannot be filtered by 'bytes'"):
         list(lake.stream("documents", columns=["uid"], where="slice < '2026-11-03' and not bytes > 3"))
+
+
+def test_signatures_that_went_to_a_file_give_the_same_verdicts(signer: Signer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files of a slice need not come in the order of their documents."""
+    texts = [text for pair in pairs(11, 60, 20) for text in (pair.one, pair.other)]
+
+    def files() -> list[pa.Table]:
+        tables = []
+        for at in range(0, len(texts), 16):
+            some = texts[at : at + 16]
+            names = {
+                "uid": [f"{(at + i) * 7919 % 10007:05}" for i in range(len(some))],
+                "source": ["s"] * len(some),
+                "slice": ["1"] * len(some),
+            }
+            tables.append(pa.table({**names, **signer.sign(pa.array(some, pa.large_string()))}))
+        return tables
+
+    held = Matcher(files(), NearDuplicateParams()).duplicates()
+    monkeypatch.setattr(spill, "MOST_HELD", 5000)
+    spilled = Matcher(files(), NearDuplicateParams()).duplicates()
+    assert held.num_rows >= 50
+    assert spilled.equals(held)
+
+
+def test_a_spilled_array_is_read_back_in_any_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(3)
+    rows = rng.integers(0, 1 << 32, (1000, 2, 3), np.uint32)
+    order = rng.permutation(1000)
+    monkeypatch.setattr(spill, "_AT_ONCE", 64)
+    for most in (0, 3000, 1 << 20):
+        for chosen in (None, order):
+            gathered = spill.Gathered("<u4", (2, 3), most)
+            for at in range(0, 1000, 37):
+                gathered.add(rows[at : at + 37])
+            assert np.array_equal(gathered.array(chosen), rows if chosen is None else rows[order])

@@ -86,6 +86,7 @@ class C4(Stage):
         if not t.enabled:
             return None, None
         sentences = 0
+        suspect = (t.filter_lorem_ipsum and "lorem ipsum" in text.lower()) or (t.filter_curly_bracket and "{" in text)
         for line in counted_lines(text, t):
             low = line.lower()
             if t.filter_lorem_ipsum and "lorem ipsum" in low:
@@ -96,8 +97,10 @@ class C4(Stage):
                 return "curly_bracket", measured(language, text.count("{"))
             if t.filter_policy and any(p in low for p in _POLICY):
                 continue
-            if t.min_num_sentences != -1:
+            if sentences < t.min_num_sentences:
                 sentences += self._words_of(language).sentences(line)
+            elif not suspect:
+                break  # nothing that may follow drops it
         if sentences < t.min_num_sentences:
             return "too_few_sentences", measured(language, sentences)
         return None, None

@@ -68,6 +68,7 @@ def words_of(language: str) -> Words:
 
 @lru_cache(maxsize=256)
 def _words(language: str) -> Words:
-    from headrace_governance.text.statistics.words import ChineseWords, Words
+    from headrace_governance.text.statistics.words import kind_of
 
-    return (ChineseWords if language == "zh" else Words)(_tokenizer(language))
+    tokenizer = _tokenizer(language)
+    return kind_of(language, tokenizer)(tokenizer)

@@ -9,7 +9,8 @@ Two documents are near duplicates if they share a band's bucket, their signature
 their facts (numbers; words with a capital inside a sentence) agree in `min_fact_similarity`, where both have facts enough. The
 last rule keeps forms, change logs and letters of one template apart, whose shingles are nearly the same.
 
-Memory: 1.1 KiB a document of the slice while its files are joined; earlier slices pass by file by file.
+Memory: 150 bytes a document of the slice; its signatures go to a file without a name, from which they are mapped, as soon as they are
+more than `spill.MOST_HELD`. Earlier slices pass by file by file.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import pyarrow.compute as pc
 from pydantic import Field, model_validator
 
 from headrace_governance.text.near_duplicates.signatures import from_binary
+from headrace_governance.text.near_duplicates.spill import Gathered
 from headrace_lake.errors import InputError
 from headrace_lake.slices import Slice
 from headrace_lake.stage import DROP_DETAIL, DROP_REASON, Inputs, PartWriter, SliceReader, Stage
@@ -126,45 +128,28 @@ class _Signed:
         Raises:
             InputError: signatures of different sizes.
         """
-        parts = [_Signed._part(rows, facts) for rows in map(_with_shingles, tables) if rows.num_rows]
-        if not parts:
+        source = interval = ""
+        uids: list[pa.Array] = []
+        gathered: tuple[Gathered, ...] = ()
+        for rows in map(_with_shingles, tables):
+            if not rows.num_rows:
+                continue
+            hashes = len(rows["signature"][0].as_py()) // 4
+            if not gathered:
+                source, interval = rows["source"][0].as_py(), rows["slice"][0].as_py()
+                gathered = (Gathered("<u4", (hashes,)), Gathered("<u4", (2, facts)), Gathered("<i4", (2,)))
+            if (hashes,) != gathered[0].shape:
+                raise InputError(f"slice {source}/{interval}: signatures of different sizes", "run 'minhash' for it again")
+            uids += rows["uid"].chunks
+            for field, column in zip(gathered, ("signature", "facts", "fact_counts"), strict=True):
+                field.add(from_binary(rows[column], field.dtype, field.shape))
+        if not gathered:
             return None
-        if len({p.signatures.shape[1] for p in parts}) > 1:
-            raise InputError(f"slice {parts[0].source}/{parts[0].interval}: signatures of different sizes", "run 'minhash' for it again")
-        uids = pa.chunked_array([c for p in parts for c in p.uids.chunks])
-        order = pc.sort_indices(uids).to_numpy()
-        sorted_already = bool((order == np.arange(len(order))).all())
-        fields = [_joined(parts, name) for name in ("signatures", "facts", "counts")]
-        if not sorted_already:
-            fields = [f[order] for f in fields]
-            uids = uids.take(pa.array(order))
-        return cls(parts[0].source, parts[0].interval, uids, *fields)
-
-    @staticmethod
-    def _part(rows: pa.Table, facts: int) -> _Signed:
-        hashes = len(rows["signature"][0].as_py()) // 4
-        return _Signed(
-            rows["source"][0].as_py(),
-            rows["slice"][0].as_py(),
-            rows["uid"],
-            from_binary(rows["signature"], "<u4", (hashes,)),
-            from_binary(rows["facts"], "<u4", (2, facts)),
-            from_binary(rows["fact_counts"], "<i4", (2,)),
-        )
-
-
-def _joined(parts: list[_Signed], name: str) -> npt.NDArray[Any]:
-    """One field of all parts in one array; each part's own is given up as soon as it is copied."""
-    arrays = [getattr(p, name) for p in parts]
-    for p in parts:
-        setattr(p, name, None)
-    out = np.empty((sum(map(len, arrays)), *arrays[0].shape[1:]), arrays[0].dtype)
-    at = len(out)
-    while arrays:
-        last = arrays.pop()
-        at -= len(last)
-        out[at : at + len(last)] = last
-    return out
+        names = pa.chunked_array(uids)
+        order = pc.sort_indices(names).to_numpy()
+        if bool((order == np.arange(len(order))).all()):
+            return cls(source, interval, names, *(g.array() for g in gathered))
+        return cls(source, interval, names.take(pa.array(order)), *(g.array(order) for g in gathered))
 
 
 def _with_shingles(rows: pa.Table) -> pa.Table:
@@ -196,15 +181,28 @@ class Matcher:
                 "lower 'bands' or 'rows' of near_duplicate, or raise 'hashes' of minhash",
             )
         self._buckets = self._bands(mine)
-        self._order = [np.argsort(b, kind="stable").astype(np.int32) for b in self._buckets.T]
+        self._orders: list[npt.NDArray[np.int32]] = []
         self._within: npt.NDArray[np.int64] = np.full(n, n, np.int64)
         self._estimated = np.zeros(n, np.float64)
         self._parents: npt.NDArray[np.int64] = np.arange(n, dtype=np.int64)
         rules = self._rules
-        for band, order in enumerate(self._order):
+        for band in range(params.bands):
             kernels.match_within(
-                band, self._buckets, order, mine.signatures, mine.facts, mine.counts, *rules, self._within, self._estimated, self._parents
+                band,
+                self._buckets,
+                self._order(band),
+                mine.signatures,
+                mine.facts,
+                mine.counts,
+                *rules,
+                self._within,
+                self._estimated,
+                self._parents,
             )
+
+    def _order(self, band: int) -> npt.NDArray[np.int32]:
+        """The documents by their bucket in a band, and by rank within it."""
+        return np.argsort(self._buckets[:, band], kind="stable").astype(np.int32)
 
     @property
     def _rules(self) -> tuple[float, float, int]:
@@ -226,9 +224,11 @@ class Matcher:
         best = np.full(n, others, np.int64)
         estimated = np.zeros(n, np.float64)
         buckets = self._bands(theirs)
+        if not self._orders:
+            self._orders = [self._order(band) for band in range(self._params.bands)]
         for band in range(self._params.bands):
             self._kernels.match_earlier(
-                band, self._buckets, self._buckets[self._order[band], band], self._order[band], mine.signatures, mine.facts, mine.counts,
+                band, self._buckets, self._buckets[self._orders[band], band], self._orders[band], mine.signatures, mine.facts, mine.counts,
                 buckets, theirs.signatures, theirs.facts, theirs.counts, *self._rules, best, estimated,
             )  # fmt: skip
         for i in np.flatnonzero(best < others).tolist():

@@ -12,10 +12,12 @@ import numpy as np
 from numba import njit
 
 BASE = np.uint64(0x9E3779B97F4A7C15)
+INVERSE = np.uint64(0xF1DE83E19937733D)
+"""`BASE * INVERSE` is 1 modulo 2^64."""
 
 
 @njit(cache=True)
-def _mixed(point: Any) -> Any:
+def mixed(point: Any) -> Any:
     """splitmix64's finaliser, so that neighbours in the alphabet are strangers."""
     h = np.uint64(point) + np.uint64(0x9E3779B97F4A7C15)
     h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -24,32 +26,57 @@ def _mixed(point: Any) -> Any:
 
 
 @njit(cache=True)
-def word_hash(points: Any) -> tuple[Any, Any]:
-    """Hash of a word's code points, and the base's power to their number."""
-    h, power = np.uint64(0), np.uint64(1)
-    for i in range(len(points)):
-        h = h * BASE + _mixed(points[i])
-        power = power * BASE
-    return h, power
+def _spread(h: Any) -> Any:
+    """Bring a hash's high bits down to where tables look."""
+    return (h ^ (h >> np.uint64(32))) * np.uint64(0x9FB21C651E98DF25) >> np.uint64(20)
 
 
 @njit(cache=True)
-def top_n_gram(words: Any, n: int, lengths: Any, hashes: Any, powers: Any, keys: Any, counts: Any) -> int:
+def word_hash(points: Any) -> tuple[Any, Any, Any]:
+    """Hash of a word's code points, the base's power to their number, and that power's inverse modulo 2^64."""
+    h, power, inverse = np.uint64(0), np.uint64(1), np.uint64(1)
+    for i in range(len(points)):
+        h = h * BASE + mixed(points[i])
+        power = power * BASE
+        inverse = inverse * INVERSE
+    return h, power, inverse
+
+
+@njit(cache=True)
+def _prefixes(words: Any, hashes: Any, powers: Any, inverses: Any, spaced: bool, sums: Any, reaches: Any) -> None:
+    """From the first word on: sums of the words' hashes, scaled back to the text's start, and the base's power at each word's end.
+
+    The hash of the words from i up to j, written together, is then `(sums[j] - sums[i]) * reaches[j]`.
+
+    Args:
+        spaced: whether every word has a space before it.
+    """
+    space = mixed(0x20)
+    back = np.uint64(1)
+    sums[0], reaches[0] = np.uint64(0), np.uint64(1)
+    for i in range(len(words)):
+        w = words[i]
+        h, power, inverse = hashes[w], powers[w], inverses[w]
+        if spaced:
+            h, power, inverse = space * power + h, power * BASE, inverse * INVERSE
+        back = back * inverse
+        reaches[i + 1] = reaches[i] * power
+        sums[i + 1] = sums[i] + h * back
+
+
+@njit(cache=True)
+def top_n_gram(words: Any, n: int, lengths: Any, sums: Any, reaches: Any, keys: Any, counts: Any, firsts: Any) -> int:
     """Characters of the most frequent n-gram, spaces included, times its count; of equals the one seen first.
 
     Args:
-        keys, counts: tables of a power of two of at least twice the words.
+        keys, counts, firsts: tables of a power of two of at least twice the words.
     """
     mask = len(keys) - 1
     counts[:] = 0
-    space = _mixed(0x20)
-    best = best_first = most = 0
-    firsts = np.empty(len(keys), np.int64)
+    best_first = most = 0
     for i in range(len(words) - n + 1):
-        h = hashes[words[i]]
-        for j in range(i + 1, i + n):
-            h = (h * BASE + space) * powers[words[j]] + hashes[words[j]]
-        slot = np.int64(_mixed(h) & np.uint64(mask))
+        h = (sums[i + n] - sums[i]) * reaches[i + n]
+        slot = np.int64(_spread(h) & np.uint64(mask))
         while counts[slot] > 0 and keys[slot] != h:
             slot = (slot + 1) & mask
         if counts[slot] == 0:
@@ -58,63 +85,79 @@ def top_n_gram(words: Any, n: int, lengths: Any, hashes: Any, powers: Any, keys:
         counts[slot] += 1
         if counts[slot] > most or (counts[slot] == most and firsts[slot] < best_first):
             most, best_first = counts[slot], firsts[slot]
-            length = n - 1
-            for j in range(i, i + n):
-                length += lengths[words[j]]
-            best = length * most
-    return best
+    if most == 0:
+        return 0
+    length = n - 1
+    for j in range(best_first, best_first + n):
+        length += lengths[words[j]]
+    return length * most
 
 
 @njit(cache=True)
-def duplicate_n_grams(words: Any, n: int, lengths: Any, hashes: Any, powers: Any, keys: Any, counts: Any) -> int:
+def duplicate_n_grams(words: Any, n: int, lengths: Any, sums: Any, reaches: Any, keys: Any) -> int:
     """Characters in n-grams, written together, that occurred before; a found one is stepped over."""
     mask = len(keys) - 1
-    counts[:] = 0
+    keys[:] = 0
     repeated = 0
     i = 0
     while i < len(words) - n + 1:
-        h = np.uint64(0)
-        for j in range(i, i + n):
-            h = h * powers[words[j]] + hashes[words[j]]
-        slot = np.int64(_mixed(h) & np.uint64(mask))
-        while counts[slot] > 0 and keys[slot] != h:
+        h = (sums[i + n] - sums[i]) * reaches[i + n]
+        if h == 0:
+            h = np.uint64(1)
+        slot = np.int64(_spread(h) & np.uint64(mask))
+        while keys[slot] != 0 and keys[slot] != h:
             slot = (slot + 1) & mask
-        if counts[slot] > 0:
+        if keys[slot] == h:
             for j in range(i, i + n):
                 repeated += lengths[words[j]]
             i += n
         else:
             keys[slot] = h
-            counts[slot] = 1
             i += 1
     return repeated
 
 
 @njit(cache=True)
-def n_gram_statistics(words: Any, lengths: Any, hashes: Any, powers: Any, tops: Any, duplicates: Any, out: Any) -> None:
+def n_gram_statistics(words: Any, lengths: Any, hashes: Any, powers: Any, inverses: Any, tops: Any, duplicates: Any, out: Any) -> None:
     """`top_n_gram` for every n of `tops`, then `duplicate_n_grams` for every n of `duplicates`."""
     size = 16
     while size < 2 * len(words):
         size *= 2
     keys = np.empty(size, np.uint64)
-    counts = np.empty(size, np.int64)
+    counts = np.empty(size, np.int32)
+    firsts = np.empty(size, np.int32)
+    sums = np.empty(len(words) + 1, np.uint64)
+    reaches = np.empty(len(words) + 1, np.uint64)
+    _prefixes(words, hashes, powers, inverses, True, sums, reaches)
     for k in range(len(tops)):
-        out[k] = top_n_gram(words, tops[k], lengths, hashes, powers, keys, counts)
+        out[k] = top_n_gram(words, tops[k], lengths, sums, reaches, keys, counts, firsts)
+    _prefixes(words, hashes, powers, inverses, False, sums, reaches)
     for k in range(len(duplicates)):
-        out[len(tops) + k] = duplicate_n_grams(words, duplicates[k], lengths, hashes, powers, keys, counts)
+        out[len(tops) + k] = duplicate_n_grams(words, duplicates[k], lengths, sums, reaches, keys)
 
 
 @njit(cache=True)
-def word_statistics(words: Any, lengths: Any, symbols: Any, alphas: Any) -> tuple[int, int, int]:
-    """Words that are not pure punctuation, their characters, and words with a letter."""
-    real = characters = with_letter = 0
+def word_statistics(words: Any, lengths: Any, symbols: Any, alphas: Any, wanted: Any) -> tuple[int, int, int, int]:
+    """Words that are not pure punctuation, their characters, words with a letter, and how many of the different `wanted` occur."""
+    real = characters = with_letter = present = 0
+    found = np.zeros(len(wanted), np.bool_)
+    most = np.int64(-1)
+    for k in range(len(wanted)):
+        most = max(most, wanted[k])
     for i in range(len(words)):
         w = words[i]
         if not symbols[w]:
             real += 1
             characters += lengths[w]
         with_letter += alphas[w]
-    return real, characters, with_letter
+        # Stop words are frequent and known early, so their numbers are small: most words are told apart by one comparison.
+        if w <= most:
+            for k in range(len(wanted)):
+                if wanted[k] == w:
+                    found[k] = True
+    for k in range(len(wanted)):
+        present += found[k]
+    return real, characters, with_letter, present
 
 
 @njit(cache=True)
@@ -134,53 +177,108 @@ def sentences(words: Any, stops: Any, marks: Any) -> int:
     return count
 
 
-# -- jieba's dictionary ------------------------------------------------------------------------------------------------
+# -- tables from a hash to a number ------------------------------------------------------------------------------------
 
 
 @njit(cache=True)
-def fill_dictionary(points: Any, ends: Any, logs: Any, slots: Any, values: Any) -> None:
-    """Fill the hash table of entries, whose code points lie one after another; a slot is 0 where empty."""
-    mask = len(slots) - 1
-    start = 0
-    for i in range(len(ends)):
-        h = np.uint64(0)
-        for j in range(start, ends[i]):
-            h = h * BASE + _mixed(points[j])
-        start = ends[i]
-        slot = np.int64(_mixed(h) & np.uint64(mask))
-        while slots[slot] != 0:
-            slot = (slot + 1) & mask
-        slots[slot] = h
-        values[slot] = logs[i]
+def put(keys: Any, values: Any, key: Any, value: int) -> None:
+    """Add a key (not 0) that is not in the table yet."""
+    mask = len(keys) - 1
+    slot = np.int64(_spread(key) & np.uint64(mask))
+    while keys[slot] != 0:
+        slot = (slot + 1) & mask
+    keys[slot] = key
+    values[slot] = value
 
 
 @njit(cache=True)
-def best_path(points: Any, slots: Any, values: Any, longest: int, total: float, ends: Any) -> None:
-    """jieba's `get_DAG` and `calc`: where the word that begins at each place ends on the most probable path from there.
+def _get(keys: Any, values: Any, key: Any) -> int:
+    """The value of a key, -1 if it has none."""
+    mask = len(keys) - 1
+    slot = np.int64(_spread(key) & np.uint64(mask))
+    while keys[slot] != 0:
+        if keys[slot] == key:
+            return values[slot]  # type: ignore[no-any-return]
+        slot = (slot + 1) & mask
+    return -1
 
-    Args:
-        total: logarithm of the sum of all frequencies.
-    """
-    mask = len(slots) - 1
-    n = len(points)
-    route = np.zeros(n + 1, np.float64)
-    for k in range(n - 1, -1, -1):
-        best, best_end = 0.0, -1
+
+@njit(cache=True)
+def rehash(keys: Any, values: Any, more_keys: Any, more_values: Any) -> None:
+    """Put every entry of a table into a larger one."""
+    for i in range(len(keys)):
+        if keys[i] != 0:
+            put(more_keys, more_values, keys[i], values[i])
+
+
+@njit(cache=True)
+def is_space(p: int) -> bool:
+    """Whether Python's `str.split` splits at a code point."""
+    if p < 0x80:
+        return p == 0x20 or (9 <= p <= 13) or (0x1C <= p <= 0x1F)
+    return (
+        p == 0x85
+        or p == 0xA0
+        or p == 0x1680
+        or (0x2000 <= p <= 0x200A)
+        or p == 0x2028
+        or p == 0x2029
+        or p == 0x202F
+        or p == 0x205F
+        or p == 0x3000
+    )
+
+
+@njit(cache=True)
+def stretches(points: Any, keys: Any, values: Any, starts: Any, ends: Any, hashes: Any, found: Any) -> tuple[int, int]:
+    """What stands between white space: places, hashes (never 0), and each one's value or -1; their number, and how many have none."""
+    n = unknown = 0
+    at = 0
+    while at < len(points):
+        if is_space(points[at]):
+            at += 1
+            continue
+        starts[n] = at
         h = np.uint64(0)
-        for i in range(k, min(n, k + longest)):
-            h = h * BASE + _mixed(points[i])
-            slot = np.int64(_mixed(h) & np.uint64(mask))
-            while slots[slot] != 0 and slots[slot] != h:
-                slot = (slot + 1) & mask
-            if slots[slot] == 0:
-                break  # no entry begins so
-            if not np.isnan(values[slot]):
-                value = values[slot] - total + route[i + 1]
-                # Of equals jieba takes the longer word.
-                if best_end < 0 or value >= best:
-                    best, best_end = value, i + 1
-        if best_end < 0:
-            # A character that is no entry counts as if it had been seen once.
-            best, best_end = 0.0 - total + route[k + 1], k + 1
-        route[k] = best
-        ends[k] = best_end
+        while at < len(points) and not is_space(points[at]):
+            h = h * BASE + mixed(points[at])
+            at += 1
+        if h == 0:
+            h = np.uint64(1)
+        ends[n] = at
+        hashes[n] = h
+        found[n] = _get(keys, values, h)
+        unknown += found[n] < 0
+        n += 1
+    return n, unknown
+
+
+@njit(cache=True)
+def gather(entries: Any, firsts: Any, flat: Any) -> Any:
+    """The words of stretches, one after another; those of entry e are `flat[firsts[e]:firsts[e + 1]]`."""
+    size = 0
+    for i in range(len(entries)):
+        size += firsts[entries[i] + 1] - firsts[entries[i]]
+    out = np.empty(size, np.int64)
+    at = 0
+    for i in range(len(entries)):
+        for j in range(firsts[entries[i]], firsts[entries[i] + 1]):
+            out[at] = flat[j]
+            at += 1
+    return out
+
+
+@njit(cache=True)
+def look_up(points: Any, starts: Any, ends: Any, keys: Any, values: Any, hashes: Any, found: Any) -> int:
+    """Hash (never 0) and value of the words at these places, -1 where one has none; how many have none."""
+    unknown = 0
+    for i in range(len(starts)):
+        h = np.uint64(0)
+        for j in range(starts[i], ends[i]):
+            h = h * BASE + mixed(points[j])
+        if h == 0:
+            h = np.uint64(1)
+        hashes[i] = h
+        found[i] = _get(keys, values, h)
+        unknown += found[i] < 0
+    return unknown

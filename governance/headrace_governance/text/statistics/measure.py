@@ -7,7 +7,6 @@ repetition, single line feeds without blank lines for FineWeb.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,8 +17,6 @@ from headrace_governance.text.statistics.words import Words
 TOP_N_GRAMS = (2, 3, 4)
 DUPLICATE_N_GRAMS = (5, 6, 7, 8, 9, 10)
 _TOPS, _DUPLICATES = np.array(TOP_N_GRAMS, np.int64), np.array(DUPLICATE_N_GRAMS, np.int64)
-_PARAGRAPH_BREAK = re.compile(r"\n{2,}")
-_LINE_BREAK = re.compile(r"\n+")
 
 WORD_COLUMNS = ("words", "real_words", "real_word_characters", "alpha_words", "stop_words")
 QUALITY_COLUMNS = ("hashes", "ellipses", "lines", "bullet_lines", "ellipsis_lines")
@@ -57,10 +54,9 @@ def measure(text: str, words: Words, stop_words: Sequence[str], short_line: int)
 def _words(numbers: npt.NDArray[np.int64], words: Words, stop_words: Sequence[str]) -> list[int]:
     from headrace_governance.text.statistics.kernels import word_statistics
 
-    real, characters, with_letter = word_statistics(numbers, words.lengths, words.symbols, words.alphas)
-    wanted = [n for n in map(words.number, stop_words) if n >= 0]
-    present = len(np.intersect1d(numbers, wanted)) if wanted else 0
-    return [len(numbers), int(real), int(characters), int(with_letter), present]
+    wanted = np.array([n for n in map(words.number, stop_words) if n >= 0], np.int64)
+    real, characters, with_letter, present = word_statistics(numbers, words.lengths, words.symbols, words.alphas, wanted)
+    return [len(numbers), int(real), int(characters), int(with_letter), int(present)]
 
 
 def _quality(text: str) -> list[int]:
@@ -74,10 +70,10 @@ def _quality(text: str) -> list[int]:
 def _repetition(text: str, numbers: npt.NDArray[np.int64], words: Words) -> list[int]:
     from headrace_governance.text.statistics.kernels import n_gram_statistics
 
-    paragraphs = _PARAGRAPH_BREAK.split(text.strip())
-    lines = _LINE_BREAK.split(text)
+    paragraphs = _paragraphs(text.strip())
+    lines = _line_runs(text)
     grams = np.zeros(len(_TOPS) + len(_DUPLICATES), np.int64)
-    n_gram_statistics(numbers, words.lengths, words.hashes, words.powers, _TOPS, _DUPLICATES, grams)
+    n_gram_statistics(numbers, words.lengths, words.hashes, words.powers, words.inverses, _TOPS, _DUPLICATES, grams)
     return [len(paragraphs), *_duplicates(paragraphs), len(lines), *_duplicates(lines), *grams.tolist()]
 
 
@@ -88,6 +84,21 @@ def _fineweb(text: str, short_line: int) -> list[int]:
     # Every terminal mark is one character, so the last one of the line decides.
     terminal = sum(line[-1] in TERMINAL_PUNCTUATION for line in lines)
     return [len(lines), terminal, sum(len(line) <= short_line for line in lines), _duplicates(lines)[1], text.count("\n")]
+
+
+def _paragraphs(stripped: str) -> list[str]:
+    """`re.split` at two or more line feeds, of a text that neither begins nor ends with one."""
+    if "\n\n" not in stripped:
+        return [stripped]
+    return [p.lstrip("\n") for p in stripped.split("\n\n") if p]
+
+
+def _line_runs(text: str) -> list[str]:
+    """`re.split` at runs of line feeds."""
+    if not text:
+        return [""]
+    lines = [line for line in text.split("\n") if line]
+    return [""] * text.startswith("\n") + lines + [""] * text.endswith("\n")
 
 
 def _duplicates(units: list[str]) -> tuple[int, int]:

@@ -1,9 +1,9 @@
-"""Words of a text as numbers, split exactly as datatrove splits them and remembered by what stands between white space.
+"""Words of a text as numbers, split exactly as datatrove splits them.
 
 spaCy's rule-based tokenisers look at one stretch between white space at a time, so the words of a stretch are the same wherever
-it stands; each is split once. Where a language has exceptions that contain a space, lines with one of those are split whole.
-Chinese is cut by `jieba` block by block (`chinese`). Texts of languages whose tokeniser looks further are split whole: Japanese,
-Korean, Hindi.
+it stands; each is split once and found again by its hash, compiled. Where a language has exceptions that contain a space, lines with
+one of those are split whole. Chinese is cut by `jieba` (`chinese`), Japanese by Sudachi itself, without what spaCy makes of its
+answers. Texts of other languages whose tokeniser looks further are split whole: Korean, Hindi.
 
 The memory is emptied between documents when it has grown to `MOST_WORDS`; that changes speed, never a word.
 """
@@ -25,12 +25,14 @@ _PROPERTIES: dict[str, Any] = {
     "lengths": np.int64,
     "hashes": np.uint64,
     "powers": np.uint64,
+    "inverses": np.uint64,
     "symbols": np.bool_,
     "alphas": np.bool_,
     "stops": np.bool_,
     "marks": np.bool_,
 }
 _ODD_SPACE = re.compile(r"\s\s|[^\S ]|^\s|\s$")
+Int64s = npt.NDArray[np.int64]
 
 
 class Words:
@@ -40,8 +42,8 @@ class Words:
         tokenizer: a datatrove word tokeniser.
 
     Attributes:
-        lengths: int64 characters of each word; hashes, powers: uint64, see `kernels`; symbols: pure punctuation; alphas: with a
-            letter; stops: end a sentence; marks: punctuation by Unicode. Indexed by word number.
+        lengths: int64 characters of each word; hashes, powers, inverses: uint64, see `kernels.word_hash`; symbols: pure
+            punctuation; alphas: with a letter; stops: end a sentence; marks: punctuation by Unicode. Indexed by word number.
     """
 
     def __init__(self, tokenizer: Any) -> None:
@@ -59,7 +61,6 @@ class Words:
 
     def _empty(self) -> None:
         self._numbers: dict[str, int] = {}
-        self._stretches: dict[str, list[int]] = {}
         self._room(1024)
 
     def _room(self, size: int) -> None:
@@ -71,19 +72,24 @@ class Words:
                 grown[: len(old)] = old
             setattr(self, name, grown)
 
-    lengths: npt.NDArray[np.int64]
+    lengths: Int64s
     hashes: npt.NDArray[np.uint64]
     powers: npt.NDArray[np.uint64]
+    inverses: npt.NDArray[np.uint64]
     symbols: npt.NDArray[np.bool_]
     alphas: npt.NDArray[np.bool_]
     stops: npt.NDArray[np.bool_]
     marks: npt.NDArray[np.bool_]
 
-    def of(self, text: str) -> npt.NDArray[np.int64]:
+    @property
+    def _full(self) -> bool:
+        return len(self._numbers) > MOST_WORDS
+
+    def of(self, text: str) -> Int64s:
         """The numbers of a text's words; they hold until the next text."""
-        if len(self._numbers) > MOST_WORDS or len(self._stretches) > MOST_WORDS:
+        if self._full:
             self._empty()
-        return np.array(self._split(text), np.int64)
+        return self._split(text)
 
     def number(self, word: str) -> int:
         """The number of a word, -1 if no text had it."""
@@ -96,27 +102,11 @@ class Words:
             return len(self._tokenizer.sent_tokenize(line)) if line else 0
         return int(self._kernels.sentences(self.of(line), self.stops, self.marks))
 
-    def _split(self, text: str) -> list[int]:
-        if not self._by_stretch:
-            return [self._number(w) for w in self._tokenizer.word_tokenize(text)]
-        out: list[int] = []
-        if self._exceptions is None or not self._exceptions.search(text):
-            self._add(text, out)
-            return out
-        for line in text.splitlines():
-            if self._exceptions.search(line):
-                out += [self._number(w) for w in self._tokenizer.word_tokenize(line)]
-            else:
-                self._add(line, out)
-        return out
+    def _split(self, text: str) -> Int64s:
+        return self._numbered(self._tokenizer.word_tokenize(text))
 
-    def _add(self, text: str, out: list[int]) -> None:
-        known = self._stretches
-        for stretch in text.split():
-            numbers = known.get(stretch)
-            if numbers is None:
-                numbers = known[stretch] = [self._number(w) for w in self._tokenizer.word_tokenize(stretch)]
-            out += numbers
+    def _numbered(self, words: list[str]) -> Int64s:
+        return np.array([self._number(w) for w in words], np.int64)
 
     def _number(self, word: str) -> int:
         number = self._numbers.get(word)
@@ -125,10 +115,9 @@ class Words:
         number = len(self._numbers)
         if number == len(self.lengths):
             self._room(2 * number)
-        points = np.frombuffer(word.encode("utf-32-le", "surrogatepass"), np.uint32)
         self._numbers[word] = number
         self.lengths[number] = len(word)
-        self.hashes[number], self.powers[number] = self._kernels.word_hash(points)
+        self.hashes[number], self.powers[number], self.inverses[number] = self._kernels.word_hash(_points(word))
         self.symbols[number] = all(c in self._punctuation for c in word)
         self.alphas[number] = any(c.isalpha() for c in word)
         self.stops[number] = word in self._stops
@@ -136,8 +125,63 @@ class Words:
         return number
 
 
+class SpacedWords(Words):
+    """Words of a language whose tokeniser looks at one stretch between white space at a time."""
+
+    def _empty(self) -> None:
+        super()._empty()
+        self._known = HashTable()
+        self._firsts = np.zeros(1025, np.int64)
+        self._flat = np.zeros(4096, np.int64)
+
+    @property
+    def _full(self) -> bool:
+        return super()._full or self._known.size > MOST_WORDS
+
+    def _split(self, text: str) -> Int64s:
+        if self._exceptions is None or not self._exceptions.search(text):
+            return self._spaced(text)
+        return np.concatenate(
+            [
+                self._numbered(self._tokenizer.word_tokenize(line)) if self._exceptions.search(line) else self._spaced(line)
+                for line in text.splitlines()
+            ]
+            or [np.zeros(0, np.int64)]
+        )
+
+    def _spaced(self, text: str) -> Int64s:
+        points = _points(text)
+        most = len(points) // 2 + 1
+        starts, ends, found = (np.empty(most, np.int64) for _ in range(3))
+        hashes = np.empty(most, np.uint64)
+        n, unknown = self._kernels.stretches(points, self._known.keys, self._known.values, starts, ends, hashes, found)
+        if unknown:
+            new: dict[int, int] = {}
+            for i in np.flatnonzero(found[:n] < 0).tolist():
+                key = int(hashes[i])
+                if key not in new:
+                    new[key] = self._learn(text[starts[i] : ends[i]], hashes[i])
+                found[i] = new[key]
+        out: Int64s = self._kernels.gather(found[:n], self._firsts, self._flat)
+        return out
+
+    def _learn(self, stretch: str, key: np.uint64) -> int:
+        """Split a stretch and remember its words; returns its entry."""
+        words = [self._number(w) for w in self._tokenizer.word_tokenize(stretch)]
+        entry = self._known.size
+        if entry + 2 > len(self._firsts):
+            self._firsts = np.concatenate([self._firsts, np.zeros_like(self._firsts)])
+        first = int(self._firsts[entry])
+        while first + len(words) > len(self._flat):
+            self._flat = np.concatenate([self._flat, np.zeros_like(self._flat)])
+        self._flat[first : first + len(words)] = words
+        self._firsts[entry + 1] = first + len(words)
+        self._known.put(key, entry)
+        return entry
+
+
 class ChineseWords(Words):
-    """Chinese words: jieba's, each block cut once."""
+    """Chinese words: jieba's."""
 
     def __init__(self, tokenizer: Any) -> None:
         from headrace_governance.text.statistics.chinese import Segmenter
@@ -145,15 +189,75 @@ class ChineseWords(Words):
         super().__init__(tokenizer)
         self._segmenter = Segmenter()
 
-    def _split(self, text: str) -> list[int]:
-        out: list[int] = []
-        known = self._stretches
-        for block in self._segmenter.blocks(text):
-            numbers = known.get(block)
-            if numbers is None:
-                numbers = known[block] = [self._number(w) for w in self._segmenter.cut(block)]
-            out += numbers
-        return out
+    def _empty(self) -> None:
+        super()._empty()
+        self._known = HashTable()
+
+    def _split(self, text: str) -> Int64s:
+        points = _points(text)
+        starts, ends = self._segmenter.places(points)
+        hashes, found = np.empty(len(starts), np.uint64), np.empty(len(starts), np.int64)
+        if self._kernels.look_up(points, starts, ends, self._known.keys, self._known.values, hashes, found):
+            for i in np.flatnonzero(found < 0).tolist():
+                word = text[starts[i] : ends[i]]
+                seen = len(self._numbers)
+                found[i] = self._number(word)
+                if found[i] == seen:
+                    self._known.put(hashes[i], seen)
+        return found
+
+
+class JapaneseWords(Words):
+    """Japanese words: Sudachi's shortest units, which is what spaCy's Japanese tokeniser cuts by."""
+
+    _MOST_BYTES = 40_000
+    """datatrove's bound for one piece; Sudachi takes 49,149 bytes."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        from datatrove.utils.word_tokenizers import chunk_text_on_bytes
+        from sudachipy import Dictionary, SplitMode
+
+        super().__init__(tokenizer)
+        self._pieces = chunk_text_on_bytes
+        self._sudachi = Dictionary().tokenizer(mode=SplitMode.A)
+
+    def _split(self, text: str) -> Int64s:
+        if "IS_ALPHA" in text:  # a name inside spaCy, which fails at the word; datatrove has a way around that
+            return super()._split(text)
+        pieces = self._pieces(text, self._MOST_BYTES) if len(text) * 3 > self._MOST_BYTES else [text]
+        number = self._number
+        return np.array([number(w) for piece in pieces for m in self._sudachi.tokenize(piece) if (w := m.surface().strip())], np.int64)
+
+
+class HashTable:
+    """Numbers by hash, open addressing, at most half full, for compiled loops."""
+
+    def __init__(self) -> None:
+        from headrace_governance.text.statistics import kernels
+
+        self._kernels = kernels
+        self.keys = np.zeros(4096, np.uint64)
+        self.values = np.zeros(4096, np.int64)
+        self.size = 0
+
+    def put(self, key: np.uint64, value: int) -> None:
+        """Add a hash (not 0) that is not there yet."""
+        if 2 * self.size >= len(self.keys):
+            more = np.zeros(4 * len(self.keys), np.uint64), np.zeros(4 * len(self.keys), np.int64)
+            self._kernels.rehash(self.keys, self.values, *more)
+            self.keys, self.values = more
+        self._kernels.put(self.keys, self.values, key, value)
+        self.size += 1
+
+
+def kind_of(language: str, tokenizer: Any) -> type[Words]:
+    """The class that splits as a tokeniser does."""
+    kinds: dict[str, type[Words]] = {"zh": ChineseWords, "ja": JapaneseWords}
+    return kinds.get(language) or (SpacedWords if _stretches_of(tokenizer)[0] else Words)
+
+
+def _points(text: str) -> npt.NDArray[np.uint32]:
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
 
 
 def _stretches_of(tokenizer: Any) -> tuple[bool, re.Pattern[str] | None]:

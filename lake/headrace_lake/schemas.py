@@ -99,6 +99,12 @@ _STATISTICS = [
     ),
 ]
 
+_PASSAGES = [
+    _f("starts", pa.list_(_L), "start of each repeated passage in the text's UTF-8", unit="bytes"),
+    _f("ends", pa.list_(_L), "end of each, exclusive", unit="bytes"),
+    _f("keeper", _S, "source/slice/uid of the document whose copy of the first one stays", null=True),
+]
+
 _SPECS = [
     _spec(
         "captures",
@@ -176,6 +182,28 @@ _SPECS = [
             _f("copies", _L, "copies known when the verdict was made", unit="documents"),
         ],
     ),
+    _spec(
+        "paragraph_digests",
+        [
+            *_ROW,
+            _f("bytes", _L, "length of the text in UTF-8", unit="bytes"),
+            _f("digests", pa.list_(_L), "64-bit digest of each long paragraph, white space normalised, by place"),
+            _f("starts", pa.list_(_L), "start of each in the text's UTF-8", unit="bytes"),
+            _f("ends", pa.list_(_L), "end of each, its line feed included", unit="bytes"),
+        ],
+        "digests of paragraphs, from which repeated ones are found",
+    ),
+    _verdict("verdict_duplicate_paragraph", "paragraphs that occur earlier, within and across slices", _PASSAGES),
+    _spec(
+        "passage_fingerprints",
+        [
+            *_ROW,
+            _f("hashes", pa.list_(_L), "winnowed 64-bit hashes of 25 units in a row, by place"),
+            _f("places", pa.list_(_L), "where the first unit of each begins in the text's UTF-8", unit="bytes"),
+        ],
+        "fingerprints of texts, from which repeated passages are found",
+    ),
+    _verdict("verdict_exact_substring", "passages of 50 words or 100 characters that occur earlier", _PASSAGES),
     _spec(
         "minhash_signatures",
         [

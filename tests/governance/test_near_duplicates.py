@@ -6,7 +6,6 @@ import itertools
 import unicodedata
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from near_duplicates_set import pairs
+from slices import write_documents
 
 from headrace_governance.text.near_duplicates import spill
 from headrace_governance.text.near_duplicates.characters import fold_table
@@ -21,8 +21,7 @@ from headrace_governance.text.near_duplicates.signatures import Minhash, Minhash
 from headrace_governance.text.near_duplicates.verdict import Matcher, NearDuplicate, NearDuplicateParams
 from headrace_lake.engine import Pipeline, run_pipeline
 from headrace_lake.errors import ConfigError, InputError
-from headrace_lake.lake import Lake, StageCommit
-from headrace_lake.receipts import Counts, Receipt, here, new_run_id
+from headrace_lake.lake import Lake
 from headrace_lake.settings import LakeSettings, Settings
 from headrace_lake.slices import Slice
 from headrace_lake.strict import parse
@@ -160,28 +159,6 @@ def test_impossible_bands_are_refused(signer: Signer) -> None:
 # -- slices ------------------------------------------------------------------------------------------------------------
 
 
-def write(lake: Lake, slice_: Slice, texts: dict[str, str]) -> None:
-    """Commit documents as if `extract` had made them, in two parts."""
-    rows = [
-        {"uid": uid, "url": uid, "text": t, "characters": len(t), "bytes": len(t.encode()), "replaced_characters": 0}
-        | {"licence": "CC0-1.0", "licence_class": "public", "content_digest": uid}
-        for uid, t in texts.items()
-    ]
-    parts = [rows[::2], rows[1::2]]
-    shards = tuple(lake.write_shard("documents", slice_, n, pa.Table.from_pylist(p)) for n, p in enumerate(parts) if p)
-    about: dict[str, Any] = {"run_id": new_run_id(), "stage": "extract", "version": "1", "fingerprint": "-".join(s.digest for s in shards)}
-    about |= {"source": slice_.source, "slice": slice_.interval, "code": "", "params": {}, "params_digest": "", "inputs": ()}
-    counts = Counts(read=len(rows), kept=len(rows))
-    times = dict.fromkeys(("started_at", "finished_at"), here_now())
-    lake.commit(StageCommit(Receipt(**about, outputs=shards, tables=("documents",), counts=counts, **times, **here())))
-
-
-def here_now() -> Any:
-    from datetime import UTC, datetime
-
-    return datetime.now(UTC)
-
-
 def test_backfilling_in_any_order_gives_the_same_keepers_and_touches_only_what_is_stale(tmp_path: Path) -> None:
     planted = pairs(11, 18, 6)
     slices = [Slice("a", "2026-11-01"), Slice("b", "2026-11-01"), Slice("a", "2026-11-02"), Slice("b", "2026-11-03")]
@@ -194,7 +171,7 @@ def test_backfilling_in_any_order_gives_the_same_keepers_and_touches_only_what_i
         lake = Lake.open(Settings(lake=LakeSettings(root=str(tmp_path / str(number))), base=tmp_path))
         pipeline = Pipeline.of("t", Minhash(), NearDuplicate())
         for slice_ in order:
-            write(lake, slice_, content[slice_])
+            write_documents(lake, slice_, content[slice_])
             run_pipeline(lake, pipeline, slice_)
         for slice_ in order:
             stages = run_pipeline(lake, pipeline, slice_).stages
@@ -215,7 +192,7 @@ def test_backfilling_in_any_order_gives_the_same_keepers_and_touches_only_what_i
 def test_a_stream_of_a_table_is_cut_by_slice_only(tmp_path: Path) -> None:
     lake = Lake.open(Settings(lake=LakeSettings(root=str(tmp_path / "lake")), base=tmp_path))
     for day in ("2026-11-01", "2026-11-02", "2026-11-03"):
-        write(lake, Slice("a", day), {f"{day}-{i}": f"text {i}" for i in range(3)})
+        write_documents(lake, Slice("a", day), {f"{day}-{i}": f"text {i}" for i in range(3)})
     tables = list(lake.stream("documents", columns=["uid", "slice"], where="slice < '2026-11-03'"))
     assert [t["slice"][0].as_py() for t in tables] == ["2026-11-01"] * 2 + ["2026-11-02"] * 2
     with pytest.raises(InputError, match="cannot be filtered by 'bytes'"):

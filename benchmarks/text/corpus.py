@@ -69,13 +69,13 @@ def _documents() -> pa.Table:
     print(f"extracting {len(files)} pages, once", flush=True)
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         texts = pool.map(_text, files, chunksize=64)
-    rows = [(_language(f, site / "www"), t) for f, t in zip(files, texts, strict=True) if len(t) >= 200]
+    rows = [(language_of(f, site / "www"), t) for f, t in zip(files, texts, strict=True) if len(t) >= 200]
     table = pa.table({"language": [r[0] for r in rows], "text": [r[1] for r in rows]}, schema=_SCHEMA)
     pq.write_table(table, cached)
     return table
 
 
-def _language(file: Path, www: Path) -> str:
+def language_of(file: Path, www: Path) -> str:
     folder = file.relative_to(www).parts[1]
     return SITE_LANGUAGES.get(folder, folder.partition("-")[0])
 

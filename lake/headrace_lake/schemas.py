@@ -183,6 +183,15 @@ _SPECS = [
         ],
     ),
     _spec(
+        "simhash_signatures",
+        [
+            *_ROW,
+            _f("shingles", _L, "shingles of the text, repeated ones included; 0 for one without words", unit="shingles"),
+            _f("simhash", _L, "64 bits, as a signed number"),
+        ],
+        "SimHash of each text, from which near duplicates are found",
+    ),
+    _spec(
         "paragraph_digests",
         [
             *_ROW,

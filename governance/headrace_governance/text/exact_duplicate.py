@@ -19,6 +19,7 @@ from collections.abc import Mapping
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headrace_governance.text.rank import earlier
 from headrace_lake.fingerprint import digest_bytes
 from headrace_lake.slices import Slice
 from headrace_lake.stage import DROP_DETAIL, DROP_REASON, Inputs, PartWriter, SliceReader, Stage
@@ -70,11 +71,9 @@ class ExactDuplicate(Stage):
         own = reader.read("text_digests", slice_, columns=columns)
         if own.num_rows == 0:
             return {KNOWN: _rank(own)}
-        # Interval first, then source: the same order as the keeper's.
-        where = f"slice < '{slice_.interval}' or (slice = '{slice_.interval}' and source < '{slice_.source}')"
-        earlier = reader.read("text_digests", None, columns=columns, where=where)
-        earlier = earlier.filter(pc.is_in(earlier["text_digest"], value_set=own["text_digest"].combine_chunks()))
-        return {KNOWN: _rank(pa.concat_tables([own, earlier.cast(own.schema)]))}
+        others = reader.read("text_digests", None, columns=columns, where=earlier(slice_))
+        others = others.filter(pc.is_in(others["text_digest"], value_set=own["text_digest"].combine_chunks()))
+        return {KNOWN: _rank(pa.concat_tables([own, others.cast(own.schema)]))}
 
     def begin(self, part: PartWriter, shared: Mapping[str, pa.Table]) -> None:
         self._slice = Slice(part.source, part.slice)

@@ -146,6 +146,62 @@ def sign_documents(
         shingles[i] = sign_document(data, offsets[i], offsets[i + 1], fold, width, a, b, signatures[i], facts[i], counts[i])
 
 
+@njit(cache=True)
+def _vote(ring: Any, units: int, width: int, votes: Any) -> None:
+    """Count the bits of the shingle that ends at the latest unit."""
+    x = np.uint64(0)
+    for i in range(width):
+        x = (x ^ ring[(units - width + i) % len(ring)]) * np.uint64(0x9E3779B97F4A7C15)
+        x ^= x >> np.uint64(29)
+    x = _mixed(x)
+    for bit in range(64):
+        votes[bit] += 1 if (x >> np.uint64(bit)) & np.uint64(1) else -1
+
+
+@njit(cache=True)
+def simhash_documents(data: Any, offsets: Any, fold: Any, width: int, hashes: Any, shingles: Any) -> None:
+    """SimHash of a column: uint64[n], and its shingles int64[n], repeated ones counted as often; shorter texts have one of all units."""
+    votes = np.empty(64, np.int64)
+    ring = np.empty(width, np.uint64)
+    offset, prime = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
+    for i in range(len(offsets) - 1):
+        votes[:] = 0
+        word, letters, units = offset, 0, 0
+        at, end = offsets[i], offsets[i + 1]
+        while at <= end:
+            point, size = (np.int64(0x0A), 1) if at == end else code_point(data, at)
+            value = np.int64(fold[point]) if at < end else np.int64(SEPARATOR)
+            at += size
+            if value == SKIPPED:
+                continue
+            alone = value & ALONE
+            if letters > 0 and (value == SEPARATOR or alone):
+                ring[units % width] = _mixed(word)
+                units += 1
+                if units >= width:
+                    _vote(ring, units, width, votes)
+                word, letters = offset, 0
+            if value == SEPARATOR:
+                continue
+            folded = (word ^ np.uint64(value & _POINT)) * prime
+            if alone:
+                ring[units % width] = _mixed(folded)
+                units += 1
+                if units >= width:
+                    _vote(ring, units, width, votes)
+            else:
+                word = folded
+                letters += 1
+        if 0 < units < width:
+            _vote(ring, units, units, votes)
+        shingles[i] = 1 if 0 < units < width else max(0, units - width + 1)
+        h = np.uint64(0)
+        for bit in range(64):
+            if votes[bit] > 0:
+                h |= np.uint64(1) << np.uint64(bit)
+        hashes[i] = h
+
+
 # -- matching ----------------------------------------------------------------------------------------------------------
 
 

@@ -16,9 +16,9 @@ more than `spill.MOST_HELD`. Earlier slices pass by file by file.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -28,13 +28,14 @@ from pydantic import Field, model_validator
 
 from headrace_governance.text.near_duplicates.signatures import from_binary
 from headrace_governance.text.near_duplicates.spill import Gathered
+from headrace_governance.text.rank import earlier, here
 from headrace_lake.errors import InputError
 from headrace_lake.slices import Slice
 from headrace_lake.stage import DROP_DETAIL, DROP_REASON, Inputs, PartWriter, SliceReader, Stage
 from headrace_lake.strict import StrictModel
 
 _COLUMNS = ["uid", "source", "slice", "shingles", "signature", "facts", "fact_counts"]
-_DUPLICATES = "duplicates"
+DUPLICATES = "duplicates"
 _SCHEMA = pa.schema([("uid", pa.string()), ("keeper", pa.string()), ("similarity", pa.float64()), ("copies", pa.int64())])
 
 
@@ -68,7 +69,7 @@ class NearDuplicate(Stage):
 
     name = "near_duplicate"
     output = "verdict_near_duplicate"
-    Params = NearDuplicateParams
+    Params: ClassVar[type[StrictModel]] = NearDuplicateParams
     batch_rows = 4096
 
     params: NearDuplicateParams
@@ -78,16 +79,16 @@ class NearDuplicate(Stage):
 
     def prepare(self, reader: SliceReader, slice_: Slice) -> dict[str, pa.Table]:
         """The documents of this slice that nearly equal one of a smaller rank, with the smallest of those."""
-        here = f"slice = '{slice_.interval}' and source = '{slice_.source}'"
-        matcher = Matcher(reader.stream("minhash_signatures", columns=_COLUMNS, where=here), self.params)
-        # Interval first, then source: the same order as the rank's.
-        where = f"slice < '{slice_.interval}' or (slice = '{slice_.interval}' and source < '{slice_.source}')"
-        for earlier in reader.stream("minhash_signatures", columns=_COLUMNS, where=where):
-            matcher.look_at(earlier)
-        return {_DUPLICATES: matcher.duplicates()}
+        matcher = Matcher(self._signed(reader, here(slice_)), self.params)
+        for rows in self._signed(reader, earlier(slice_)):
+            matcher.look_at(rows)
+        return {DUPLICATES: matcher.duplicates()}
+
+    def _signed(self, reader: SliceReader, where: str) -> Iterator[pa.Table]:
+        return reader.stream("minhash_signatures", columns=_COLUMNS, where=where)
 
     def begin(self, part: PartWriter, shared: Mapping[str, pa.Table]) -> None:
-        self._known = {r["uid"]: r for r in shared[_DUPLICATES].to_pylist()}
+        self._known = {r["uid"]: r for r in shared[DUPLICATES].to_pylist()}
         self._here = f"{part.source}/{part.slice}"
 
     def process(self, batch: pa.Table) -> pa.Table:
@@ -163,6 +164,9 @@ class Matcher:
 
     Args:
         own: rows of `minhash_signatures` of one slice, in one table or several; those without shingles match nothing.
+
+    Raises:
+        InputError: the signatures are too short for the bands.
     """
 
     def __init__(self, own: Iterable[pa.Table], params: NearDuplicateParams) -> None:
@@ -174,31 +178,18 @@ class Matcher:
         self._mine = mine = _Signed.of(own, kernels.FACTS)
         if mine is None:
             return
-        n, hashes = mine.signatures.shape
-        if params.bands * params.rows > hashes:
-            raise InputError(
-                f"{params.bands} bands of {params.rows} rows need {params.bands * params.rows} hashes, the signatures have {hashes}",
-                "lower 'bands' or 'rows' of near_duplicate, or raise 'hashes' of minhash",
-            )
-        self._buckets = self._bands(mine)
+        n = len(mine.signatures)
+        self._buckets = self._bands(mine.signatures)
         self._orders: list[npt.NDArray[np.int32]] = []
         self._within: npt.NDArray[np.int64] = np.full(n, n, np.int64)
         self._estimated = np.zeros(n, np.float64)
         self._parents: npt.NDArray[np.int64] = np.arange(n, dtype=np.int64)
         rules = self._rules
-        for band in range(params.bands):
+        for band in range(self._buckets.shape[1]):
             kernels.match_within(
-                band,
-                self._buckets,
-                self._order(band),
-                mine.signatures,
-                mine.facts,
-                mine.counts,
-                *rules,
-                self._within,
-                self._estimated,
-                self._parents,
-            )
+                band, self._buckets, self._order(band), mine.signatures, mine.facts, mine.counts, *rules,
+                self._within, self._estimated, self._parents,
+            )  # fmt: skip
 
     def _order(self, band: int) -> npt.NDArray[np.int32]:
         """The documents by their bucket in a band, and by rank within it."""
@@ -208,9 +199,16 @@ class Matcher:
     def _rules(self) -> tuple[float, float, int]:
         return self._params.min_similarity, self._params.min_fact_similarity, self._params.facts_from
 
-    def _bands(self, signed: _Signed) -> npt.NDArray[np.uint32]:
-        out = np.zeros((len(signed.signatures), self._params.bands), np.uint32)
-        self._kernels.band_hashes(signed.signatures, self._params.bands, self._params.rows, out)
+    def _bands(self, signatures: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
+        """uint32[n, bands]: what documents of one bucket share."""
+        bands, rows = self._params.bands, self._params.rows
+        if bands * rows > signatures.shape[1]:
+            raise InputError(
+                f"{bands} bands of {rows} rows need {bands * rows} hashes, the signatures have {signatures.shape[1]}",
+                "lower 'bands' or 'rows' of near_duplicate, or raise 'hashes' of minhash",
+            )
+        out = np.zeros((len(signatures), bands), np.uint32)
+        self._kernels.band_hashes(signatures, bands, rows, out)
         return out
 
     def look_at(self, rows: pa.Table) -> None:
@@ -223,10 +221,11 @@ class Matcher:
         n, others = len(mine.signatures), len(theirs.signatures)
         best = np.full(n, others, np.int64)
         estimated = np.zeros(n, np.float64)
-        buckets = self._bands(theirs)
+        buckets = self._bands(theirs.signatures)
+        bands = buckets.shape[1]
         if not self._orders:
-            self._orders = [self._order(band) for band in range(self._params.bands)]
-        for band in range(self._params.bands):
+            self._orders = [self._order(band) for band in range(bands)]
+        for band in range(bands):
             self._kernels.match_earlier(
                 band, self._buckets, self._buckets[self._orders[band], band], self._orders[band], mine.signatures, mine.facts, mine.counts,
                 buckets, theirs.signatures, theirs.facts, theirs.counts, *self._rules, best, estimated,

@@ -17,7 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from headrace_governance.text.passages.spans import SHARED, Rank, Spans, earlier, here, shared_table, span_verdict
+from headrace_governance.text.passages.spans import SHARED, Rank, Spans, shared_table, span_verdict
+from headrace_governance.text.rank import earlier, here
 from headrace_lake.slices import Slice
 from headrace_lake.stage import DROP_DETAIL, DROP_REASON, Inputs, PartWriter, Resources, SliceReader, Stage
 from headrace_lake.strict import StrictModel

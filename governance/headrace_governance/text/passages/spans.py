@@ -1,8 +1,6 @@
 """What the verdicts over spans share: whose copy stays, and the verdict's columns.
 
-Documents have a rank, (interval, source, uid), and a passage stays where it occurs first: in the document of the smallest rank, at
-the smallest place. A slice looks at itself and at slices of a smaller (interval, source) only, so no verdict depends on the order in
-which slices ran.
+A passage stays where it occurs first: in the document of the smallest rank (`headrace_governance.text.rank`), at the smallest place.
 """
 
 from __future__ import annotations
@@ -15,7 +13,6 @@ from typing import Any
 import pyarrow as pa
 
 from headrace_lake.schemas import TABLES
-from headrace_lake.slices import Slice
 from headrace_lake.stage import DROP_DETAIL, DROP_REASON
 
 Rank = tuple[str, str, str]
@@ -42,16 +39,6 @@ class Spans:
             self.keeper = keeper
         self.starts.append(start)
         self.ends.append(end)
-
-
-def here(slice_: Slice) -> str:
-    """The filter that reads a slice."""
-    return f"slice = '{slice_.interval}' and source = '{slice_.source}'"
-
-
-def earlier(slice_: Slice) -> str:
-    """The filter that reads all slices of a smaller rank."""
-    return f"slice < '{slice_.interval}' or (slice = '{slice_.interval}' and source < '{slice_.source}')"
 
 
 def shared_table(found: Mapping[str, Spans], sizes: Mapping[str, int]) -> pa.Table:

@@ -1,0 +1,166 @@
+"""The whole line, bytes of HTML to token shards: the shipped text pipeline beside the same steps of datatrove.
+
+    python benchmarks/text/bench_line.py --pages 1500
+
+Data: pages of the sample packages in twelve languages, as HTML. Ours imports them from a folder and runs `governance/pipelines/text.yaml`
+through the engine into an empty lake: every table, receipt and exclusion is written. datatrove's steps are called one after the other
+on documents in memory: trafilatura, language identification with the same model and thresholds, its Gopher, C4 and FineWeb filters
+with the shipped thresholds, MinHash with its defaults, its PII formatter, and Hugging Face's tokenizer to `.ds` files. What ours does
+beyond: everything else in text.yaml, for instance statistics of lines, paragraphs, PII of nine kinds with check digits. Both in this
+process and its children; times are of the processor, children included, and by the clock.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import os
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import corpus as corpus_module
+from bench_filters import peers
+
+from headrace_governance.importers.run import import_slice
+from headrace_governance.sources import Source
+from headrace_governance.text.language import Language, LanguageParams
+from headrace_lake.engine import load_pipeline, run_pipeline
+from headrace_lake.lake import Lake
+from headrace_lake.settings import Settings
+from headrace_lake.slices import Slice
+from headrace_lake.strict import load_yaml
+
+CHECKOUT = Path(__file__).parents[2]
+FILTERS = CHECKOUT / "governance" / "pipelines" / "filters"
+
+
+def pages(count: int) -> list[tuple[str, Path]]:
+    """(language, file) of pages drawn by a fixed seed, as many of each language as there are."""
+    corpus_module.corpus(1)  # unpacks the site
+    site = corpus_module.FOLDER / "site" / "www"
+    by_language: dict[str, list[Path]] = {}
+    for folder in sorted(site.iterdir()):
+        for file in sorted(folder.rglob("*.html")):
+            if file.name != "pages.html" and 2_000 < file.stat().st_size < 1_000_000:
+                by_language.setdefault(corpus_module.language_of(file, site), []).append(file)
+    rng = random.Random(1)
+    for files in by_language.values():
+        rng.shuffle(files)
+    chosen = [(language, files[i]) for i in range(count) for language, files in sorted(by_language.items()) if i < len(files)]
+    return chosen[:count]
+
+
+def timed(run: Callable[[], Any]) -> tuple[float, float, Any]:
+    """Seconds of the processor (children that ended included) and by the clock, and the result."""
+    before, started = os.times(), time.perf_counter()
+    result = run()
+    after = os.times()
+    return sum(after[:4]) - sum(before[:4]), time.perf_counter() - started, result
+
+
+def ours(files: list[tuple[str, Path]], folder: Path) -> tuple[int, int]:
+    """Admitted documents and tokens."""
+    settings = Settings.model_validate({"base": str(CHECKOUT), "lake": {"root": str(folder / "lake")}, "runs": str(folder / "runs")})
+    lake, slice_ = Lake.open(settings), Slice("bench", "2026-11-01")
+    source = Source.model_validate(
+        {"id": "bench", "title": "pages", "modality": "text", "languages": sorted({language for language, _ in files})}
+        | {"licence": {"id": "CC0-1.0", "class": "public", "basis": "a benchmark's copy", "evidence": {"text": "a benchmark's copy"}}}
+        | {"fetch": {"kind": "folder", "path": str(folder / "pages"), "glob": "*.html"}, "declared_tokens": 1}
+    )
+    import_slice(lake, source, slice_)
+    run_pipeline(lake, load_pipeline(settings, "text"), slice_)
+    return lake.read("admitted", columns=["uid"]).num_rows, sum(lake.read("token_shards", columns=["tokens"])["tokens"].to_pylist())
+
+
+def theirs(files: list[tuple[str, Path]], folder: Path, tokenizer: Path) -> tuple[int, int]:
+    """Documents and tokens of datatrove's steps."""
+    from datatrove.data import Document
+    from datatrove.pipeline.dedup import MinhashDedupBuckets, MinhashDedupCluster, MinhashDedupFilter, MinhashDedupSignature
+    from datatrove.pipeline.dedup.minhash import MinhashConfig
+    from datatrove.pipeline.extractors import Trafilatura
+    from datatrove.pipeline.formatters import PIIFormatter
+    from datatrove.pipeline.tokens import DocumentTokenizer
+
+    language = Language(load_yaml(FILTERS / "language.yaml", LanguageParams))
+    language.begin(None, {})  # type: ignore[arg-type]
+    thresholds = language.params
+    filters: dict[str, dict[str, Any]] = {}
+
+    def documents() -> Iterator[Any]:
+        for i, (_, file) in enumerate(files):
+            yield Document(text=file.read_text(encoding="utf-8", errors="replace"), id=str(i))
+
+    def kept() -> Iterator[Any]:
+        for document in Trafilatura().run(documents()):
+            found, score = language.detect(document.text)
+            if score < thresholds.thresholds.get(found, thresholds.default_threshold):
+                continue
+            chosen = filters.setdefault(found, peers(found)) if found not in filters else filters[found]
+            if all(f is None or _passes(f.filter(document)) for f in chosen.values()):
+                yield document
+
+    config = MinhashConfig()
+    rest = list(kept())
+    MinhashDedupSignature(f"{folder}/signatures", config).run(iter(rest), 0, 1)
+    for bucket in range(config.num_buckets):
+        MinhashDedupBuckets(f"{folder}/signatures", f"{folder}/buckets", config=config).run(None, bucket, config.num_buckets)
+    MinhashDedupCluster(f"{folder}/buckets", f"{folder}/clusters", config=config).run(None, 0, 1)
+    last = list(PIIFormatter().run(MinhashDedupFilter(f"{folder}/clusters").run(iter(rest), 0, 1)))
+    writer = DocumentTokenizer(f"{folder}/tokens", str(tokenizer), eos_token=None, shuffle_documents=False)
+    writer.run(iter(last), 0, 1)
+    return len(last), sum(f.stat().st_size for f in Path(folder, "tokens").rglob("*.ds")) // 4
+
+
+def _passes(result: Any) -> bool:
+    return bool(result[0] if isinstance(result, tuple) else result)
+
+
+def main() -> None:
+    """Run both, print the ratio."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pages", type=int, default=1500)
+    files = pages(parser.parse_args().pages)
+    size = sum(f.stat().st_size for _, f in files) / 1e6
+    print(f"{len(files):,} pages in {len({language for language, _ in files})} languages, {size:.1f} MB of HTML")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        for part, chosen in (("warm", files[:24]), ("pages", files)):
+            (folder / part / "pages").mkdir(parents=True)
+            for i, (_, file) in enumerate(chosen):
+                shutil.copy(file, folder / part / "pages" / f"{i:06}.html")
+        tokenizer = _tokenizer(folder)
+        quiet = contextlib.redirect_stderr(io.StringIO())
+        with quiet:
+            ours(files[:24], folder / "warm")
+            theirs(files[:24], folder / "warm", tokenizer)
+        mine = timed(lambda: ours(files, folder / "pages"))
+        with quiet:
+            other = timed(lambda: theirs(files, folder / "pages", tokenizer))
+    for name, (cpu, clock, (documents, tokens)) in (("headrace", mine), (f"datatrove {version('datatrove')}", other)):
+        print(
+            f"{name}: {documents:,} documents, {tokens:,} tokens; {cpu:.1f} s of the processor, {clock:.1f} s by the clock, "
+            f"{len(files) / cpu:.1f} pages/s, {size / cpu:.2f} MB of HTML/s a core"
+        )
+    print(f"ours is {other[0] / mine[0]:.1f} times as fast by the processor, {other[1] / mine[1]:.1f} by the clock")
+
+
+def _tokenizer(folder: Path) -> Path:
+    from bench_tokenise import SPEC
+
+    from headrace_tokenizers.huggingface import write_hf_tokenizer
+    from headrace_tokenizers.vocabulary import load_vocabulary
+
+    write_hf_tokenizer(load_vocabulary(SPEC), folder)
+    return folder / "tokenizer.json"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

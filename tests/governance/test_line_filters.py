@@ -181,4 +181,5 @@ def test_masks_and_cuts_go_together() -> None:
     masked = mask_text(text, ["email", "email"], [5, 23], [10, 28], {"email": "[EMAIL]"}, [(15, 28)])
     assert masked == b"mail [EMAIL] now\nend"
     assert mask_text(text, ["email"], [5], [10], {"email": "[EMAIL]"}, [(0, 7)]) == b"[EMAIL] now\n3 likes a@b.c\nend"
+    assert mask_text(b"A\n\nONE\n\nTWO\n\nB\nx\nC\n\nD", (), (), (), {}, [(3, 6), (8, 11), (15, 16)]) == b"A\n\nB\nC\n\nD"
     assert mask_text(text, ["email"], [5], [10], {}, [(0, 14), (0, 14)]) == b"3 likes a@b.c\nend"

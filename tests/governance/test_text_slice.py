@@ -59,6 +59,7 @@ PAGES = {
     "code.html": "".join(f"<p>{s}</p>" for s in BAKERY) + "<p>if (x) { y } and the mill stops.</p>",
     "empty.html": "<script>only();</script>",
     "letter.html": "".join(f"<p>{s}</p>" for s in ENGLISH[3:] + BAKERY[:2])
+    + "<p>21 likes</p>"
     + "<p>Those who want to see the wheel may write to jane.miller@millhouse.co.uk or call +44 20 7946 0018, and have to wait.</p>",
 }
 
@@ -115,7 +116,12 @@ def test_a_slice_goes_from_pages_to_tokens_and_every_drop_has_its_reason(setting
     finder = Passports(passports)
     assert len(finder) == len(reader) == admitted.num_rows
     for row in passports.to_pylist():
-        shown = texts[row["uid"]].replace("jane.miller@millhouse.co.uk", "[EMAIL]").replace("+44 20 7946 0018", "[PHONE]")
+        shown = (
+            texts[row["uid"]]
+            .replace("jane.miller@millhouse.co.uk", "[EMAIL]")
+            .replace("+44 20 7946 0018", "[PHONE]")
+            .replace("21 likes\n\n", "")
+        )
         assert reader.tokens(row["ordinal"]).tolist() == vocabulary(spec.vocabulary_spec()).encode(shown, eod=True)
         assert finder.uid_at(row["token_start"] + row["token_count"] - 1) == row["uid"]
 

@@ -22,8 +22,8 @@ def mask_text(
     """The UTF-8 text with every span of a kind in `masks` replaced; others stay.
 
     Args:
-        cuts: spans that are left out; one that ends at a line feed takes it along if it began a line. PII that lies in one is left
-            out with it; of PII that reaches beyond one its mask stays.
+        cuts: spans that are left out; whole lines with their line feed, whole paragraphs with the blank line after them. PII that
+            lies in one is left out with it; of PII that reaches beyond one its mask stays.
     """
     spans = [(start, end, masks[kind].encode("utf-8")) for kind, start, end in zip(kinds, starts, ends, strict=True) if kind in masks]
     spans += [(start, _with_line_feed(text, start, end), b"") for start, end in cuts]
@@ -36,8 +36,15 @@ def mask_text(
 
 
 def _with_line_feed(text: bytes, start: int, end: int) -> int:
-    whole = (start == 0 or text[start - 1 : start] == b"\n") and text[end : end + 1] == b"\n"
-    return end + whole
+    """Where a cut ends: after the line feed of a whole line, and after the blank lines behind it if one stands before it."""
+    if start and text[start - 1 : start] != b"\n":
+        return end
+    paragraph = start < 2 or text[start - 2 : start] == b"\n\n"
+    while text[end : end + 1] == b"\n":
+        end += 1
+        if not paragraph:
+            break
+    return end
 
 
 def mask_column(

@@ -195,8 +195,14 @@ _SPECS = [
     ),
     _verdict(
         "verdict_language",
-        "language of each document",
-        [_f("language", _S, "ISO 639-1 code"), _f("score", _D, "classifier's probability")],
+        "language and script of each document",
+        [
+            _f("language", _S, "ISO 639-1 code"),
+            _f("score", _D, "classifier's probability"),
+            _f("script", _S, "ISO 15924 code of the dominant script"),
+            _f("traditional", _D, "share of traditional ones among Chinese characters that only one side has", null=True),
+            _f("paragraph_languages", _S, "share of each language among paragraphs, JSON, where the document was doubtful", null=True),
+        ],
     ),
     _verdict(
         "verdict_pii",

@@ -16,11 +16,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from line_rules_reference import corrected, share_removed, words
 
+from headrace_governance.documents import drops, story
+from headrace_governance.fetching import fetch_slice
+from headrace_governance.sources import Source
 from headrace_governance.text.filters.refinedweb import RefinedWeb, RefinedWebParams, RefinedWebThresholds
 from headrace_governance.text.pii.mask import mask_text
 from headrace_governance.text.statistics.lines import LineStatistics, LineStatisticsParams
+from headrace_lake.engine import load_pipeline, run_pipeline
+from headrace_lake.engine.pipeline import Pipeline
 from headrace_lake.errors import ConfigError
+from headrace_lake.lake import Lake
 from headrace_lake.schemas import TABLES
+from headrace_lake.settings import Settings
+from headrace_lake.slices import Slice
 from headrace_lake.strict import parse
 
 FOLDER = Path(__file__).parents[2] / "governance" / "pipelines" / "filters"
@@ -183,3 +191,39 @@ def test_masks_and_cuts_go_together() -> None:
     assert mask_text(text, ["email"], [5], [10], {"email": "[EMAIL]"}, [(0, 7)]) == b"[EMAIL] now\n3 likes a@b.c\nend"
     assert mask_text(b"A\n\nONE\n\nTWO\n\nB\nx\nC\n\nD", (), (), (), {}, [(3, 6), (8, 11), (15, 16)]) == b"A\n\nB\nC\n\nD"
     assert mask_text(text, ["email"], [5], [10], {}, [(0, 14), (0, 14)]) == b"3 likes a@b.c\nend"
+
+
+def test_a_slice_shows_each_rule_by_document_and_by_reason_and_raises_the_alarm(settings: Settings, tmp_path: Path) -> None:
+    lake, slice_ = Lake.open(settings), Slice("mill", "2026-11-01")
+    pages = [f"{PROSE * 2}Page number {i}.\n" + f"IN CHAPTER {i} WE LOOK AT THE MILL WHEEL" * (i % 2) for i in range(60)]
+    text = (
+        "我们的磨坊是这样工作的：水渠把水引到磨坊，磨坊主人在冬天也要保持水闸清洁，因为水轮不能停。六百年来一直有人清理它，孩子们也来看。"
+    )
+    chinese = [text + f"第{i}页的说明在这里。" + "\n上\n下\n左" * (i % 2) for i in range(60)]
+    folder = tmp_path / "pages"
+    folder.mkdir()
+    for i, text in enumerate([*pages, *chinese]):
+        body = "".join(f"<p>{line}</p>" for line in text.split("\n") if line)
+        (folder / f"{i}.html").write_text(f"<html><head><meta charset='utf-8'></head><body>{body}</body></html>", encoding="utf-8")
+    licence = {"id": "CC0-1.0", "class": "public", "basis": "written for this test", "evidence": {"text": "public domain"}}
+    source = Source.model_validate({"id": slice_.source, "licence": licence, "fetch": {"kind": "folder", "path": str(folder)}})
+    fetch_slice(lake, source, slice_)
+    names = ["extract", "language", "line_statistics", "refinedweb", "chinese_statistics", "chinese"]
+    report = run_pipeline(lake, load_pipeline(settings, "text").only(names), slice_)
+    notes = [note for s in report.stages if s.stage in ("refinedweb", "chinese") for note in s.receipt.notes]
+    found = {(d.stage, d.reason): d.rows for d in drops(lake, samples=1)}
+    assert found["refinedweb", "word_removal_ratio"] == 30 and found["chinese", "short_line_ratio"] == 30
+    uids = lake.read("verdict_refinedweb", slice_, where="keep = false")["uid"].to_pylist()
+    told = story(lake, uids[0])
+    [verdict] = [v for v in told.verdicts if v[0] == "refinedweb"]
+    assert verdict[1:3] == (False, "word_removal_ratio") and json.loads(verdict[3] or "")["language"] == "en"
+    assert ("refinedweb", "word_removal_ratio", verdict[3]) in told.exclusions
+    assert not notes, "25 % of the rows is no alarm"
+    strict = load_pipeline(settings, "text").only(names)
+    stages = [
+        type(s)(RefinedWebParams(languages={"en": RefinedWebThresholds(min_line_words=4)})) if s.name == "refinedweb" else s
+        for s in strict.stages
+    ]
+    report = run_pipeline(lake, Pipeline.of("text", *stages), slice_)
+    assert {s.stage for s in report.stages if s.action == "computed"} == {"refinedweb"}
+    assert any("alarm: word_removal_ratio dropped 50% of the rows" in note for s in report.stages for note in s.receipt.notes)

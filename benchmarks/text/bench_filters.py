@@ -1,4 +1,5 @@
-"""Gopher quality, Gopher repetition, FineWeb and C4: our statistics and joins beside datatrove's filters.
+"""Gopher quality, Gopher repetition, FineWeb and C4: our statistics and joins beside datatrove's filters; RefinedWeb's lines and the
+rules for Chinese beside plain references (tests/governance), which are written for reading and not for speed.
 
     python benchmarks/text/bench_filters.py --documents 50000
 
@@ -25,10 +26,14 @@ import yaml
 from corpus import corpus
 
 from headrace_governance.text.filters.c4 import C4
+from headrace_governance.text.filters.chinese import Chinese
 from headrace_governance.text.filters.fineweb import FineWeb
 from headrace_governance.text.filters.gopher_quality import GopherQuality
 from headrace_governance.text.filters.gopher_repetition import GopherRepetition
+from headrace_governance.text.filters.refinedweb import RefinedWeb
 from headrace_governance.text.filters.words import tokenizer_for
+from headrace_governance.text.statistics.chinese_statistics import ChineseStatistics
+from headrace_governance.text.statistics.lines import LineStatistics
 from headrace_governance.text.statistics.stage import TextStatistics
 from headrace_lake.stage import Stage
 from headrace_lake.strict import parse
@@ -40,15 +45,20 @@ POOL = {"en": 0.5, "zh": 0.4}
 Verdict = tuple[bool, str | None]
 
 
+def shipped(cls: type[Stage], file: str = "") -> Stage:
+    """A stage with its shipped parameters."""
+    name = file or cls.name
+    stage = cls(parse(yaml.safe_load((FILTERS / f"{name}.yaml").read_text(encoding="utf-8")), cls.Params, where=name))
+    stage.begin(None, {})  # type: ignore[arg-type]
+    return stage
+
+
 def ours() -> dict[str, Stage]:
-    """The stages with their shipped parameters."""
-    files = {"statistics": TextStatistics, **{c.name: c for c in (GopherQuality, GopherRepetition, FineWeb, C4)}}
-    stages = {}
-    for file, cls in files.items():
-        stage = cls(parse(yaml.safe_load((FILTERS / f"{file}.yaml").read_text(encoding="utf-8")), cls.Params, where=file))
-        stage.begin(None, {})  # type: ignore[arg-type]
-        stages[file] = stage
-    return stages
+    """The stages that datatrove has too."""
+    return {
+        "statistics": shipped(TextStatistics, "statistics"),
+        **{c.name: shipped(c) for c in (GopherQuality, GopherRepetition, FineWeb, C4)},
+    }
 
 
 def run_ours(stages: dict[str, Stage], table: pa.Table) -> dict[str, list[Verdict]]:
@@ -131,6 +141,42 @@ def line(seconds: list[float]) -> str:
     return f"{1 / ours_:6.2f} {1 / known:6.2f} {1 / peer:6.3f} MB/s, {peer / ours_:5.1f} and {peer / known:5.1f} times"
 
 
+def against_references(documents: pa.Table) -> int:
+    """RefinedWeb's lines over the English documents and the rules for Chinese over the Chinese ones; returns differences."""
+    sys.path.append(str(Path(__file__).parents[2] / "tests" / "governance"))
+    from chinese_rules_reference import statistics as chinese_reference
+    from line_rules_reference import share_removed
+
+    different = 0
+    for language, measuring, joining in (("en", LineStatistics, RefinedWeb), ("zh", ChineseStatistics, Chinese)):
+        chosen = documents.filter(pa.compute.equal(documents["verdict_language.language"], language))
+        texts = chosen["text"].to_pylist()
+        size = sum(len(t.encode("utf-8")) for t in texts) / 1e6
+        first, second = shipped(measuring), shipped(joining)
+        first.process(chosen.slice(0, BATCH))
+        started = time.process_time()
+        measured = [first.process(chosen.slice(i, BATCH)) for i in range(0, len(texts), BATCH)]
+        between = time.process_time()
+        verdict = second.process(pa.concat_tables(measured))
+        done = time.process_time()
+        rows = pa.concat_tables(measured).to_pylist()
+        started_peer = time.process_time()
+        if language == "en":
+            expected = [share_removed(t, skip_markup=True) <= 0.05 for t in texts]
+            wrong = sum(a != b for a, b in zip(verdict["keep"].to_pylist(), expected, strict=True))
+        else:
+            answers = [chinese_reference(t) for t in texts]
+            wrong = sum(any(abs(row[k] - v) > 1e-9 for k, v in a.items()) for row, a in zip(rows, answers, strict=True))
+        peer = time.process_time() - started_peer
+        dropped = Counter(r for r in verdict["reason"].to_pylist() if r)
+        taken = ", ".join(f"{reason} {n / len(texts):.1%}" for reason, n in sorted(dropped.items())) or "nothing"
+        print(f"{joining.name}: {len(texts) - wrong:,} of {len(texts):,} {language} documents equal; drops {taken}")
+        speed = f"statistics {size / (between - started):.0f} MB/s, verdict {size / (done - between):.0f} MB/s a core"
+        print(f"    {speed}; the reference {size / peer:.1f} MB/s")
+        different += wrong
+    return different
+
+
 def main() -> None:
     """Compare every verdict, then time both."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -170,6 +216,7 @@ def main() -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     different = compare(mine, theirs, order)
     report(seconds, rows)
+    different += against_references(documents)
     print(f"peak memory of both in one process: {peak:.0f} MiB")
     sys.exit(1 if different > len(rows) * len(mine) / 1000 else 0)
 

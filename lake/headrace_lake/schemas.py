@@ -104,6 +104,55 @@ _PASSAGES = [
     _f("ends", pa.list_(_L), "end of each, exclusive", unit="bytes"),
     _f("keeper", _S, "source/slice/uid of the document whose copy of the first one stays", null=True),
 ]
+_LINE_STATISTICS = [
+    _f("language", _S, "ISO 639-1 code"),
+    _f("blank", _B, "nothing but white space"),
+    *_counts("words", words="between white space, that begin with a letter or number"),
+    *(
+        _f(name, pa.list_(_L), doc, unit=unit)
+        for name, doc, unit in (
+            ("line_starts", "start of each line that a line rule could touch, in the text's UTF-8", "bytes"),
+            ("line_ends", "its end, without the line feed", "bytes"),
+            ("line_tokens", "its tokens between white space", "words"),
+            ("line_words", "those that count as words", "words"),
+            ("line_characters", "its length", "characters"),
+            ("line_uppercase", "its capitals", "characters"),
+            ("line_digits", "its digits", "characters"),
+        )
+    ),
+    _f("mark_kinds", pa.list_(_S), "counter or phrase, by place"),
+    *(
+        _f(name, pa.list_(_L), doc, unit=unit)
+        for name, doc, unit in (
+            ("mark_starts", "start of each in the text's UTF-8", "bytes"),
+            ("mark_ends", "its end, exclusive", "bytes"),
+            ("mark_tokens", "tokens of its line", "words"),
+            ("mark_words", "words that go with it", "words"),
+        )
+    ),
+]
+_CHINESE_STATISTICS = [
+    _f("language", _S, "ISO 639-1 code"),
+    _f("blank", _B, "nothing but white space, in a language that is measured"),
+    *_counts(
+        "characters",
+        characters="length of the text; 0 in a language that is not measured, as everything",
+        han_characters="Chinese characters",
+        digits="digits, full-width ones too",
+        alnum_characters="letters and numbers, Chinese characters among them",
+        brackets="\u3010 and \u3011",
+        visible_characters="not white space",
+        unique_characters="different ones of these",
+    ),
+    *_counts("sentences", sentences="stretches with a letter up to a mark that ends a sentence"),
+    *_counts("lines", lines="between line feeds", expand_lines="that ask to expand something", short_lines="that are short"),
+    *_counts("10-grams", ten_grams="of characters", repeated_ten_grams="that are often repeated, as Data-Juicer counts"),
+    _f("entropy", _D, "of the distribution of visible characters", unit="nats"),
+]
+_SPANS = [
+    _f("starts", pa.list_(_L), "start of each span in the text's UTF-8", unit="bytes"),
+    _f("ends", pa.list_(_L), "end of each span, exclusive", unit="bytes"),
+]
 
 _SPECS = [
     _spec(
@@ -151,16 +200,21 @@ _SPECS = [
     ),
     _verdict(
         "verdict_language",
-        "language of each document",
-        [_f("language", _S, "ISO 639-1 code"), _f("score", _D, "classifier's probability")],
+        "language and script of each document",
+        [
+            _f("language", _S, "ISO 639-1 code"),
+            _f("score", _D, "classifier's probability"),
+            _f("script", _S, "ISO 15924 code of the dominant script"),
+            _f("traditional", _D, "share of traditional ones among Chinese characters that only one side has", null=True),
+            _f("paragraph_languages", _S, "share of each language among paragraphs, JSON, where the document was doubtful", null=True),
+        ],
     ),
     _verdict(
         "verdict_pii",
         "personally identifiable information: typed spans, to be masked when shards are cut",
         [
             _f("kinds", pa.list_(_S), "kind of each span, by place"),
-            _f("starts", pa.list_(_L), "start of each span in the text's UTF-8", unit="bytes"),
-            _f("ends", pa.list_(_L), "end of each span, exclusive", unit="bytes"),
+            *_SPANS,
         ],
     ),
     _spec("text_statistics", [*_ROW, *_STATISTICS], "statistics of each text, which rules compare with their thresholds"),
@@ -168,6 +222,10 @@ _SPECS = [
     _verdict("verdict_gopher_repetition", "Gopher repetition rules (Rae et al. 2021, table A1)"),
     _verdict("verdict_c4", "C4 rules (Raffel et al. 2020)"),
     _verdict("verdict_fineweb", "FineWeb rules (Penedo et al. 2024)"),
+    _spec("line_statistics", [*_ROW, *_LINE_STATISTICS], "single lines of each text, which line rules compare with their thresholds"),
+    _verdict("verdict_refinedweb", "RefinedWeb's line-wise corrections (Penedo et al. 2023): spans to be left out of shards", _SPANS),
+    _spec("chinese_statistics", [*_ROW, *_CHINESE_STATISTICS], "statistics of each Chinese text, which rules compare"),
+    _verdict("verdict_chinese", "rules for Chinese (MAP-CC, YuLan-GARDEN, Data-Juicer)"),
     _spec(
         "text_digests",
         [*_ROW, _f("text_digest", _S, "BLAKE2b-128 of the normalised text, hex")],

@@ -135,7 +135,7 @@ def test_the_stage_gives_typed_spans_in_bytes_and_drops_only_directories() -> No
     assert (kind, "Grüße: jane.smith@gmail.com, bye.".encode()[start:end]) == ("email", b"jane.smith@gmail.com")
     assert json.loads(out["measured"][0].as_py())["email"] == 1 and out["measured"][2].as_py() is None
     masked = mask_column(
-        batch("Grüße: jane.smith@gmail.com, bye.", dense, "nothing here")["text"], out["kinds"], out["starts"], out["ends"], MASKS
+        batch("Grüße: jane.smith@gmail.com, bye.", dense, "nothing here")["text"], (out["kinds"], out["starts"], out["ends"]), MASKS
     )
     assert masked[0].as_py() == "Grüße: [EMAIL], bye." and masked[2].as_py() == "nothing here" and "@" not in masked[1].as_py()
     only = Pii(PiiParams(kinds=("phone",))).process(batch("jane.smith@gmail.com"))

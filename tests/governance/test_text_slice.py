@@ -17,6 +17,7 @@ from headrace_governance.documents import drops, story
 from headrace_governance.fetching import fetch_slice
 from headrace_governance.ledger import SCHEMA, ledger
 from headrace_governance.sources import Source
+from headrace_governance.text.select import SelectParams
 from headrace_lake.engine import load_pipeline, preview_pipeline, run_pipeline
 from headrace_lake.engine.pipeline import Pipeline
 from headrace_lake.errors import InputError
@@ -58,6 +59,7 @@ PAGES = {
     "code.html": "".join(f"<p>{s}</p>" for s in BAKERY) + "<p>if (x) { y } and the mill stops.</p>",
     "empty.html": "<script>only();</script>",
     "letter.html": "".join(f"<p>{s}</p>" for s in ENGLISH[3:] + BAKERY[:2])
+    + "<p>21 likes</p>"
     + "<p>Those who want to see the wheel may write to jane.miller@millhouse.co.uk or call +44 20 7946 0018, and have to wait.</p>",
 }
 
@@ -114,7 +116,12 @@ def test_a_slice_goes_from_pages_to_tokens_and_every_drop_has_its_reason(setting
     finder = Passports(passports)
     assert len(finder) == len(reader) == admitted.num_rows
     for row in passports.to_pylist():
-        shown = texts[row["uid"]].replace("jane.miller@millhouse.co.uk", "[EMAIL]").replace("+44 20 7946 0018", "[PHONE]")
+        shown = (
+            texts[row["uid"]]
+            .replace("jane.miller@millhouse.co.uk", "[EMAIL]")
+            .replace("+44 20 7946 0018", "[PHONE]")
+            .replace("21 likes\n\n", "")
+        )
         assert reader.tokens(row["ordinal"]).tolist() == vocabulary(spec.vocabulary_spec()).encode(shown, eod=True)
         assert finder.uid_at(row["token_start"] + row["token_count"] - 1) == row["uid"]
 
@@ -194,7 +201,7 @@ def test_the_story_of_a_document_and_what_every_rule_took(settings: Settings, tm
     told = story(lake, ids["code.html"])
     assert told.slice_ == slice_ and told.outcome == "dropped: c4:curly_bracket" and told.passport is None
     verdicts = {v: (keep, reason) for v, keep, reason, _ in told.verdicts}
-    assert verdicts["c4"] == (False, "curly_bracket") and verdicts["language"][0] and len(verdicts) == 8
+    assert verdicts["c4"] == (False, "curly_bracket") and verdicts["language"][0] and set(verdicts) == set(SelectParams().verdicts)
     assert story(lake, ids["empty.html"], slice_).outcome == "dropped by extract: no_text"
     kept = story(lake, ids["wheel.html"])
     assert kept.outcome.startswith("tokenised: ") and kept.passport is not None

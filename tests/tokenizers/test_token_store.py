@@ -158,6 +158,27 @@ def test_masked_kinds_are_written_as_their_mask_and_others_stay(tmp_path: Path) 
         stage.process(unseen)
 
 
+def test_spans_that_a_verdict_cuts_are_not_in_the_shard(tmp_path: Path) -> None:
+    params = load_yaml(SPEC, TokeniseParams).model_copy(update={"cut": ("refinedweb",)})
+    stage, part = Tokenise(params), Part(tmp_path)
+    assert stage.inputs().sidecars["verdict_refinedweb"] == ("starts", "ends") and "verdict_pii" not in stage.inputs().sidecars
+    stage.begin(part, {})
+    texts = ["The mill.\n3 likes\nThe wheel. Read more...", "none"]
+    batch = admitted(*texts)
+    for name, values in {"starts": [[10, 28], []], "ends": [[17, 41], []]}.items():
+        batch = batch.append_column(f"verdict_refinedweb.{name}", pa.array(values, pa.list_(pa.int64())))
+    out = stage.process(batch)
+    [shard] = stage.finish(part)["token_shards"].to_pylist()
+    reader = ShardReader(tmp_path / shard["bin_path"], tmp_path / shard["idx_path"])
+    shown = [stage._vocabulary.decode(reader.tokens(i).tolist(), special=False) for i in range(2)]
+    assert shown == ["The mill.\nThe wheel.", "none"]
+    assert out["byte_end"].to_pylist() == [len(t) for t in texts]
+    unseen = batch.drop_columns(["verdict_refinedweb.starts"])
+    unseen = unseen.append_column("verdict_refinedweb.starts", pa.array([None, []], pa.list_(pa.int64())))
+    with pytest.raises(StageError, match="u0 was never looked at for what 'refinedweb' cuts"):
+        stage.process(unseen)
+
+
 def test_an_empty_part_has_no_shard_and_no_files(tmp_path: Path) -> None:
     stage, part = Tokenise(load_yaml(SPEC, TokeniseParams)), Part(tmp_path)
     stage.begin(part, {})

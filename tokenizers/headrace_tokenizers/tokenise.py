@@ -1,7 +1,8 @@
 """Stage `tokenise`: admitted documents → one Megatron token shard a part, with a passport for every document.
 
-Each document is encoded whole, with its personal data masked, and ends with the end-of-document token. The passport keeps the
-document's uid, its tokens in the `.bin` and its bytes in the stored text. Memory: one batch of text; ids go to the file as they are made.
+Each document is encoded whole, with its personal data masked and without the lines that a verdict cuts, and ends with the
+end-of-document token. The passport keeps the document's uid, its tokens in the `.bin` and its bytes in the stored text. Memory: one
+batch of text; ids go to the file as they are made.
 """
 
 from __future__ import annotations
@@ -25,18 +26,20 @@ from headrace_tokenizers.vocabulary import Vocabulary, VocabularySpec, vocabular
 
 
 class TokeniseParams(VocabularySpec):
-    """The vocabulary, and what is masked.
+    """The vocabulary, and what is masked and cut.
 
     Attributes:
         masks: kind of personal data (see `verdict_pii`) → what stands for it in the shards. Kinds that are not named stay as
             they are; without any, the verdict is not read.
+        cut: verdicts (tables without `verdict_`) with columns `starts` and `ends`, whose spans are left out of the shards.
     """
 
     masks: dict[str, str] = Field(default_factory=dict)
+    cut: tuple[str, ...] = ()
 
     def vocabulary_spec(self) -> VocabularySpec:
         """The vocabulary alone."""
-        return VocabularySpec.model_validate(self.model_dump(exclude={"masks"}))
+        return VocabularySpec.model_validate(self.model_dump(exclude={"masks", "cut"}))
 
 
 class Tokenise(Stage):
@@ -54,6 +57,8 @@ class Tokenise(Stage):
         sidecars: dict[str, tuple[str, ...]] = {"documents": ("text",)}
         if self.params.masks:
             sidecars["verdict_pii"] = ("kinds", "starts", "ends")
+        for verdict in self.params.cut:
+            sidecars.setdefault(f"verdict_{verdict}", ("starts", "ends"))
         return Inputs("admitted", ("uid", "language", "licence", "licence_class"), sidecars)
 
     def begin(self, part: PartWriter, shared: Mapping[str, pa.Table]) -> None:
@@ -88,15 +93,20 @@ class Tokenise(Stage):
         )
 
     def _masked(self, batch: pa.Table) -> pa.ChunkedArray:
-        if not self.params.masks:
-            return batch["documents.text"]
-        kinds, starts, ends = (batch[f"verdict_pii.{name}"] for name in ("kinds", "starts", "ends"))
-        if kinds.null_count:
-            missing = batch["uid"].filter(pc.is_null(kinds))[0].as_py()
-            raise StageError(
-                f"admitted document {missing} was never looked at for personal data", "put 'pii' before 'select' in the pipeline"
-            )
-        return mask_column(batch["documents.text"], kinds, starts, ends, self.params.masks)
+        """The texts as they are encoded."""
+
+        def spans(verdict: str, names: tuple[str, ...], what: str) -> tuple[pa.ChunkedArray, ...]:
+            columns = tuple(batch[f"verdict_{verdict}.{name}"] for name in names)
+            if columns[0].null_count:
+                missing = batch["uid"].filter(pc.is_null(columns[0]))[0].as_py()
+                raise StageError(
+                    f"admitted document {missing} was never looked at for {what}", f"put '{verdict}' before 'select' in the pipeline"
+                )
+            return columns
+
+        pii = spans("pii", ("kinds", "starts", "ends"), "personal data") if self.params.masks else None
+        cuts = [spans(verdict, ("starts", "ends"), f"what '{verdict}' cuts") for verdict in self.params.cut]
+        return mask_column(batch["documents.text"], pii, self.params.masks, cuts)
 
     def finish(self, part: PartWriter) -> dict[str, pa.Table]:
         self._writer.close()

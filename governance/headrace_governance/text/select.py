@@ -31,6 +31,8 @@ class SelectParams(StrictModel):
         "fineweb",
         "gopher_quality",
         "c4",
+        "refinedweb",
+        "chinese",
         "exact_duplicate",
         "near_duplicate",
         "pii",

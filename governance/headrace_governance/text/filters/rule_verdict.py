@@ -1,4 +1,4 @@
-"""What the verdicts over `text_statistics` share: the language picks the thresholds, the first broken rule is the reason.
+"""What the verdicts over statistics share: the language picks the thresholds, the first broken rule is the reason.
 
 Parameters are `default` and `languages`: a language without an entry gets `default`; a field that an entry does not name gets the
 field's default, which is the published English value. No text is read: a verdict is arithmetic over columns.
@@ -38,9 +38,11 @@ def share(part: Column, whole: Column) -> Column:
 
 
 class RuleVerdict(Stage):
-    """`text_statistics` → a verdict table; reasons and their order are datatrove's."""
+    """A table of statistics → a verdict table; reasons and their order are those of the rules' source."""
 
     batch_rows = 65536
+    statistics: ClassVar[str] = "text_statistics"
+    """Table with `uid`, `language`, `blank` and the statistics."""
     columns: ClassVar[Sequence[str]]
     """Statistics that the rules read."""
 
@@ -49,7 +51,7 @@ class RuleVerdict(Stage):
         """The rules that are switched on, in the order in which they are blamed."""
 
     def inputs(self) -> Inputs:
-        return Inputs("text_statistics", ("uid", "language", "blank", *self.columns))
+        return Inputs(self.statistics, ("uid", "language", "blank", *self.columns))
 
     def thresholds_for(self, language: str) -> Any:
         """The thresholds of a language."""

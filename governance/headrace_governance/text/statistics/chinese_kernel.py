@@ -15,7 +15,8 @@ import pyarrow as pa
 from numba import njit
 
 from headrace_governance.text.character_classes import ALNUM, CODE_POINTS, DIGIT, SPACE, character_classes
-from headrace_governance.text.statistics.kernels import BASE, _mixed
+from headrace_governance.text.statistics.kernels import BASE
+from headrace_governance.text.statistics.kernels import mixed as hashed
 from headrace_governance.text.utf8 import buffers, code_point
 
 COUNTS = (
@@ -90,7 +91,7 @@ def _characters(
             point -= 0xFEE0
         elif point == 0x3000:
             point = np.int64(0x20)
-        mixed[characters] = _mixed(point)
+        mixed[characters] = hashed(point)
         characters += 1
         flags = classes[point]
         if not flags & SPACE:
@@ -175,7 +176,7 @@ def _repetition(mixed: Any, out: Any) -> None:
         if i >= N:
             h -= mixed[i - N] * power
         if i >= N - 1:
-            slot = np.int64(_mixed(h) & np.uint64(mask))
+            slot = np.int64(hashed(h) & np.uint64(mask))
             while times[slot] > 0 and keys[slot] != h:
                 slot = (slot + 1) & mask
             different += times[slot] == 0

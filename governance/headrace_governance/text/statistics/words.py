@@ -2,7 +2,7 @@
 
 spaCy's rule-based tokenisers look at one stretch between white space at a time, so the words of a stretch are the same wherever
 it stands; each is split once and found again by its hash, compiled. Where a language has exceptions that contain a space, lines with
-one of those are split whole. Chinese is cut by `jieba` (`chinese`), Japanese by Sudachi itself, without what spaCy makes of its
+one of those are split whole. Chinese is cut by `jieba` (`segmenter`), Japanese by Sudachi itself, without what spaCy makes of its
 answers. Texts of other languages whose tokeniser looks further are split whole: Korean, Hindi.
 
 The memory is emptied between documents when it has grown to `MOST_WORDS`; that changes speed, never a word.
@@ -184,7 +184,7 @@ class ChineseWords(Words):
     """Chinese words: jieba's."""
 
     def __init__(self, tokenizer: Any) -> None:
-        from headrace_governance.text.statistics.chinese import Segmenter
+        from headrace_governance.text.statistics.segmenter import Segmenter
 
         super().__init__(tokenizer)
         self._segmenter = Segmenter()

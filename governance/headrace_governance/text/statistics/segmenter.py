@@ -19,11 +19,11 @@ class Segmenter:
     def __init__(self) -> None:
         import jieba
 
-        from headrace_governance.text.statistics import chinese_kernels
+        from headrace_governance.text.statistics import segmenter_kernels
 
         jieba.setLogLevel(60)  # it announces its dictionary on standard error
         jieba.dt.initialize()
-        self._kernels = chinese_kernels
+        self._kernels = segmenter_kernels
         self._total = log(jieba.dt.total)
         self._slots, self._logs, self._longest = _dictionary(jieba.dt.FREQ)
         self._first, self._steps, self._emissions = _model()
@@ -39,7 +39,7 @@ class Segmenter:
 
 def _dictionary(frequencies: dict[str, int]) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.float64], int]:
     """Hash table of the dictionary: hash of the entry, logarithm of its frequency (not a number for a mere prefix)."""
-    from headrace_governance.text.statistics import chinese_kernels
+    from headrace_governance.text.statistics import segmenter_kernels
 
     entries = list(frequencies)
     points = np.frombuffer("".join(entries).encode("utf-32-le", "surrogatepass"), np.uint32)
@@ -47,7 +47,7 @@ def _dictionary(frequencies: dict[str, int]) -> tuple[npt.NDArray[np.uint64], np
     logs = np.array([log(n) if n else np.nan for n in frequencies.values()])
     size = 1 << (2 * len(entries)).bit_length()
     slots, values = np.zeros(size, np.uint64), np.zeros(size, np.float64)
-    chinese_kernels.fill_dictionary(points, ends, logs, slots, values)
+    segmenter_kernels.fill_dictionary(points, ends, logs, slots, values)
     return slots, values, max(map(len, entries))
 
 
@@ -55,7 +55,7 @@ def _model() -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDAr
     """Logarithms of the hidden Markov model: first states, transitions, emissions by Han character."""
     from jieba.finalseg import emit_P, start_P, trans_P
 
-    from headrace_governance.text.statistics.chinese_kernels import FIRST_HAN, IMPOSSIBLE, LAST_HAN
+    from headrace_governance.text.statistics.segmenter_kernels import FIRST_HAN, IMPOSSIBLE, LAST_HAN
 
     states = "BEMS"
     first = np.array([start_P[s] for s in states])

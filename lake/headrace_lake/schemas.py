@@ -256,7 +256,7 @@ _SPECS = [
             _f("bytes", _L, "length of the text in UTF-8", unit="bytes"),
             _f("digests", pa.list_(_L), "64-bit digest of each long paragraph, white space normalised, by place"),
             _f("starts", pa.list_(_L), "start of each in the text's UTF-8", unit="bytes"),
-            _f("ends", pa.list_(_L), "end of each, its line feed included", unit="bytes"),
+            _f("ends", pa.list_(_L), "end of each, without its line feed", unit="bytes"),
         ],
         "digests of paragraphs, from which repeated ones are found",
     ),

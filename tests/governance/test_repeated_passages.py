@@ -18,7 +18,7 @@ from headrace_governance.text.near_duplicates.characters import fold_table
 from headrace_governance.text.passages import kernels
 from headrace_governance.text.passages.paragraphs import DuplicateParagraph, ParagraphDigests, ParagraphDigestsParams
 from headrace_governance.text.passages.spans import Spans
-from headrace_governance.text.passages.substrings import ExactSubstring, PassageFingerprints
+from headrace_governance.text.passages.substrings import ExactSubstring, PassageFingerprints, PassageFingerprintsParams
 from headrace_lake.engine import Pipeline, run_pipeline
 from headrace_lake.lake import Lake
 from headrace_lake.settings import LakeSettings, Settings
@@ -209,7 +209,7 @@ def paragraph_reference(text: str, least: int) -> list[tuple[str, int, int]]:
         end = at + len(line.encode()) + 1
         letters = sum(w for _, _, w in ((0, 0, 2 if "\u4e00" <= c <= "\u9fff" else 1) for c in line if c.isalnum()))
         if letters >= least:
-            found.append((" ".join(line.split(" ")).strip(" "), at, min(end, len(text.encode()))))
+            found.append((" ".join(line.split(" ")).strip(" "), at, end - 1))
         at = end
     return found
 
@@ -226,6 +226,22 @@ def test_paragraphs_are_digested_by_their_normal_form(lines: list[str]) -> None:
     normal = [" ".join(form.split()) for form, _, _ in expected]
     for (one, x), (other, y) in itertools.combinations(zip(normal, row["digests"], strict=True), 2):
         assert (one == other) == (x == y)
+
+
+def test_sources_that_are_no_books_have_no_fingerprints(tmp_path: Path) -> None:
+    lake = lake_at(tmp_path / "lake")
+    pipeline = Pipeline.of("t", PassageFingerprints(PassageFingerprintsParams(sources=("*book*",))), ExactSubstring())
+    text = " ".join(random.Random(2).choices(WORDS, k=200))
+    for source in ("handbook-en", "web"):
+        write_documents(lake, Slice(source, "2026-11-01"), {f"{source}1": text, f"{source}2": text})
+        run_pipeline(lake, pipeline, Slice(source, "2026-11-01"))
+    rows = verdicts(lake, "verdict_exact_substring")
+    assert {uid: bool(r["starts"]) for uid, r in rows.items()} == {
+        "handbook-en1": False,
+        "handbook-en2": True,
+        "web1": False,
+        "web2": False,
+    }
 
 
 def test_touching_spans_are_one() -> None:

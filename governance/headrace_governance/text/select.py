@@ -34,6 +34,8 @@ class SelectParams(StrictModel):
         "refinedweb",
         "chinese",
         "exact_duplicate",
+        "duplicate_paragraph",
+        "exact_substring",
         "near_duplicate",
         "pii",
     )

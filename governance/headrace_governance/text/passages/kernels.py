@@ -48,7 +48,7 @@ def paragraphs(data: Any, start: int, end: int, fold: Any, least: int, digests: 
 
     Args:
         least: weight of its letters and digits from which a paragraph counts; see `_weight`.
-        digests: uint64; starts, ends: int64, bytes from the text's start, the line feed included. As long as the text has line
+        digests: uint64; starts, ends: int64, bytes from the text's start, without the line feed. As long as the text has line
             feeds, and one more. They are filled from place n on.
 
     Returns:
@@ -74,11 +74,11 @@ def paragraphs(data: Any, start: int, end: int, fold: Any, least: int, digests: 
             begun = True
             weight += _weight(fold, point)
             at += size
-        if at < end:
-            at += 1
         if weight >= least:
             digests[n], starts[n], ends[n] = h, first - start, at - start
             n += 1
+        if at < end:
+            at += 1
     return n
 
 

@@ -13,7 +13,7 @@ Cost: three columns of the family's verdict tables, about 100 bytes of memory a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -48,7 +48,7 @@ class WipeOutParams(StrictModel):
 
     max_share: float = Field(default=0.8, gt=0, le=1)
     min_documents: int = Field(default=100, ge=1)
-    families: dict[str, tuple[str, ...]] = {"duplicates": ("exact_duplicate", "near_duplicate")}
+    families: dict[str, tuple[str, ...]] = Field(default={"duplicates": ("exact_duplicate", "near_duplicate")})
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,7 @@ class WipeOut(Guard):
     params: WipeOutParams
 
     def check(self, lake: Lake, slices: Sequence[Slice], stages: Sequence[Stage]) -> list[str]:
-        verdicts = [s.output.removeprefix(_VERDICT) for s in stages if s.output is not None and TABLES[s.output].is_verdict]
-        found = [t for source in sorted({s.source for s in slices}) for t in self.tolls(lake, source, verdicts)]
+        found = [t for source in sorted({s.source for s in slices}) for t in self.tolls(lake, source, verdicts_of(stages))]
         wiped = [t for t in found if self.is_wiped(t)]
         lines, stopped = [], []
         for toll in wiped:
@@ -171,8 +170,13 @@ def waive(lake: Lake, toll: Toll, *, signer: str, reason: str, hours: float = 16
     return artifact
 
 
-def guard_of(settings: Settings, pipeline: str) -> tuple[WipeOut, Mapping[str, Stage]]:
-    """The guard of a pipeline with its own parameters, and the pipeline's stages by name.
+def verdicts_of(stages: Sequence[Stage]) -> list[str]:
+    """Names of the verdicts that stages write."""
+    return [s.output.removeprefix(_VERDICT) for s in stages if s.output is not None and TABLES[s.output].is_verdict]
+
+
+def guard_of(settings: Settings, pipeline: str) -> tuple[WipeOut, Sequence[Stage]]:
+    """The guard of a pipeline with its own parameters, and the pipeline's stages.
 
     Raises:
         ConfigError: the pipeline has no such guard.
@@ -182,7 +186,7 @@ def guard_of(settings: Settings, pipeline: str) -> tuple[WipeOut, Mapping[str, S
     chosen = load_pipeline(settings, pipeline)
     for guard in chosen.guards:
         if isinstance(guard, WipeOut):
-            return guard, {s.name: s for s in chosen.stages}
+            return guard, chosen.stages
     raise ConfigError(
         f"pipeline {chosen.name} has no guard 'wipe_out'", "add 'guards: [{use: headrace_governance.court.wipe_out:WipeOut}]'"
     )

@@ -45,7 +45,7 @@ def sample_command(
     drawn, action = draw_sample(
         lake,
         slices_named(lake, sources),
-        verdicts=[v.strip() for v in verdicts.split(",") if v.strip()],
+        verdicts=_words(verdicts),
         target=target or policy.target,
         floor=policy.floor,
         seed=policy.seed if seed is None else seed,
@@ -64,19 +64,26 @@ def sample_command(
 def page_command(
     out: Annotated[Path, typer.Option("--out", help="File of the page.")],
     sample: SampleOption = "",
+    verdicts: Annotated[str, typer.Option("--verdicts", help="Only these, with commas.")] = "",
+    unjudged: Annotated[bool, typer.Option("--unjudged", help="Only cases that no person has judged.")] = False,
     settings: SettingsOption = None,
 ) -> None:
     """Write the page on which people judge: one file, works offline, asks nothing of any network."""
+    from headrace_governance.court.judgements import recorded_judgements
     from headrace_governance.court.policy import load_court_policy
+    from headrace_governance.court.removals import check_verdicts
     from headrace_governance.court.review import page, shown_cases
     from headrace_governance.court.sample import find_sample
 
     lake = open_lake(settings)
     found = find_sample(lake, sample)
-    text = page(found, shown_cases(lake, found.cases, load_court_policy(lake.settings).characters))
+    wanted = check_verdicts(_words(verdicts))
+    people = {j.case for j in recorded_judgements(lake, found) if j.kind == "person"} if unjudged else set()
+    cases = [c for c in found.cases if c.verdict in wanted and c.case not in people]
+    text = page(found, shown_cases(lake, cases, load_court_policy(lake.settings).characters))
     out.write_text(text, encoding="utf-8")
-    typer.echo(f"{out}: {len(found.cases):,} cases of sample {found.fingerprint[:16]}; open it in a browser, keys 1, 2, 3, j, k, s")
-    emit_result({"sample": found.fingerprint, "cases": len(found.cases), "page": str(out)})
+    typer.echo(f"{out}: {len(cases):,} cases of sample {found.fingerprint[:16]}; open it in a browser, keys 1, 2, 3, j, k, s")
+    emit_result({"sample": found.fingerprint, "cases": len(cases), "page": str(out)})
 
 
 @app.command("judge")
@@ -103,7 +110,7 @@ def model_command(
     sample: SampleOption = "",
     settings: SettingsOption = None,
 ) -> None:
-    """Ask the policy's model about the cases that no person has judged. The texts are sent to its endpoint."""
+    """Ask the policy's model about every case, those that people judged too: agreement shows what it is worth. Texts are sent to it."""
     from headrace_governance.court.judgements import record
     from headrace_governance.court.model_judge import ask_model
     from headrace_governance.court.policy import load_court_policy
@@ -188,6 +195,10 @@ def waive_command(
     artifact = waive(lake, tolls[family], signer=signer, reason=reason, hours=hours)
     typer.echo(f"{artifact.payload['summary']}; until {artifact.payload['expires_at'][:16]} UTC")
     emit_result({"fingerprint": artifact.fingerprint, **artifact.payload})
+
+
+def _words(text: str) -> list[str]:
+    return [w.strip() for w in text.split(",") if w.strip()]
 
 
 def _show_verdict(verdict: CourtVerdict) -> None:

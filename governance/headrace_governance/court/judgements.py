@@ -112,12 +112,12 @@ def record(lake: Lake, sample: Sample, judgements: Sequence[Judgement], *, revis
     """
     lines = sorted(json.dumps(j.model_dump(mode="json"), sort_keys=True, ensure_ascii=False) for j in judgements)
     fingerprint = digest_of({"kind": JUDGEMENTS_KIND, "sample": sample.fingerprint, "lines": lines})
-    recorded = _files(lake, sample)
+    recorded = [a for a in lake.artifacts(JUDGEMENTS_KIND) if sample.fingerprint in a.parents]
     if recorded and recorded[-1].fingerprint == fingerprint:
         return recorded[-1], "adopted"
-    before = {(j.case, j.judge): j for j in recorded_judgements(lake, sample)}
+    before = {(j.case, j.judge, j.kind): j for j in recorded_judgements(lake, sample)}
     for j in judgements:
-        said = before.get((j.case, j.judge))
+        said = before.get((j.case, j.judge, j.kind))
         if said is not None and said.label != j.label and not revise:
             raise InputError(f"{j.judge} has called case {j.case[:16]} {said.label} before, now {j.label}", "give --revise to change it")
     with tempfile.TemporaryDirectory(prefix="headrace-court-") as folder:
@@ -144,17 +144,16 @@ def record(lake: Lake, sample: Sample, judgements: Sequence[Judgement], *, revis
 
 
 def recorded_judgements(lake: Lake, sample: Sample) -> list[Judgement]:
-    """Everything that was recorded on a sample; of what a judge said of a case, the last."""
-    last: dict[tuple[str, str], Judgement] = {}
-    for artifact in _files(lake, sample):
-        for line in lake.storage.read_bytes(artifact.path).decode("utf-8").splitlines():
-            judgement = Judgement.model_validate(json.loads(line))
-            last[judgement.case, judgement.judge] = judgement
+    """Everything that was recorded on a sample's cases, under whichever sample: a case is one very removal, texts included. Of what
+    a judge said of a case, the last."""
+    cases = {c.case for c in sample.cases}
+    last: dict[tuple[str, str, str], Judgement] = {}
+    for artifact in lake.artifacts(JUDGEMENTS_KIND):
+        for line in lake.storage.read_bytes(artifact.path).decode("utf-8").split("\n"):
+            judgement = Judgement.model_validate(json.loads(line)) if line else None
+            if judgement is not None and judgement.case in cases:
+                last[judgement.case, judgement.judge, judgement.kind] = judgement
     return list(last.values())
-
-
-def _files(lake: Lake, sample: Sample) -> list[Artifact]:
-    return [a for a in lake.artifacts(JUDGEMENTS_KIND) if sample.fingerprint in a.parents]
 
 
 def combined(judgements: Iterable[Judgement]) -> dict[str, tuple[Label, JudgeKind]]:

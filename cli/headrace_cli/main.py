@@ -38,6 +38,8 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "lineage": ("headrace_lake.cli", "lineage_app"),
     "doc": ("headrace_governance.documents_cli", "doc"),
     "drops": ("headrace_governance.documents_cli", "drops"),
+    "what-if": ("headrace_governance.what_if_cli", "what_if"),
+    "court": ("headrace_governance.court.cli", "app"),
     "ledger": ("headrace_governance.ledger_cli", "app"),
     "tokenizer": ("headrace_tokenizers.cli", "app"),
     "mix": ("headrace_jobs.cli", "mix_app"),

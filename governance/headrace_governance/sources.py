@@ -173,6 +173,7 @@ class Source(StrictModel):
         id: lower-case letters, digits, `-`, `_`; the file's name too.
         languages: ISO 639-1 codes.
         declared_tokens: what the source is thought to hold, in tokens; compared with what came in the ledger.
+        allow_wipe_out: family of filters → why it may take nearly everything of this source (see `court.wipe_out`).
     """
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")
@@ -182,10 +183,19 @@ class Source(StrictModel):
     licence: Licence
     fetch: Fetch
     declared_tokens: int = Field(default=0, ge=0)
+    allow_wipe_out: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("allow_wipe_out")
+    @classmethod
+    def _with_reasons(cls, allowed: dict[str, str]) -> dict[str, str]:
+        for family, reason in allowed.items():
+            if not reason.strip():
+                raise ValueError(f"say why '{family}' may take nearly everything")
+        return allowed
 
     def record(self) -> dict[str, Any]:
-        """The source as JSON, as receipts and fingerprints hold it."""
-        return self.model_dump(mode="json", by_alias=True)
+        """The source as JSON, as receipts and fingerprints hold it: what decides about what is fetched."""
+        return self.model_dump(mode="json", by_alias=True, exclude={"allow_wipe_out"})
 
 
 def load_source(path: str | Path) -> Source:

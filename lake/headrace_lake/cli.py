@@ -32,8 +32,8 @@ def slice_run(
     stages: StagesOption = "",
     settings: SettingsOption = None,
 ) -> None:
-    """Bring every stage of the pipeline up to date; what has its fingerprint already is adopted."""
-    from headrace_lake.engine import load_pipeline, run_pipeline
+    """Bring every stage of the pipeline up to date; what has its fingerprint already is adopted. Then the pipeline's guards."""
+    from headrace_lake.engine import load_pipeline, run_guards, run_pipeline
 
     if executor not in ("local", "ray"):
         raise ConfigError(f"no executor '{executor}'", "use local or ray")
@@ -50,6 +50,8 @@ def slice_run(
             typer.echo(f"{report.slice_} {s.stage}: {s.action}, read {c.read} = kept {c.kept} + dropped {c.dropped} + failed {c.failed}")
             for note in s.receipt.notes:
                 typer.echo(f"{report.slice_} {s.stage}: {note}")
+    for line in run_guards(lake, chosen, [Slice.parse(text) for text in slices]):
+        typer.echo(line)
     emit_result({"slices": results})
 
 

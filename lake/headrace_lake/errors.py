@@ -9,6 +9,7 @@ HeadraceError                 exit code 2 at the command line: the user can mend
 │   └── StorageError          disk full, object store unreachable
 ├── StageError                a stage broke its contract (lost rows, wrong schema)
 ├── GateError                 a Go/No-Go gate refused, or has no valid decision
+├── WipeOutError              a filter took nearly everything of a source
 └── ServiceError              a local service did not start (port in use, binary missing)
 """
 
@@ -65,6 +66,10 @@ class StageError(HeadraceError):
 
 class GateError(HeadraceError):
     """A gate refused or has no valid decision."""
+
+
+class WipeOutError(HeadraceError):
+    """A filter took nearly everything of a source; nothing that comes after it should run."""
 
 
 class ServiceError(HeadraceError):

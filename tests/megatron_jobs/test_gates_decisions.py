@@ -82,9 +82,9 @@ def test_a_metric_that_is_not_there_lists_what_is() -> None:
 
 
 def test_the_gates_of_the_repository_read_and_an_unknown_one_lists_them(settings: Settings) -> None:
-    assert known_gates(settings) == ["poc", "release"]
+    assert known_gates(settings) == ["audit", "poc", "release"]
     assert load_policy(settings, "poc").automatic and not load_policy(settings, "release").automatic
-    with pytest.raises(ConfigError, match="gates: poc, release"):
+    with pytest.raises(ConfigError, match="gates: audit, poc, release"):
         load_policy(settings, "nosuch")
 
 

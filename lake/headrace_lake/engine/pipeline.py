@@ -8,17 +8,21 @@ Adding a filter is one small file and one line here:
       - use: my_company.filters:NoLorem
         params: {max_share: 0.1}
         params_from: filters/no_lorem.yaml   # merged below `params`
+    guards:                                  # checked after a run; see `headrace_lake.engine.guard`
+      - use: headrace_governance.court.wipe_out:WipeOut
 """
 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import Field
 
+from headrace_lake.engine.guard import Guard
 from headrace_lake.errors import ConfigError
 from headrace_lake.settings import Settings
 from headrace_lake.stage import Stage
@@ -29,8 +33,8 @@ class StageEntry(StrictModel):
     """One line of a pipeline.
 
     Attributes:
-        use: `module:Class` of a `Stage`.
-        params: parameters, checked by the stage's own model.
+        use: `module:Class` of a `Stage` (of a `Guard` below `guards`).
+        params: parameters, checked by the class's own model.
         params_from: a YAML file (relative to the pipeline's) whose mapping gives further parameters.
     """
 
@@ -45,14 +49,16 @@ class PipelineFile(StrictModel):
     name: str
     modality: str = "text"
     stages: tuple[StageEntry, ...] = Field(min_length=1)
+    guards: tuple[StageEntry, ...] = ()
 
 
 class Pipeline:
     """A pipeline with its stages made: ready to be planned and run."""
 
-    def __init__(self, name: str, stages: list[Stage], specs: list[tuple[str, dict[str, Any]]]) -> None:
+    def __init__(self, name: str, stages: list[Stage], specs: list[tuple[str, dict[str, Any]]], guards: Sequence[Guard] = ()) -> None:
         self.name = name
         self.stages = stages
+        self.guards = tuple(guards)
         self.specs = specs
         """(use, params) of each stage: what a worker in another process makes it from."""
 
@@ -72,7 +78,7 @@ class Pipeline:
             if n not in known:
                 raise ConfigError(f"pipeline {self.name} has no stage '{n}'", f"its stages: {', '.join(known)}")
         chosen = [i for i, s in enumerate(self.stages) if s.name in names]
-        return Pipeline(self.name, [self.stages[i] for i in chosen], [self.specs[i] for i in chosen])
+        return Pipeline(self.name, [self.stages[i] for i in chosen], [self.specs[i] for i in chosen], self.guards)
 
 
 def load_pipeline(settings: Settings, name: str | Path) -> Pipeline:
@@ -92,27 +98,46 @@ def load_pipeline(settings: Settings, name: str | Path) -> Pipeline:
     stages: list[Stage] = []
     specs: list[tuple[str, dict[str, Any]]] = []
     for i, entry in enumerate(written.stages):
-        params = {**_params_file(file, entry.params_from), **entry.params}
-        where = f"{(entry.params_from and file.parent / entry.params_from) or file}: stages.{i} ({entry.use})"
-        stages.append(make_stage(entry.use, params, where=where))
+        stages.append(make_stage(entry.use, _params(file, entry), where=_where(file, entry, f"stages.{i}")))
         specs.append((entry.use, stages[-1].params.model_dump(mode="json")))
     names = [s.name for s in stages]
     twice = {n for n in names if names.count(n) > 1}
     if twice:
         raise ConfigError(f"{file}: stage '{twice.pop()}' appears twice", "give each stage its own name")
-    return Pipeline(written.name, stages, specs)
+    guards = [make_guard(e.use, _params(file, e), where=_where(file, e, f"guards.{i}")) for i, e in enumerate(written.guards)]
+    return Pipeline(written.name, stages, specs, guards)
 
 
 def make_stage(use: str, params: dict[str, Any], *, where: str) -> Stage:
     """Import `module:Class` and make the stage with checked parameters."""
-    module, sep, cls_name = use.partition(":")
-    try:
-        cls = getattr(importlib.import_module(module), cls_name) if sep else None
-    except (ImportError, AttributeError) as exc:
-        raise ConfigError(f"{where}: stage '{use}' cannot be imported ({exc})", "write module:Class of an installed stage") from exc
+    cls = _imported(use, "stage", where)
     if not (isinstance(cls, type) and issubclass(cls, Stage)):
         raise ConfigError(f"{where}: '{use}' is no stage", "write module:Class of a subclass of headrace_lake.stage.Stage")
     return cls(parse(params, cls.Params, where=where))
+
+
+def make_guard(use: str, params: dict[str, Any], *, where: str) -> Guard:
+    """Import `module:Class` and make the guard with checked parameters."""
+    cls = _imported(use, "guard", where)
+    if not (isinstance(cls, type) and issubclass(cls, Guard)):
+        raise ConfigError(f"{where}: '{use}' is no guard", "write module:Class of a subclass of headrace_lake.engine.guard.Guard")
+    return cls(parse(params, cls.Params, where=where))
+
+
+def _imported(use: str, what: str, where: str) -> Any:
+    module, sep, cls_name = use.partition(":")
+    try:
+        return getattr(importlib.import_module(module), cls_name) if sep else None
+    except (ImportError, AttributeError) as exc:
+        raise ConfigError(f"{where}: {what} '{use}' cannot be imported ({exc})", f"write module:Class of an installed {what}") from exc
+
+
+def _where(file: Path, entry: StageEntry, place: str) -> str:
+    return f"{(entry.params_from and file.parent / entry.params_from) or file}: {place} ({entry.use})"
+
+
+def _params(file: Path, entry: StageEntry) -> dict[str, Any]:
+    return {**_params_file(file, entry.params_from), **entry.params}
 
 
 def _params_file(pipeline: Path, relative: Path | None) -> dict[str, Any]:

@@ -7,9 +7,10 @@ import operator
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from headrace_governance.court.evidence import court_on
 from headrace_jobs.evaluation.run import newest_checkpoint
 from headrace_jobs.gates.policy import GatePolicy, Rule
-from headrace_jobs.mix.compile import newest_mix
+from headrace_jobs.mix.compile import mix_slices, newest_mix
 from headrace_lake.errors import ConfigError, InputError
 from headrace_lake.fingerprint import code_digest, digest_of
 from headrace_lake.lake import Lake
@@ -135,14 +136,17 @@ def _where(rule: Rule) -> str:
 
 
 def gather(lake: Lake, policy: GatePolicy, recipe: str) -> dict[str, Artifact]:
-    """Kind → the artifact that the gate looks at: the recipe's newest mix, its newest checkpoint, and what belongs to it.
+    """Kind → the artifact that the gate looks at: the recipe's newest mix, its newest checkpoint, and what belongs to it; for
+    `court`, the newest verdict on removals that covers every slice of the mix and is still about what the lake holds.
 
     Raises:
         InputError: one is missing; says which command makes it.
     """
     mix = newest_mix(lake, recipe)
     found = {"mix": mix}
-    if set(policy.evidence) - {"mix"}:
+    if "court" in policy.evidence:
+        found["court"] = court_on(lake, mix_slices(lake, mix))
+    if set(policy.evidence) - {"mix", "court"}:
         checkpoint = newest_checkpoint(lake, mix.fingerprint)
         found["checkpoint"] = checkpoint
         for run in lake.artifacts("run"):

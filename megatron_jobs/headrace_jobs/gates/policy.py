@@ -73,7 +73,7 @@ class GatePolicy(StrictModel):
 
     name: str = Field(pattern="^[a-z0-9_-]+$")
     opens: tuple[Literal["release", "train"], ...] = ("release",)
-    evidence: tuple[Literal["mix", "run", "checkpoint", "evaluation"], ...] = ("evaluation", "mix")
+    evidence: tuple[Literal["mix", "court", "run", "checkpoint", "evaluation"], ...] = ("evaluation", "mix")
     rules: tuple[Rule, ...] = Field(min_length=1)
     approvers: tuple[str, ...] = ()
     self_approval: bool = False

@@ -29,6 +29,7 @@ from headrace_lake.errors import ConfigError, InputError, LakeError
 from headrace_lake.fingerprint import code_digest, digest_bytes, digest_of
 from headrace_lake.lake import Lake
 from headrace_lake.receipts import Artifact
+from headrace_lake.slices import Slice
 from headrace_lake.strict import parse
 from headrace_tokenizers.vocabulary import load_spec
 
@@ -129,6 +130,12 @@ def load_mix(lake: Lake, artifact: Artifact) -> Mix:
     record = json.loads(lake.storage.read_bytes(artifact.path))
     tables = [pq.read_table(lake.storage.local_path(record["objects"][name])) for name in ("documents", "held_out")]
     return Mix(record, *tables)
+
+
+def mix_slices(lake: Lake, artifact: Artifact) -> list[Slice]:
+    """The slices whose shards a compiled mix reads."""
+    record = json.loads(lake.storage.read_bytes(artifact.path))
+    return sorted({Slice(s["source"], s["slice"]) for s in record["shards"]}, key=str)
 
 
 def newest_mix(lake: Lake, recipe: str) -> Artifact:

@@ -33,6 +33,7 @@ class SelectParams(StrictModel):
         "c4",
         "exact_duplicate",
         "near_duplicate",
+        "contamination",
         "pii",
     )
 

@@ -6,6 +6,7 @@ Memory: about 100 bytes a unit of all items; 100,000 questions of 60 words take 
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,14 +44,18 @@ class Index:
 
     Args:
         texts: large_string, a text an item.
-        common: keys of seeds that start no match (see `seed_texts`).
+        common: keys of seeds that start no match.
+        every_seed: keep all seeds of all items, to count in how many documents they occur.
 
     Attributes:
         units: int64[items], units of each item; gram_lengths: its n, 0 where it counts only as a whole.
+        unspaced: bool[items], whether half of its units are characters of unspaced scripts.
         searched: bool[items], whether the item has a seed at all: one that is too short or all template has none.
     """
 
-    def __init__(self, texts: pa.Array, params: DecontaminationParams, common: npt.NDArray[np.uint64] | None = None) -> None:
+    def __init__(
+        self, texts: pa.Array, params: DecontaminationParams, common: npt.NDArray[np.uint64] | None = None, *, every_seed: bool = False
+    ) -> None:
         from headrace_governance.text.decontamination import kernels
         from headrace_governance.text.decontamination.characters import comparison_table
         from headrace_governance.text.utf8 import buffers
@@ -62,7 +67,7 @@ class Index:
         self._lengths: Int = np.array([params.words.seed, params.characters.seed, params.short.words], np.int64)
         self._take_units(texts)
         kinds = self._kinds()
-        self._choose_seeds(kinds, common)
+        self._choose_seeds(kinds, common, every_seed)
 
     # -- building ------------------------------------------------------------------------------------------------------
 
@@ -86,7 +91,7 @@ class Index:
             all_bounds.append(bounds[1 : units + 1] + total)
             total += n
         self.units: Int = np.array(counts, np.int64)
-        self._alone: Int = np.array(alone, np.int64)
+        self.unspaced: npt.NDArray[np.bool_] = 2 * np.array(alone, np.int64) >= np.maximum(self.units, 1)
         self._firsts: Int = np.concatenate([[0], np.cumsum(self.units)]).astype(np.int64)
         self._hashes = np.concatenate([*all_hashes, np.zeros(0, np.uint64)])
         self._points = np.concatenate([*all_points, np.zeros(0, np.uint32)])
@@ -95,14 +100,12 @@ class Index:
     def _kinds(self) -> Int:
         """Kind of each item's seeds, -1 for one that is too short; fills `gram_lengths`, `_seed_lengths` and `_least`."""
         p = self.params
-        unspaced = 2 * self._alone >= np.maximum(self.units, 1)
+        unspaced = self.unspaced
         letters = self._bounds[self._firsts[1:]] - self._bounds[self._firsts[:-1]]
         n = np.where(unspaced, p.characters.n, p.words.n)
         whole = self.units < n
         kinds = np.where(unspaced, CHARACTERS, np.where(self.units < p.words.seed, SHORT, WORDS)).astype(np.int64)
-        long_enough = np.where(
-            unspaced, self.units >= p.short.characters, (self.units >= p.short.words) & (letters >= p.short.letters)
-        )
+        long_enough = np.where(unspaced, self.units >= p.short.characters, (self.units >= p.short.words) & (letters >= p.short.letters))
         kinds[whole & ~long_enough] = -1
         self.gram_lengths: Int = np.where(whole, 0, n).astype(np.int64)
         self._seed_lengths: Int = self._lengths[np.maximum(kinds, 0)]
@@ -110,7 +113,7 @@ class Index:
         self._least = np.ascontiguousarray(bounds[unspaced.astype(np.int64)])
         return kinds
 
-    def _choose_seeds(self, kinds: Int, common: npt.NDArray[np.uint64] | None) -> None:
+    def _choose_seeds(self, kinds: Int, common: npt.NDArray[np.uint64] | None, every_seed: bool) -> None:
         """Which seeds are looked for: all of an item with n-grams, the rarest of one that counts as a whole."""
         keys, items, places = self._all_seeds(kinds)
         # Seeds of templates and common phrases go; the number of items counts an item once.
@@ -120,13 +123,14 @@ class Index:
         new_item = new_key | np.concatenate([[True], items[1:] != items[:-1]])[: len(keys)]
         group = np.cumsum(new_key) - 1
         in_items = np.bincount(group, weights=new_item).astype(np.int64)[group] if len(keys) else np.zeros(0, np.int64)
-        keep = in_items <= self.params.max_items
+        keep = (in_items <= self.params.max_items) | every_seed
         if common is not None and len(common):
             keep &= ~np.isin(keys, common)
         run_start = np.maximum.accumulate(np.where(new_item, np.arange(len(keys)), 0)) if len(keys) else np.zeros(0, np.int64)
         keep &= np.arange(len(keys)) - run_start < _SAME_PLACES
         whole = self.gram_lengths[items] == 0
-        keep &= ~whole | self._rarest(keys, items, places, in_items, keep & whole)
+        if not every_seed:
+            keep &= ~whole | self._rarest(keys, items, places, in_items, keep & whole)
         keys, items, places = keys[keep], items[keep], places[keep]
         seeds, firsts = np.unique(keys, return_index=True)
         self.seeds: npt.NDArray[np.uint64] = seeds
@@ -184,7 +188,7 @@ class Index:
         self._kernels.count_documents(data, offsets, self._fold, *self._table, counts)
 
     @property
-    def _table(self) -> tuple[Any, ...]:
+    def _table(self) -> tuple[Any, Any, Any, Any, Any]:
         return self._lengths, _SALTS, self._keys, self._values, self._bits
 
     def seed_text(self, seed: int) -> str:
@@ -193,4 +197,4 @@ class Index:
         item = int(self._posting_items[posting])
         first = int(self._firsts[item] + self._posting_places[posting])
         bounds = self._bounds[first : first + int(self._seed_lengths[item]) + 1].tolist()
-        return " ".join("".join(map(chr, self._points[a:b].tolist())) for a, b in zip(bounds, bounds[1:], strict=False))
+        return " ".join("".join(map(chr, self._points[a:b].tolist())) for a, b in itertools.pairwise(bounds))

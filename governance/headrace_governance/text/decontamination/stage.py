@@ -15,13 +15,12 @@ import json
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace_governance.text.decontamination.index import Hits, Index
 from headrace_governance.text.decontamination.rules import DecontaminationParams
-from headrace_lake.fingerprint import digest_of
+from headrace_lake.fingerprint import digest_bytes, digest_of
 from headrace_lake.slices import Slice
 from headrace_lake.stage import DROP_DETAIL, DROP_REASON, Inputs, PartWriter, Resources, SliceReader, Stage
 
@@ -116,8 +115,8 @@ class Finder:
     @classmethod
     def of(cls, items: pa.Table, params: DecontaminationParams, common: pa.Table | None) -> Finder:
         """The finder of these items; a process keeps its last one, since every part of a slice asks for the same."""
-        commons = common["key"].to_pylist() if common is not None else []
-        key = digest_of([items.drop_columns(["text"]).to_pylist(), items["text"].to_pylist(), commons, params.model_dump(mode="json")])
+        tables = [items] if common is None else [items, common]
+        key = digest_of([params.model_dump(mode="json"), *map(_content, tables)])
         if cls._last is None or cls._last[0] != key:
             cls._last = (key, cls(items, params, common))
         return cls._last[1]
@@ -177,11 +176,13 @@ class Finder:
     def _reason(self, item: int, share: float) -> str:
         if self.index.gram_lengths[item] == 0:
             return "short_item"
-        unspaced = self.index.gram_lengths[item] == self._params.characters.n
-        rule = self._params.characters if unspaced else self._params.words
+        rule = self._params.characters if self.index.unspaced[item] else self._params.words
         return "ngram_overlap" if share >= rule.min_overlap else "ngram_coverage"
 
 
-def searched(items: pa.Table, params: DecontaminationParams) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Which items can be found at all; too short ones and those that are all template cannot."""
-    return Index(items["text"].combine_chunks(), params).searched
+def _content(table: pa.Table) -> str:
+    """Digest of a table's rows."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table.combine_chunks())
+    return digest_bytes(sink.getvalue())

@@ -49,8 +49,8 @@ class SetAbout(StrictModel):
         revision: the authors' version; the digest of the content if empty.
     """
 
-    name: str = Field(pattern=r"[0-9A-Za-z][0-9A-Za-z_-]{0,62}")
-    language: str = Field(pattern=r"[A-Za-z]{2,3}([-_][0-9A-Za-z]+)*")
+    name: str = Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z_-]{0,62}$")
+    language: str = Field(pattern=r"^[A-Za-z]{2,3}([-_][0-9A-Za-z]+)*$")
     licence: str = Field(min_length=1)
     revision: str = ""
 

@@ -5,7 +5,7 @@ they roll by (Karp and Rabin 1987) and looked up behind a bitmap, so a document 
 that is found is extended to both sides as far as the texts agree, *character by character*: a hash decides nothing. What the runs
 cover of an item, and how many of its n-grams lie in them, is what the rules compare.
 
-Work on a hostile document is bounded: a seed at a place of an item that a run has covered already is not extended again.
+Work on a document that repeats itself is bounded: a seed is extended once a run, and not at all where it can add no n-gram.
 """
 
 from __future__ import annotations
@@ -231,6 +231,17 @@ def count_documents(data: Any, offsets: Any, fold: Any, lengths: Any, salts: Any
 
 
 @njit(cache=True)
+def _adds_nothing(flags: Any, here: int, first: int, stop: int, seed_length: int, gram_length: int) -> bool:
+    """Whether the seed at an item's unit `here` was met, and so was every n-gram that holds it."""
+    if not flags[here] & SEEDED:
+        return False
+    for p in range(max(first, here + seed_length - gram_length), min(here, stop - gram_length) + 1):  # noqa: SIM110 - numba
+        if not flags[p] & GRAM:
+            return False
+    return True
+
+
+@njit(cache=True)
 def _grown(array: Any, used: int) -> Any:
     if used < len(array):
         return array
@@ -265,6 +276,7 @@ def find_items(
     places, seeds = np.empty(room * len(lengths), np.int64), np.empty(room * len(lengths), np.int64)
     flags = np.zeros(len(item_hashes), np.uint8)
     longest, longest_at = np.zeros(items, np.int64), np.zeros(items, np.int64)
+    run_shifts, run_ends = np.zeros(items, np.int64), np.zeros(items, np.int64)
     low, high = np.zeros(items, np.int64), np.zeros(items, np.int64)
     runs = np.empty((64, 3), np.int64)
     touched = np.empty((64, 1), np.int64)
@@ -281,7 +293,9 @@ def find_items(
                 first, stop = firsts[item], firsts[item + 1]
                 here = first + posting_places[posting]
                 whole_only = gram_lengths[item] == 0
-                if longest[item] == stop - first or (not whole_only and flags[here] & SEEDED):
+                if longest[item] == stop - first or (run_ends[item] > places[f] and run_shifts[item] == places[f] - here):
+                    continue
+                if not whole_only and _adds_nothing(flags, here, first, stop, seed_lengths[item], gram_lengths[item]):
                     continue
                 # Extend: to the right from the seed's first unit, so that the seed itself is verified, then to the left.
                 unit, place = places[f], here
@@ -306,6 +320,7 @@ def find_items(
                     touched = _grown(touched, n_touched)
                     touched[n_touched, 0] = item
                     n_touched += 1
+                run_shifts[item], run_ends[item] = places[f] - here, left + size
                 if size > longest[item]:
                     longest[item], longest_at[item] = size, left
                 runs = _grown(runs, n_runs)
@@ -320,14 +335,14 @@ def find_items(
                         flags[p] |= GRAM
         if n_touched == 0:
             continue
-        # The place in the document: the longest run and the others of the item that lie within the item's own length of it.
+        # The place in the document: the longest run, and others of the item where what it lacks can be, half as much again.
         for t in range(n_touched):
             item = touched[t, 0]
             low[item], high[item] = longest_at[item], longest_at[item] + longest[item]
         for r in range(n_runs):
             item, left, right = runs[r, 0], runs[r, 1], runs[r, 2]
-            reach = firsts[item + 1] - firsts[item]
-            if right >= longest_at[item] - reach and left <= longest_at[item] + longest[item] + reach:
+            reach = 3 * (firsts[item + 1] - firsts[item] - longest[item]) // 2
+            if left >= longest_at[item] - reach and right <= longest_at[item] + longest[item] + reach:
                 low[item], high[item] = min(low[item], left), max(high[item], right)
         for t in range(n_touched):
             item = touched[t, 0]
@@ -348,5 +363,5 @@ def find_items(
                 hits[n_hits, 2], hits[n_hits, 3], hits[n_hits, 4] = grams, covered, longest[item]
                 hits[n_hits, 5], hits[n_hits, 6] = starts[low[item]], ends[high[item] - 1]
                 n_hits += 1
-            longest[item] = 0
+            longest[item], run_ends[item] = 0, 0
     return hits[:n_hits]

@@ -53,8 +53,8 @@ def _changed(rng: random.Random, kind: str, text: str, unspaced: bool) -> str:
         return text.translate(_PUNCTUATION)
     if kind in ("spaces", "lines"):
         gap = ("\n",) if kind == "lines" else ("  ", "\t", " \u00a0", "\u3000")
-        if unspaced:
-            return "".join(c + rng.choice(gap) if rng.random() < 0.1 else c for c in text)
+        if unspaced:  # a line is never broken inside a Latin word or a number
+            return "".join(c + rng.choice(gap) if not c.isascii() and rng.random() < 0.1 else c for c in text)
         return "".join(w + (rng.choice(gap) if rng.random() < 0.4 else " ") for w in text.split())
     if kind == "edited":
         units = list(text) if unspaced else text.split()

@@ -37,9 +37,9 @@ from headrace_lake.slices import Slice
 from headrace_lake.strict import parse
 
 SMALL = DecontaminationParams(
-    words=NgramRule(n=5, seed=3, min_overlap=0.5, min_coverage=0.7),
+    words=NgramRule(n=6, seed=4, min_overlap=0.5, min_coverage=0.7),
     characters=NgramRule(n=6, seed=4, min_overlap=0.5, min_coverage=0.7),
-    short=ShortRule(words=3, letters=4, characters=4),
+    short=ShortRule(units=3, letters=7, letters_a_character=2),
     max_items=2,
 )
 
@@ -72,19 +72,21 @@ def unspaced(unit: str) -> bool:
     return len(unit) == 1 and unicodedata.name(unit, "").startswith(("CJK", "HIRAGANA", "KATAKANA"))
 
 
-def plan(items: list[list[str]], p: DecontaminationParams) -> list[tuple[int, int]]:
-    """(n-gram length or 0, seed length or 0) of each item."""
+def plan(items: list[list[str]], p: DecontaminationParams) -> list[tuple[int, int, str]]:
+    """N-gram length or 0, seed length or 0, and kind of seed of each item."""
     out = []
     for units in items:
-        chinese = 2 * sum(map(unspaced, units)) >= max(1, len(units))
-        rule = p.characters if chinese else p.words
-        if len(units) >= rule.n:
-            out.append((rule.n, rule.seed))
-        elif chinese:
-            out.append((0, rule.seed if len(units) >= p.short.characters else 0))
+        alone = sum(map(unspaced, units))
+        kind = "characters" if 2 * alone >= max(1, len(units)) else "words"
+        rule = getattr(p, kind)
+        letters = len("".join(units)) + (p.short.letters_a_character - 1) * alone
+        whole = len(units) < rule.n
+        if whole and (len(units) < p.short.units or letters < p.short.letters):
+            out.append((0, 0, kind))
+        elif len(units) < rule.seed:
+            out.append((0, p.short.units, "short"))
         else:
-            good = len(units) >= p.short.words and len("".join(units)) >= p.short.letters
-            out.append((0, 0 if not good else rule.seed if len(units) >= rule.seed else p.short.words))
+            out.append((0 if whole else rule.n, rule.seed, kind))
     return out
 
 
@@ -97,13 +99,13 @@ def oracle(items: list[str], document: str, p: DecontaminationParams) -> dict[in
     def seeds(i: int) -> dict[int, tuple[str, ...]]:
         length = plans[i][1]
         found = {at: tuple(split[i][at : at + length]) for at in range(len(split[i]) - length + 1)} if length else {}
-        return {at: s for at, s in found.items() if len(set(s)) >= 3}
+        return {at: s for at, s in found.items() if len(set(s)) >= (2 if plans[i][2] == "short" else 3)}
 
-    in_items = Counter((len(s), s) for i in range(len(items)) for s in set(seeds(i).values()))
+    in_items = Counter((plans[i][2], s) for i in range(len(items)) for s in set(seeds(i).values()))
     found = {}
     for i, units in enumerate(split):
-        n, length = plans[i]
-        good = {at for at, s in seeds(i).items() if in_items[len(s), s] <= p.max_items}
+        n, length, kind = plans[i]
+        good = {at for at, s in seeds(i).items() if in_items[kind, s] <= p.max_items}
         if not good:
             continue
         runs = [r for r in common_runs(units, doc) if any(r[0] <= g and g + length <= r[1] for g in good)]
@@ -113,7 +115,7 @@ def oracle(items: list[str], document: str, p: DecontaminationParams) -> dict[in
             continue
         covered = {at for a, b in runs for at in range(a, b)}
         grams = {at for a, b in runs for at in range(a, b - n + 1)}
-        rule = p.characters if n == p.characters.n else p.words
+        rule = getattr(p, kind)
         if len(grams) >= rule.min_overlap * (len(units) - n + 1) or len(covered) >= rule.min_coverage * len(units):
             found[i] = (len(grams), len(covered), max(b - a for a, b in runs))
     return found
@@ -272,7 +274,7 @@ def test_a_template_starts_no_match_but_the_question_behind_it_does() -> None:
     [
         ({"drop": ["quesion"]}, "no field 'quesion'; fields: question, answer, context, document"),
         ({"words": {"n": 5, "seed": 8}}, "'seed' must not be longer than 'n'"),
-        ({"short": {"characters": 5}}, "must be at least 'characters.seed'"),
+        ({"short": {"units": 9}}, "'short.units' must not be more than a 'seed'"),
         ({"worlds": {}}, "did you mean 'words'"),
     ],
 )

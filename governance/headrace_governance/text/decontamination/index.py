@@ -18,12 +18,12 @@ from headrace_governance.text.decontamination.rules import DecontaminationParams
 
 Int = npt.NDArray[np.int64]
 WORDS, CHARACTERS, SHORT = 0, 1, 2
-"""Kinds of seeds: runs of `words.seed`, of `characters.seed`, of `short.words` units."""
+"""Kinds of seeds: runs of `words.seed`, of `characters.seed`, of `short.units` units."""
 _SALTS = np.array([0x8F3B1A6D00000001, 0x8F3B1A6D00000002, 0x8F3B1A6D00000003], np.uint64)
 _SAME_PLACES = 4
 """Places of one item at which the same seed is remembered; a text that repeats itself has many."""
 _DIFFERENT = 3
-"""Different units that a seed has at least: a row of one word over and over is no evidence. One less for `short.words`."""
+"""Different units that a seed has at least: a row of one word over and over is no evidence. One less for `short.units`."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Index:
         self._buffers = buffers
         self._fold = comparison_table()
         self.params = params
-        self._lengths: Int = np.array([params.words.seed, params.characters.seed, params.short.words], np.int64)
+        self._lengths: Int = np.array([params.words.seed, params.characters.seed, params.short.units], np.int64)
         self._take_units(texts)
         kinds = self._kinds()
         self._choose_seeds(kinds, common, every_seed)
@@ -91,7 +91,8 @@ class Index:
             all_bounds.append(bounds[1 : units + 1] + total)
             total += n
         self.units: Int = np.array(counts, np.int64)
-        self.unspaced: npt.NDArray[np.bool_] = 2 * np.array(alone, np.int64) >= np.maximum(self.units, 1)
+        self._alone: Int = np.array(alone, np.int64)
+        self.unspaced: npt.NDArray[np.bool_] = 2 * self._alone >= np.maximum(self.units, 1)
         self._firsts: Int = np.concatenate([[0], np.cumsum(self.units)]).astype(np.int64)
         self._hashes = np.concatenate([*all_hashes, np.zeros(0, np.uint64)])
         self._points = np.concatenate([*all_points, np.zeros(0, np.uint32)])
@@ -101,12 +102,12 @@ class Index:
         """Kind of each item's seeds, -1 for one that is too short; fills `gram_lengths`, `_seed_lengths` and `_least`."""
         p = self.params
         unspaced = self.unspaced
-        letters = self._bounds[self._firsts[1:]] - self._bounds[self._firsts[:-1]]
+        letters = self._bounds[self._firsts[1:]] - self._bounds[self._firsts[:-1]] + (p.short.letters_a_character - 1) * self._alone
         n = np.where(unspaced, p.characters.n, p.words.n)
         whole = self.units < n
-        kinds = np.where(unspaced, CHARACTERS, np.where(self.units < p.words.seed, SHORT, WORDS)).astype(np.int64)
-        long_enough = np.where(unspaced, self.units >= p.short.characters, (self.units >= p.short.words) & (letters >= p.short.letters))
-        kinds[whole & ~long_enough] = -1
+        kinds = np.where(unspaced, CHARACTERS, WORDS).astype(np.int64)
+        kinds[self.units < self._lengths[kinds]] = SHORT
+        kinds[whole & ((self.units < p.short.units) | (letters < p.short.letters))] = -1
         self.gram_lengths: Int = np.where(whole, 0, n).astype(np.int64)
         self._seed_lengths: Int = self._lengths[np.maximum(kinds, 0)]
         bounds = np.array([[r.min_overlap, r.min_coverage] for r in (p.words, p.characters)])

@@ -41,13 +41,14 @@ class ShortRule(StrictModel):
     """From when an item that is shorter than an n-gram is looked for, as a whole, between word borders.
 
     Attributes:
-        words, letters: of a spaced script; "Which of these is correct?" has 22 letters and is a common phrase.
-        characters: of an unspaced script; at least `characters.seed`.
+        units: words, or characters of an unspaced script.
+        letters: "Which of these is correct?" has 22 and is a common phrase.
+        letters_a_character: what a character of an unspaced script counts as; 12 Chinese ones say as much as 30 letters.
     """
 
-    words: int = Field(default=3, ge=3)
-    letters: int = Field(default=30, ge=1)
-    characters: int = Field(default=12, ge=2)
+    units: int = Field(default=3, ge=3, le=256)
+    letters: float = Field(default=30, ge=1)
+    letters_a_character: float = Field(default=2.5, ge=1)
 
 
 class DecontaminationParams(StrictModel):
@@ -80,6 +81,6 @@ class DecontaminationParams(StrictModel):
         for field in self.drop:
             if field not in FIELDS:
                 raise ValueError(f"no field '{field}'; fields: {', '.join(FIELDS)}")
-        if self.short.characters < self.characters.seed:
-            raise ValueError("'short.characters' must be at least 'characters.seed'")
+        if self.short.units > min(self.words.seed, self.characters.seed):
+            raise ValueError("'short.units' must not be more than a 'seed'")
         return self

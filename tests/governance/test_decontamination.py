@@ -460,6 +460,12 @@ def test_a_held_out_document_does_not_contaminate_itself_but_its_copy_is_found(l
     found = verdicts(lake)
     assert found["en2"]["keep"] and found["en2"]["items"] == []
     assert not found["de2"]["keep"] and found["de2"]["item"] in {r["uid"] for r in rows.items}
+    site = Slice("site", "2026-11-01")
+    write(lake, site, {f"p{n}": f"Page {n} of it.\n {PROSE}\nText of page {n}, {QUESTION}" for n in range(11)})
+    texts = [r["text"] for r in held_out_rows(lake, "s", [(site, "p3"), (site, "p4")]).items]
+    assert texts == ["Page 3 of it.", f"Text of page 3, {QUESTION}", "Page 4 of it.", f"Text of page 4, {QUESTION}"], (
+        "no footer of the site"
+    )
     with pytest.raises(InputError, match="document nobody is not in mill-en/2026-11-01"):
         held_out_rows(lake, "held-out", [(EN, "nobody")])
 

@@ -7,6 +7,7 @@ Registering the same content again changes nothing; another content replaces the
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -27,6 +28,8 @@ from headrace_lake.slices import Slice
 
 SOURCE = "evaluation"
 REGISTER, COUNT = "register", "count_common"
+SITE_DOCUMENTS = 10
+"""GPT-3's bound for boilerplate, here for whole lines within a slice."""
 _COMMON = Slice(SOURCE, "common")
 _ROWS_PER_PART = 50_000
 
@@ -66,6 +69,9 @@ def forget(lake: Lake, name: str) -> Receipt:
 def held_out_rows(lake: Lake, set_: str, documents: Iterable[tuple[Slice, str]]) -> Rows:
     """Held-out documents of our own as items, a paragraph (line) each; a document is no contamination of itself.
 
+    A line that stands in more than `SITE_DOCUMENTS` documents of the slice belongs to the site (its footer, its licence) and is left
+    out: otherwise one held-out page would take every page of its site out of training.
+
     Args:
         documents: slice and uid of each.
 
@@ -82,12 +88,24 @@ def held_out_rows(lake: Lake, set_: str, documents: Iterable[tuple[Slice, str]])
         for uid in sorted(uids):
             if uid not in texts:
                 raise InputError(f"document {uid} is not in {slice_}", "the lake no longer holds what the mix was made from")
+        often = _often(texts.values(), {line for uid in uids for line in _lines(texts[uid])})
+        for uid in sorted(uids):
             language, origin = languages.get(uid, "und"), f"{slice_}/{uid}"
-            lines = [line for line in texts[uid].split("\n") if line.strip()]
+            lines = [line for line in _lines(texts[uid]) if line not in often]
             rows.read += 1
             rows.kept += 1
             rows.items += [item_row(set_, uid, "document", n, t, language=language, origin=origin) for n, t in enumerate(lines)]
     return rows
+
+
+def _lines(text: str) -> list[str]:
+    return [line.strip() for line in text.split("\n") if line.strip()]
+
+
+def _often(texts: Iterable[str], lines: set[str]) -> set[str]:
+    """Those of the lines that stand in more than `SITE_DOCUMENTS` texts."""
+    counts = Counter(line for text in texts for line in set(_lines(text)) & lines)
+    return {line for line, n in counts.items() if n > SITE_DOCUMENTS}
 
 
 def _column_of(lake: Lake, slice_: Slice, table: str, column: str) -> dict[str, str]:

@@ -167,7 +167,8 @@ def test_hashes_that_are_equal_by_chance_are_no_hit() -> None:
     assert len(index.find(other).item) == 0
     index._hashes[:] = Index(other, DecontaminationParams())._hashes  # every unit of the item now hashes as the document's
     keys = Index(other, DecontaminationParams())
-    index._keys, index._values, index._bits, index._postings = keys._keys, keys._values, keys._bits, keys._postings
+    for name in ("_keys", "_values", "_bits", "_bit_firsts", "_postings", "_posting_items", "_posting_places"):
+        setattr(index, name, getattr(keys, name))
     assert len(index.find(other).item) == 0
 
 

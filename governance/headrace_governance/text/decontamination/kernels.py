@@ -157,9 +157,13 @@ def varied(hashes: Any, length: int, least: int) -> Any:
 
 
 @njit(cache=True)
-def fill_table(seeds: Any, keys: Any, values: Any, bits: Any) -> None:
-    """Put seeds (uint64, all different) into an open-addressing table of a power of two slots, and their bits into the bitmap."""
-    mask, bit_mask = np.uint64(len(keys) - 1), np.uint64(64 * len(bits) - 1)
+def fill_table(seeds: Any, kinds: Any, keys: Any, values: Any, bits: Any, bit_firsts: Any) -> None:
+    """Put seeds (uint64, all different) into an open-addressing table of a power of two slots, and their bits into bitmaps.
+
+    Args:
+        bits: one bitmap a kind, of 64-bit words; bit_firsts: int64[kinds + 1], where each begins; its size is a power of two or 0.
+    """
+    mask = np.uint64(len(keys) - 1)
     for i in range(len(seeds)):
         key = seeds[i]
         slot = key & mask
@@ -167,12 +171,15 @@ def fill_table(seeds: Any, keys: Any, values: Any, bits: Any) -> None:
             slot = (slot + np.uint64(1)) & mask
         keys[slot] = key
         values[slot] = i
-        bit = (key >> np.uint64(20)) & bit_mask
-        bits[bit >> np.uint64(6)] |= np.uint64(1) << (bit & np.uint64(63))
+        first, size = bit_firsts[kinds[i]], bit_firsts[kinds[i] + 1] - bit_firsts[kinds[i]]
+        bit = (key >> np.uint64(20)) & np.uint64(64 * size - 1)
+        bits[first + np.int64(bit >> np.uint64(6))] |= np.uint64(1) << (bit & np.uint64(63))
 
 
 @njit(cache=True)
-def look_up(hashes: Any, units: int, lengths: Any, salts: Any, keys: Any, values: Any, bits: Any, places: Any, seeds: Any) -> Int64:
+def look_up(
+    hashes: Any, units: int, lengths: Any, salts: Any, keys: Any, values: Any, bits: Any, bit_firsts: Any, places: Any, seeds: Any
+) -> Int64:  # fmt: skip
     """Seeds among the runs of a document: the first unit of each and its number; returns how many.
 
     Args:
@@ -180,7 +187,7 @@ def look_up(hashes: Any, units: int, lengths: Any, salts: Any, keys: Any, values
     """
     base = np.uint64(BASE)
     kinds = len(lengths)
-    mask, bit_mask = np.uint64(len(keys) - 1), np.uint64(64 * len(bits) - 1)
+    mask = np.uint64(len(keys) - 1)
     powers, rolling = np.ones(kinds, np.uint64), np.zeros(kinds, np.uint64)
     for kind in range(kinds):
         for _ in range(lengths[kind]):
@@ -189,6 +196,9 @@ def look_up(hashes: Any, units: int, lengths: Any, salts: Any, keys: Any, values
     for i in range(units):
         unit = hashes[i]
         for kind in range(kinds):
+            size = bit_firsts[kind + 1] - bit_firsts[kind]
+            if size == 0:
+                continue
             length = lengths[kind]
             value = rolling[kind] * base + unit
             if i >= length:
@@ -197,8 +207,8 @@ def look_up(hashes: Any, units: int, lengths: Any, salts: Any, keys: Any, values
             if i < length - 1:
                 continue
             key = mixed(value ^ salts[kind])
-            bit = (key >> np.uint64(20)) & bit_mask
-            if not (bits[bit >> np.uint64(6)] >> (bit & np.uint64(63))) & np.uint64(1):
+            bit = (key >> np.uint64(20)) & np.uint64(64 * size - 1)
+            if not (bits[bit_firsts[kind] + np.int64(bit >> np.uint64(6))] >> (bit & np.uint64(63))) & np.uint64(1):
                 continue
             slot = key & mask
             while values[slot] >= 0:
@@ -212,7 +222,9 @@ def look_up(hashes: Any, units: int, lengths: Any, salts: Any, keys: Any, values
 
 
 @njit(cache=True)
-def count_documents(data: Any, offsets: Any, fold: Any, lengths: Any, salts: Any, keys: Any, values: Any, bits: Any, counts: Any) -> None:
+def count_documents(
+    data: Any, offsets: Any, fold: Any, lengths: Any, salts: Any, keys: Any, values: Any, bits: Any, bit_firsts: Any, counts: Any
+) -> None:
     """Add to each seed's count (int64) the documents that it occurs in."""
     most = 0
     for i in range(len(offsets) - 1):
@@ -223,7 +235,7 @@ def count_documents(data: Any, offsets: Any, fold: Any, lengths: Any, salts: Any
     last = np.full(len(counts), -1, np.int64)
     for i in range(len(offsets) - 1):
         units = split_units(data, offsets[i], offsets[i + 1], fold, starts, ends, hashes)
-        found = look_up(hashes, units, lengths, salts, keys, values, bits, places, seeds)
+        found = look_up(hashes, units, lengths, salts, keys, values, bits, bit_firsts, places, seeds)
         for f in range(found):
             if last[seeds[f]] != i:
                 last[seeds[f]] = i
@@ -252,7 +264,7 @@ def _grown(array: Any, used: int) -> Any:
 
 @njit(cache=True)
 def find_items(
-    data: Any, offsets: Any, fold: Any, lengths: Any, salts: Any, keys: Any, values: Any, bits: Any,
+    data: Any, offsets: Any, fold: Any, lengths: Any, salts: Any, keys: Any, values: Any, bits: Any, bit_firsts: Any,
     postings: Any, posting_items: Any, posting_places: Any,
     firsts: Any, item_hashes: Any, bounds: Any, points: Any, seed_lengths: Any, gram_lengths: Any, least: Any,
 ) -> Any:  # fmt: skip
@@ -285,7 +297,7 @@ def find_items(
     for i in range(len(offsets) - 1):
         start = offsets[i]
         units = split_units(data, start, offsets[i + 1], fold, starts, ends, hashes)
-        found = look_up(hashes, units, lengths, salts, keys, values, bits, places, seeds)
+        found = look_up(hashes, units, lengths, salts, keys, values, bits, bit_firsts, places, seeds)
         n_runs, n_touched = 0, 0
         for f in range(found):
             for posting in range(postings[seeds[f]], postings[seeds[f] + 1]):

@@ -290,6 +290,47 @@ _SPECS = [
             _f("copies", _L, "documents known to be near each other when the verdict was made", unit="documents"),
         ],
     ),
+    # Decontamination.
+    _spec(
+        "evaluation_items",
+        [
+            *_ROW,
+            _f("set", _S, "evaluation set"),
+            _f("item", _S, "id within the set; an item has one row for each of its texts"),
+            _f("language", _S, "ISO 639-1 code"),
+            _f("field", _S, "question, answer, context, or document: a paragraph of a held-out document of our own"),
+            _f("text", pa.large_string(), "the text that must not be trained on"),
+            _f("licence", _S, "licence id of the set"),
+            _f("digest", _S, "BLAKE2b-128 of the text, hex"),
+            _f("revision", _S, "revision of the set: as declared, or the digest of its content"),
+            _f("origin", _S, "source/slice/uid of the document that it is, for held-out documents: no contamination of itself", null=True),
+        ],
+        "texts of evaluation sets, a set a slice of source 'evaluation'",
+    ),
+    _spec(
+        "common_ngrams",
+        [
+            *_SLICE,
+            _f("key", pa.uint64(), "hash by which the index of evaluation items knows the run of words"),
+            _f("words", _S, "the run as it is compared: folded, a space between units"),
+            _f("documents", _L, "documents it was counted in", unit="documents"),
+        ],
+        "runs of words of evaluation items that stand in many documents: common phrases",
+        key="key",
+    ),
+    _verdict(
+        "verdict_contamination",
+        "documents that hold evaluation items",
+        [
+            _f("set", _S, "evaluation set of the strongest hit", null=True),
+            _f("item", _S, "uid of the strongest hit in evaluation_items", null=True),
+            _f("overlap", _D, "share of the item's n-grams found; of a shorter item 1", null=True),
+            _f("matched", _L, "n-grams found; of a shorter item 1", unit="n-grams", null=True),
+            _f("start", _L, "start of the matched region in the text's UTF-8", unit="bytes", null=True),
+            _f("end", _L, "end of the matched region, exclusive", unit="bytes", null=True),
+            _f("items", pa.list_(_S), "uids of all items found, strongest first"),
+        ],
+    ),
     _spec(
         "admitted",
         [

@@ -37,6 +37,7 @@ class SelectParams(StrictModel):
         "duplicate_paragraph",
         "exact_substring",
         "near_duplicate",
+        "contamination",
         "pii",
     )
 

@@ -1,0 +1,1 @@
+"""Decontamination: evaluation items that occur in training documents, found, attributed and reported."""

@@ -83,7 +83,7 @@ def _values(e: s.Unique | s.Between | s.InSet | s.MatchRegex, values: pa.Chunked
         case s.InSet():
             return _share_true(pc.is_in(values, value_set=pa.array(e.value_set).cast(values.type)))
         case s.MatchRegex():
-            return _share_true(pc.match_substring_regex(values, f"^(?:{e.regex})"))
+            return _share_true(pc.match_substring_regex(values, e.regex))
 
 
 def _statistic(e: s.Mean | s.Median | s.MostCommonShare, values: pa.ChunkedArray) -> float:

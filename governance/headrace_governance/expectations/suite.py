@@ -52,7 +52,8 @@ class _Expectation(StrictModel):
     def arguments(self) -> dict[str, Any]:
         """What it was declared with, severity and reason apart."""
         kept = self.model_dump(mode="json", exclude={"expect", "severity", "from_rows", "why"}, exclude_none=True)
-        return {k: v for k, v in kept.items() if not (k == "mostly" and v == 1.0)}
+        ordered = sorted(kept.items(), key=lambda item: not item[0].startswith("column"))
+        return {k: v for k, v in ordered if not (k == "mostly" and v == 1.0)}
 
 
 class _Bounds(_Expectation):
@@ -115,7 +116,7 @@ class InSet(_Expectation):
 
 
 class MatchRegex(_Expectation):
-    """Values that begin with a match; the expression is RE2's, which cannot run away."""
+    """Values with a match somewhere; the expression is RE2's, which cannot run away."""
 
     expect: Literal["column_values_to_match_regex"]
     column: str

@@ -98,7 +98,7 @@ def _judge(numbers: Sequence[_Number]) -> list[bool]:
     """One call of Great Expectations for all numbers; its verdicts in the same order."""
     if not numbers:
         return []
-    gx, batch_of = _great_expectations()
+    gx, batch_of = great_expectations()
     import pandas as pd
 
     frame = pd.DataFrame({_name(i, n): [n.measured.value] for i, n in enumerate(numbers)})
@@ -132,7 +132,7 @@ def _name(index: int, n: _Number) -> str:
 
 
 @cache
-def _great_expectations() -> tuple[Any, Callable[[Any], Any]]:
+def great_expectations() -> tuple[Any, Callable[[Any], Any]]:
     """The library, and a function that makes its batch of a data frame: no file, no progress bar, no call home."""
     os.environ["GX_ANALYTICS_ENABLED"] = "False"
     logging.getLogger("great_expectations").setLevel(logging.WARNING)

@@ -4,9 +4,10 @@
     tables/TABLE.html                its suites, and its slices with a mark for each expectation
     slices/SOURCE/INTERVAL.html      every result of a slice with the observed value and the receipt
 
-Made from the receipts that are newest for each slice and stage, and from the suites as they are now; a result of a suite that has
-changed since says so. Great Expectations can write such pages too, but they load their style and scripts from seven other sites,
-so they show nothing without a network. The folder is written anew: pages of slices that are gone do not stay.
+Made from the receipts that are newest for each slice and stage, and from the suites as they are now; a result of an expectation
+that has changed since says so. Great Expectations can write such pages too, but theirs load styles and scripts from other sites
+and do not work without a network (great_expectations#8734, closed unmended). The folder is written anew: pages of slices that
+are gone do not stay.
 """
 
 from __future__ import annotations
@@ -27,6 +28,10 @@ from headrace_lake.slices import Slice
 
 MARK = "headrace data docs"
 """What the index of a folder that may be replaced holds."""
+
+
+_Key = tuple[str, str, str]
+"""Table, expectation, arguments: what makes a result and a line of a suite the same."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +59,9 @@ def build_data_docs(lake: ReceiptReader, suites: Sequence[Suite], out: Path) -> 
     for name in tables:
         mine = [r for r in results if r.result.table == name]
         pages[f"tables/{name}.html"] = _table_page(name, mine, [s for s in suites if s.about(name)])
-    digests = {s.digest for s in suites}
+    asked = {_key_of(name, e) for name in tables for s in suites if s.about(name) for e in s.expectations}
     for slice_, found in _by_slice(results).items():
-        pages[f"slices/{slice_.source}/{slice_.interval}.html"] = _slice_page(slice_, found, digests)
+        pages[f"slices/{slice_.source}/{slice_.interval}.html"] = _slice_page(slice_, found, asked)
     shutil.rmtree(out, ignore_errors=True)
     for path, text in sorted(pages.items()):
         file = out / path
@@ -132,7 +137,7 @@ def _table_page(name: str, results: Sequence[_Result], suites: Sequence[Suite]) 
             [
                 el("a", str(slice_), href=f"../slices/{slice_.source}/{slice_.interval}.html#{name}"),
                 found[0].result.rows,
-                *(_mark(by_key.get(_key_of(name, s, e))) for s, e in expected),
+                *(_mark(by_key.get(_key_of(name, e))) for _, e in expected),
                 f"{found[0].receipt.finished_at:%Y-%m-%d %H:%M}",
             ]
         )
@@ -146,9 +151,7 @@ def _table_page(name: str, results: Sequence[_Result], suites: Sequence[Suite]) 
         el(
             "section",
             el("h2", "Slices"),
-            prose(
-                "Numbers are those above. A dash was not judged; empty: the suite has changed since. `headrace slice check` judges again."
-            ),
+            prose("Numbers are those above. A dash was not judged; an empty cell is newer than the run (`headrace slice check --record`)."),
             table(columns, fared, name="slices"),
         ),
         el(
@@ -160,17 +163,17 @@ def _table_page(name: str, results: Sequence[_Result], suites: Sequence[Suite]) 
     )
 
 
-def _slice_page(slice_: Slice, results: Sequence[_Result], digests: set[str]) -> str:
+def _slice_page(slice_: Slice, results: Sequence[_Result], asked: set[_Key]) -> str:
     by_table: dict[str, list[_Result]] = defaultdict(list)
     for r in results:
         by_table[r.result.table].append(r)
     sections = []
-    for name, found in by_table.items():
+    for name, found in sorted(by_table.items(), key=lambda item: list(TABLES).index(item[0])):
         receipt = found[0].receipt
         rows: list[Sequence[Child]] = [
             [
                 *(e.expectation, _arguments(e.arguments), "" if e.observed is None else cell(f"{e.observed:,.6g}", e.observed, class_="n")),
-                *(e.severity, _mark(e), _note(e, digests)),
+                *(e.severity, _mark(e), _note(e, asked)),
             ]
             for e in (r.result for r in found)
         ]
@@ -209,16 +212,16 @@ def _mark(e: ExpectationResult | None) -> Child:
     return el("span", word, class_=f"tag {kind}", title=shown)
 
 
-def _note(e: ExpectationResult, digests: set[str]) -> str:
-    return e.note if e.suite in digests else f"{e.note}{'; ' if e.note else ''}its suite has changed since"
+def _note(e: ExpectationResult, asked: set[_Key]) -> str:
+    return e.note if _key(e) in asked else f"{e.note}{'; ' if e.note else ''}no longer expected so"
 
 
-def _key(e: ExpectationResult) -> tuple[str, str, str, str]:
-    return (e.table, e.suite, e.expectation, str(sorted(e.arguments.items())))
+def _key(e: ExpectationResult) -> _Key:
+    return (e.table, e.expectation, str(sorted(e.arguments.items())))
 
 
-def _key_of(name: str, suite: Suite, e: Expectation) -> tuple[str, str, str, str]:
-    return (name, suite.digest, e.expect, str(sorted(e.arguments().items())))
+def _key_of(name: str, e: Expectation) -> _Key:
+    return (name, e.expect, str(sorted(e.arguments().items())))
 
 
 def _arguments(arguments: dict[str, object]) -> Element:

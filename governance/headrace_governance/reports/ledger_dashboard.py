@@ -305,7 +305,7 @@ def _receipts(receipts: Sequence[Receipt]) -> Element:
         passed, judged = sum(e.success is True for e in r.expectations), sum(e.success is not None for e in r.expectations)
         body.append(
             [
-                el("td", el("code", r.run_id), id=anchor(r)),
+                el("td", el("code", r.run_id), id=anchor(r), class_="id"),
                 *(str(r.slice_), r.stage, el("code", r.fingerprint[:16])),
                 *(c.read, c.kept, c.dropped, c.failed, f"{passed} of {judged}" if judged else "", f"{r.finished_at:%Y-%m-%d %H:%M:%S}"),
             ]

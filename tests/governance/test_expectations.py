@@ -15,6 +15,7 @@ import pyarrow as pa
 import pytest
 import yaml
 from hypothesis import given
+from hypothesis import settings as hyp
 from hypothesis import strategies as st
 from test_text_slice import BAKERY, ENGLISH, bring
 
@@ -107,6 +108,7 @@ def both(expectation: dict[str, Any], rows: pa.Table) -> tuple[bool, float, Any]
 NUMBERS = st.lists(st.one_of(st.none(), st.integers(-3, 9)), min_size=1, max_size=30).filter(lambda v: any(x is not None for x in v))
 
 
+@hyp(max_examples=40)
 @given(
     values=NUMBERS,
     expectation=st.sampled_from(
@@ -128,6 +130,7 @@ def test_shares_of_values_are_those_of_great_expectations(values: list[int | Non
     assert share == pytest.approx(1 - found["unexpected_count"] / of)
 
 
+@hyp(max_examples=15)
 @given(values=NUMBERS, low=st.integers(-3, 6))
 def test_aggregates_are_those_of_great_expectations(values: list[int | None], low: int) -> None:
     rows = pa.table({"n": pa.array(values, pa.int64())})
@@ -138,6 +141,7 @@ def test_aggregates_are_those_of_great_expectations(values: list[int | None], lo
     assert (success, value) == (theirs.success, theirs.result["observed_value"])
 
 
+@hyp(max_examples=20)
 @given(words=st.lists(st.sampled_from(["en", "zh", "EN", "e", "english", "und", ""]), min_size=1, max_size=20), or_equal=st.booleans())
 def test_expressions_and_pairs_are_those_of_great_expectations(words: list[str], or_equal: bool) -> None:
     rows = pa.table({"w": words, "a": [len(w) for w in words], "b": [2] * len(words)})

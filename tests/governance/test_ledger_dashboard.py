@@ -172,7 +172,7 @@ def test_the_dashboard_shows_the_ledgers_figures_and_every_link_leads_to_a_recei
         if row["estimated_tokens"]:
             assert f"~{row['admissible_tokens']:,}" in shown.words
     held = {r["language"] for r in table.to_pylist() if r["language"] != "*" and r["admissible_tokens"]}
-    assert {"en", "ru"} <= held and f"{len(held)} languages hold admissible tokens; the goal is 10" in shown.text
+    assert "en" in held and f"{len(held)} languages hold admissible tokens; the goal is 10" in shown.text
     assert "gopher_short_doc" in shown.words
     assert html == ledger_dashboard(lake, table, now=NOW), "the same lake gives the same page"
 

@@ -19,9 +19,10 @@ from hypothesis import settings as hyp
 from hypothesis import strategies as st
 from test_text_slice import BAKERY, ENGLISH, bring
 
+from headrace_governance.crawl.licence import load_licence_policy
 from headrace_governance.expectations.drift import earlier_rows, psi, psi_of
 from headrace_governance.expectations.metrics import Around, measure
-from headrace_governance.expectations.suite import NAMES, load_suite, load_suites
+from headrace_governance.expectations.suite import NAMES, InSet, load_suite, load_suites
 from headrace_governance.expectations.validator import GreatExpectations, great_expectations
 from headrace_lake.engine import Pipeline, check_slice, load_pipeline, run_pipeline
 from headrace_lake.errors import ConfigError, ExpectationError
@@ -62,6 +63,13 @@ def test_every_table_of_the_text_line_has_a_suite_and_every_bound_that_is_no_con
         for e in suite.expectations:
             depends_on_the_source = e.expect in ("column_mean_to_be_between", "column_median_to_be_between", "column_psi_to_be_less_than")
             assert e.severity == "warning" or not (depends_on_the_source or e.from_rows), (suite.table, e)
+
+
+def test_the_licence_classes_that_suites_admit_are_those_of_the_licence_policy(checkout: Path) -> None:
+    policies = checkout / "governance" / "policies"
+    expected = [e for s in load_suites(policies / "expectations") for e in s.expectations]
+    sets = [e.value_set for e in expected if isinstance(e, InSet) and e.column == "licence_class"]
+    assert len(sets) == 4 and all(set(found) == set(load_licence_policy(policies).fetchable) for found in sets)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from headrace_governance.expectations.suite import load_suites
 from headrace_governance.ledger import LEVELS, SCHEMA, ledger
 from headrace_governance.reports.data_docs import build_data_docs
 from headrace_governance.reports.html import el, page
-from headrace_governance.reports.ledger_dashboard import anchor, current, ledger_dashboard
+from headrace_governance.reports.ledger_dashboard import anchor, current, ledger_dashboard, made
 from headrace_lake.engine import check_slice, load_pipeline, run_pipeline
 from headrace_lake.errors import ConfigError
 from headrace_lake.lake import Lake
@@ -195,6 +195,28 @@ def test_an_alarm_and_a_failed_expectation_stand_on_the_page(lake: Lake) -> None
     assert shown.words[i + 1 : i + 4] == ["31", "31.0%", "over 30%"]
     assert "too_<b>" in shown.words and shown.words[shown.words.index("too_<b>") + 3 :][0] != "over 30%"
     assert "column_median_to_be_between" in shown.words and "721" in shown.words and "2 d" in shown.words
+
+
+def test_judging_again_makes_no_slice_younger(lake: Lake) -> None:
+    validator = load_pipeline(lake.settings, "text").validator
+    assert validator is not None
+    before = {r.stage: r for r in current(lake.receipts()) if r.slice_ == FARM}
+    check_slice(lake, validator, FARM, record=True)
+    history = lake.receipts()
+    after = {r.stage: r for r in current(history) if r.slice_ == FARM}
+    times = made(history)
+    for stage, r in after.items():
+        assert times[r.source, r.slice, stage, r.fingerprint] <= before[stage].finished_at
+    assert f"judged again after run {before['extract'].run_id}" in after["extract"].notes
+    assert after["extract"].finished_at > before["extract"].finished_at and fetched_again(lake) == "adopted"
+
+
+def fetched_again(lake: Lake) -> str:
+    """Whether the pipeline still finds everything done."""
+    pipeline = load_pipeline(lake.settings, "text")
+    report = run_pipeline(lake, pipeline.only([s.name for s in pipeline.stages if s.name != "tokenise"]), FARM)
+    [action] = {s.action for s in report.stages}
+    return action
 
 
 def test_text_is_escaped_wherever_it_comes_from() -> None:

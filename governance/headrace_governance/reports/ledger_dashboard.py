@@ -8,7 +8,7 @@ grows by about 250 bytes a receipt.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -58,6 +58,21 @@ def current(receipts: Iterable[Receipt]) -> list[Receipt]:
     return sorted(newest.values(), key=lambda r: (r.source, r.slice, r.started_at, r.stage))
 
 
+_Made = tuple[str, str, str, str]
+
+
+def _made_key(r: Receipt) -> _Made:
+    return (r.source, r.slice, r.stage, r.fingerprint)
+
+
+def made(history: Iterable[Receipt]) -> dict[_Made, datetime]:
+    """When each result was first computed: restoring it, or judging it again, leaves a receipt with the same fingerprint."""
+    first: dict[_Made, datetime] = {}
+    for r in history:
+        first[_made_key(r)] = min(r.finished_at, first.get(_made_key(r), r.finished_at))
+    return first
+
+
 def anchor(receipt: Receipt) -> str:
     """The id of a receipt's row; the stages of one run share its run id."""
     return f"{receipt.run_id}-{receipt.stage}"
@@ -70,7 +85,8 @@ def ledger_dashboard(lake: ReceiptReader, ledger: pa.Table, *, now: datetime) ->
         ledger: as `headrace_governance.ledger.ledger` makes it.
         now: when the page is made; ages count from it.
     """
-    receipts = current(lake.receipts())
+    history = lake.receipts()
+    receipts = current(history)
     rows = ledger.to_pylist()
     totals = [r for r in rows if r["language"] == ALL]
     live = [r for r in totals if r["captures"] or r["fetched_documents"]]
@@ -85,7 +101,7 @@ def ledger_dashboard(lake: ReceiptReader, ledger: pa.Table, *, now: datetime) ->
         _entries(rows, receipts),
         _reasons(drops),
         _failed(receipts),
-        _freshness(receipts, now),
+        _freshness(receipts, made(history), now),
         _receipts(receipts),
     )
 
@@ -271,29 +287,20 @@ def _failed(receipts: Sequence[Receipt]) -> Element:
     return el("section", el("h2", "Expectations that failed"), prose(why), table(heads, body, name="failed expectations"))
 
 
-def _freshness(receipts: Sequence[Receipt], now: datetime) -> Element:
+def _freshness(receipts: Sequence[Receipt], made_at: Mapping[_Made, datetime], now: datetime) -> Element:
     slices: dict[tuple[str, str], list[Receipt]] = defaultdict(list)
     for r in receipts:
         slices[r.source, r.slice].append(r)
     body: list[Sequence[Child]] = []
     for (source, interval), found in slices.items():
-        newest, oldest = max(found, key=lambda r: r.finished_at), min(found, key=lambda r: r.finished_at)
-        age = (now - newest.finished_at).total_seconds()
-        body.append(
-            [
-                *(source, interval, len(found), f"{oldest.finished_at:%Y-%m-%d %H:%M}"),
-                *(_receipt_link(newest, f"{newest.finished_at:%Y-%m-%d %H:%M}"), cell(_age(age), age, class_="n")),
-            ]
-        )
-    heads = [
-        ("source", False),
-        ("slice", False),
-        ("stages", True),
-        ("first receipt (UTC)", False),
-        ("last receipt (UTC)", False),
-        ("age", True),
-    ]
-    return el("section", el("h2", "Freshness of slices"), table(heads, body, name="slices"))
+        times = {anchor(r): made_at[_made_key(r)] for r in found}
+        oldest, newest = min(found, key=lambda r: times[anchor(r)]), max(found, key=lambda r: times[anchor(r)])
+        age = (now - times[anchor(oldest)]).total_seconds()
+        ends = [_receipt_link(r, f"{times[anchor(r)]:%Y-%m-%d %H:%M}") for r in (oldest, newest)]
+        body.append([source, interval, len(found), *ends, cell(_age(age), age, class_="n")])
+    heads = [("source", False), ("slice", False), ("stages", True), ("oldest result (UTC)", False), ("newest result (UTC)", False)]
+    why = "When the results that are visible were computed; restoring or judging them again makes nothing younger. Age is the oldest's."
+    return el("section", el("h2", "Freshness of slices"), prose(why), table([*heads, ("age", True)], body, name="slices"))
 
 
 def _receipts(receipts: Sequence[Receipt]) -> Element:

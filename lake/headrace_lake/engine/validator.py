@@ -23,6 +23,7 @@ from headrace_lake.strict import StrictModel
 
 NOTE = "expectation: "
 """How a receipt's note about a failed expectation begins."""
+_AGAIN = "judged again after run "
 _BESIDE = ("exclusions", "quarantine")
 """Tables that many stages write into; a suite is about a table of one."""
 _SHOWN = 5
@@ -80,9 +81,15 @@ def check_slice(lake: Lake, validator: Validator, slice_: Slice, *, record: bool
     if record:
         now = datetime.now(UTC)
         before = {r.stage: r.run_id for r in current}
-        judged = [r.model_copy(update={"run_id": new_run_id(), "started_at": now, "finished_at": now, **here()}) for r in judged]
+        judged = [_again(r, now) for r in judged]
         lake.commit(*(StageCommit(r, expects=before[r.stage]) for r in judged))
     return judged
+
+
+def _again(receipt: Receipt, now: datetime) -> Receipt:
+    """A receipt of its own for a second judgement; the fingerprint tells when the data themselves were made."""
+    notes = (*(n for n in receipt.notes if not n.startswith(_AGAIN)), f"{_AGAIN}{receipt.run_id}")
+    return receipt.model_copy(update={"run_id": new_run_id(), "started_at": now, "finished_at": now, "notes": notes, **here()})
 
 
 def _judge(lake: Lake, validator: Validator, receipts: Sequence[Receipt]) -> list[Receipt]:

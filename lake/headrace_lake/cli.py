@@ -75,6 +75,34 @@ def slice_preview(
     emit_result({"slices": len(slices)})
 
 
+@slice_app.command("check")
+def slice_check(
+    pipeline: Annotated[str, typer.Argument(help="Pipeline whose validator judges: a name or a file.")],
+    slices: SlicesArgument,
+    record: Annotated[bool, typer.Option("--record", help="Leave the results in new receipts, for the data docs.")] = False,
+    settings: SettingsOption = None,
+) -> None:
+    """Judge committed tables by their suites again; nothing is computed. Exit code 1 if an expectation of severity `error` fails."""
+    from headrace_lake.engine import check_slice, load_pipeline
+
+    lake = open_lake(settings)
+    chosen = load_pipeline(lake.settings, pipeline)
+    if chosen.validator is None:
+        raise ConfigError(f"pipeline {chosen.name} has no validator", "name one in its file: validator: {use: module:Class}")
+    counts = {"passed": 0, "not_judged": 0, "warning": 0, "error": 0}
+    for text in slices:
+        results = [e for r in check_slice(lake, chosen.validator, Slice.parse(text), record=record) for e in r.expectations]
+        for e in results:
+            counts["passed" if e.success else "not_judged" if e.success is None else e.severity] += 1
+        failed = [e for e in results if e.success is False]
+        typer.echo(f"{text}: {len(results)} expectations, {len(failed)} failed, {sum(e.success is None for e in results)} not judged")
+        for e in failed:
+            typer.echo(f"{text}: {e.severity} {e.line}")
+    emit_result({"slices": len(slices), **counts})
+    if counts["error"]:
+        raise typer.Exit(1)
+
+
 @slice_app.command("status")
 def slice_status(
     slices: Annotated[list[str] | None, typer.Argument(help="SOURCE/INTERVAL; all slices without.")] = None,

@@ -8,6 +8,7 @@ HeadraceError                 exit code 2 at the command line: the user can mend
 │   ├── SliceConflict         somebody else committed the same slice meanwhile
 │   └── StorageError          disk full, object store unreachable
 ├── StageError                a stage broke its contract (lost rows, wrong schema)
+│   └── ExpectationError      a table does not meet an expectation of severity `error`; nothing of it was committed
 ├── GateError                 a Go/No-Go gate refused, or has no valid decision
 ├── WipeOutError              a filter took nearly everything of a source
 └── ServiceError              a local service did not start (port in use, binary missing)
@@ -62,6 +63,10 @@ class StorageError(LakeError):
 
 class StageError(HeadraceError):
     """A stage broke its contract."""
+
+
+class ExpectationError(StageError):
+    """A table does not meet what is expected of it."""
 
 
 class GateError(HeadraceError):

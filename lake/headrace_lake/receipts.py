@@ -6,7 +6,7 @@ import os
 import secrets
 import socket
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -90,12 +90,44 @@ def alarms(counts: Counts) -> tuple[str, ...]:
     )
 
 
+class ExpectationResult(StrictModel):
+    """What became of one expectation about a table of one slice.
+
+    Attributes:
+        expectation: its name, Great Expectations' own without the leading `expect_`.
+        arguments: the column, the bounds and whatever else it was declared with.
+        severity: an `error` keeps the table from being committed; a `warning` goes into the notes.
+        success: None where it was not judged; `note` says why.
+        observed: the measured value that was compared with the bounds.
+        rows: rows that it was measured on.
+        suite: digest of the suite's file.
+    """
+
+    table: str
+    expectation: str
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    severity: Literal["warning", "error"]
+    success: bool | None
+    observed: float | None = None
+    rows: int = 0
+    note: str = ""
+    suite: str = ""
+
+    @property
+    def line(self) -> str:
+        """For people: `documents: column_values_to_be_unique (column uid) observed 0.98`."""
+        shown = ", ".join(f"{k} {v}" for k, v in self.arguments.items())
+        seen = "" if self.observed is None else f", observed {self.observed:.6g}"
+        return f"{self.table}: {self.expectation} ({shown}){seen}"
+
+
 class Receipt(StrictModel):
     """What a stage run leaves. It becomes visible in the same commit as the outputs it describes.
 
     Attributes:
         tables: the tables whose slice the run owns, also where it wrote no row.
         params: the checked parameters.
+        expectations: how the tables fared against their suites; no part of the fingerprint.
     """
 
     run_id: str
@@ -116,6 +148,7 @@ class Receipt(StrictModel):
     host: str
     process: int
     notes: tuple[str, ...] = ()
+    expectations: tuple[ExpectationResult, ...] = ()
 
     @property
     def slice_(self) -> Slice:

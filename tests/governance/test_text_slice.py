@@ -168,12 +168,12 @@ def test_the_ledger_adds_up_by_source_and_language(settings: Settings, tmp_path:
     assert table.schema.equals(SCHEMA)
     rows = {(r["source"], r["language"]): r for r in table.to_pylist()}
     total = rows["mill", "*"]
-    assert (total["declared_tokens"], total["captures"], total["clean_documents"], total["deduplicated_documents"]) == (5000, 8, 7, 6)
-    assert total["admitted_documents"] == lake.read("admitted", slice_).num_rows
+    assert (total["declared_tokens"], total["captures"], total["fetched_documents"]) == (5000, 8, 7)
+    assert total["admissible_documents"] == lake.read("admitted", slice_).num_rows
     assert total["tokens"] == pc.sum(lake.read("passports", slice_)["token_count"]).as_py() > 0
-    for name in ("clean_documents", "clean_bytes", "deduplicated_documents", "admitted_documents", "admitted_bytes", "tokens"):
+    for name in ("fetched_documents", "clean_bytes", "deduplicated_documents", "admissible_documents", "admissible_tokens", "tokens"):
         assert total[name] == sum(r[name] for (s, lang), r in rows.items() if s == "mill" and lang != "*")
-    assert rows["mill", "de"]["clean_documents"] == 1 and rows["mill", "de"]["captures"] is None
+    assert rows["mill", "de"]["fetched_documents"] == 1 and rows["mill", "de"]["captures"] is None
     assert rows["only-declared", "*"]["declared_tokens"] == 7 and rows["only-declared", "*"]["tokens"] == 0
 
 

@@ -10,6 +10,8 @@ Adding a filter is one small file and one line here:
         params_from: filters/no_lorem.yaml   # merged below `params`
     guards:                                  # checked after a run; see `headrace_lake.engine.guard`
       - use: headrace_governance.court.wipe_out:WipeOut
+    validator:                               # optional: judges every table before it is committed
+      use: headrace_governance.expectations.validator:GreatExpectations
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ import yaml
 from pydantic import Field
 
 from headrace_lake.engine.guard import Guard
+from headrace_lake.engine.validator import Validator
 from headrace_lake.errors import ConfigError
 from headrace_lake.settings import Settings
 from headrace_lake.stage import Stage
@@ -43,6 +46,13 @@ class StageEntry(StrictModel):
     params_from: Path | None = None
 
 
+class ValidatorEntry(StrictModel):
+    """Attributes: use: `module:Class` of a `Validator`; params: checked by its own model."""
+
+    use: str
+    params: dict[str, Any] = Field(default_factory=dict)
+
+
 class PipelineFile(StrictModel):
     """A pipeline file as written."""
 
@@ -50,22 +60,32 @@ class PipelineFile(StrictModel):
     modality: str = "text"
     stages: tuple[StageEntry, ...] = Field(min_length=1)
     guards: tuple[StageEntry, ...] = ()
+    validator: ValidatorEntry | None = None
 
 
 class Pipeline:
     """A pipeline with its stages made: ready to be planned and run."""
 
-    def __init__(self, name: str, stages: list[Stage], specs: list[tuple[str, dict[str, Any]]], guards: Sequence[Guard] = ()) -> None:
+    def __init__(
+        self,
+        name: str,
+        stages: list[Stage],
+        specs: list[tuple[str, dict[str, Any]]],
+        guards: Sequence[Guard] = (),
+        validator: Validator | None = None,
+    ) -> None:
         self.name = name
         self.stages = stages
         self.guards = tuple(guards)
         self.specs = specs
         """(use, params) of each stage: what a worker in another process makes it from."""
+        self.validator = validator
 
     @classmethod
-    def of(cls, name: str, *stages: Stage) -> Pipeline:
+    def of(cls, name: str, *stages: Stage, validator: Validator | None = None) -> Pipeline:
         """A pipeline of stage objects, without a file."""
-        return cls(name, list(stages), [(f"{type(s).__module__}:{type(s).__qualname__}", s.params.model_dump(mode="json")) for s in stages])
+        specs = [(f"{type(s).__module__}:{type(s).__qualname__}", s.params.model_dump(mode="json")) for s in stages]
+        return cls(name, list(stages), specs, (), validator)
 
     def only(self, names: list[str]) -> Pipeline:
         """The same pipeline with some of its stages, in its own order.
@@ -78,7 +98,8 @@ class Pipeline:
             if n not in known:
                 raise ConfigError(f"pipeline {self.name} has no stage '{n}'", f"its stages: {', '.join(known)}")
         chosen = [i for i, s in enumerate(self.stages) if s.name in names]
-        return Pipeline(self.name, [self.stages[i] for i in chosen], [self.specs[i] for i in chosen], self.guards)
+        specs = [self.specs[i] for i in chosen]
+        return Pipeline(self.name, [self.stages[i] for i in chosen], specs, self.guards, self.validator)
 
 
 def load_pipeline(settings: Settings, name: str | Path) -> Pipeline:
@@ -105,7 +126,8 @@ def load_pipeline(settings: Settings, name: str | Path) -> Pipeline:
     if twice:
         raise ConfigError(f"{file}: stage '{twice.pop()}' appears twice", "give each stage its own name")
     guards = [make_guard(e.use, _params(file, e), where=_where(file, e, f"guards.{i}")) for i, e in enumerate(written.guards)]
-    return Pipeline(written.name, stages, specs, guards)
+    validator = None if written.validator is None else _make_validator(settings, written.validator, where=f"{file}: validator")
+    return Pipeline(written.name, stages, specs, guards, validator)
 
 
 def make_stage(use: str, params: dict[str, Any], *, where: str) -> Stage:
@@ -124,12 +146,19 @@ def make_guard(use: str, params: dict[str, Any], *, where: str) -> Guard:
     return cls(parse(params, cls.Params, where=where))
 
 
-def _imported(use: str, what: str, where: str) -> Any:
-    module, sep, cls_name = use.partition(":")
+def _make_validator(settings: Settings, entry: ValidatorEntry, *, where: str) -> Validator:
+    cls = _imported(entry.use, "validator", where)
+    if not (isinstance(cls, type) and issubclass(cls, Validator)):
+        raise ConfigError(f"{where}: '{entry.use}' is no validator", "write module:Class of a subclass of Validator")
+    return cls(settings, parse(entry.params, cls.Params, where=where))
+
+
+def _imported(use: str, kind: str, where: str) -> Any:
+    module, sep, name = use.partition(":")
     try:
-        return getattr(importlib.import_module(module), cls_name) if sep else None
+        return getattr(importlib.import_module(module), name) if sep else None
     except (ImportError, AttributeError) as exc:
-        raise ConfigError(f"{where}: {what} '{use}' cannot be imported ({exc})", f"write module:Class of an installed {what}") from exc
+        raise ConfigError(f"{where}: {kind} '{use}' cannot be imported ({exc})", f"write module:Class of an installed {kind}") from exc
 
 
 def _where(file: Path, entry: StageEntry, place: str) -> str:

@@ -11,6 +11,7 @@ from headrace_lake.engine.executors import Executor, ExecutorName, make_executor
 from headrace_lake.engine.part import PartOutcome, PartTask, StageOutcome, store_shared
 from headrace_lake.engine.pipeline import Pipeline
 from headrace_lake.engine.plan import Ready, files_intact, fingerprint_of, make_ready, same_recipe, table_digest
+from headrace_lake.engine.validator import Validator, validated
 from headrace_lake.errors import SliceConflict, StageError
 from headrace_lake.fingerprint import code_digest, digest_of
 from headrace_lake.lake import Lake, StageCommit, content_digest
@@ -59,6 +60,8 @@ def run_pipeline(lake: Lake, pipeline: Pipeline, slice_: Slice, *, executor: Exe
     Raises:
         InputError: the first stage's input was never written.
         SliceConflict: another process committed the same stage and slice with other content meanwhile.
+        ExpectationError: a table fails an expectation of severity `error`; neither it nor the tables that were to be
+            committed with it have become visible.
     """
     report = RunReport(slice_)
     runner = make_executor(executor, lake)
@@ -71,12 +74,12 @@ def run_pipeline(lake: Lake, pipeline: Pipeline, slice_: Slice, *, executor: Exe
             report.stages.append(StageReport(ready.stage.name, "adopted", ready.current))
             index += 1
         elif ready.earlier is not None and files_intact(lake, ready.earlier):
-            report.stages.append(StageReport(ready.stage.name, "restored", _restore(lake, ready)))
+            report.stages.append(StageReport(ready.stage.name, "restored", _restore(lake, ready, pipeline.validator)))
             index += 1
         else:
             chain = _fuse(pipeline.stages[index:], history)
             specs = pipeline.specs[index : index + len(chain)]
-            done = _compute(lake, ready, chain, specs, slice_, history, runner)
+            done = _compute(lake, ready, chain, specs, slice_, history, runner, pipeline.validator)
             report.stages += done
             index += len(chain)
     return report
@@ -98,7 +101,7 @@ def _fuse(stages: Sequence[Stage], history: list[Receipt]) -> list[Stage]:
     return chain
 
 
-def _restore(lake: Lake, ready: Ready) -> Receipt:
+def _restore(lake: Lake, ready: Ready, validator: Validator | None) -> Receipt:
     """Make the outputs of an earlier run with this very fingerprint visible again."""
     assert ready.earlier is not None and ready.current is not None
     now = datetime.now(UTC)
@@ -111,6 +114,7 @@ def _restore(lake: Lake, ready: Ready) -> Receipt:
             "notes": (f"restored from run {ready.earlier.run_id}",),
         }
     )
+    [receipt] = validated(lake, validator, [receipt])
     lake.commit(StageCommit(receipt, expects=ready.current.run_id))
     return receipt
 
@@ -123,6 +127,7 @@ def _compute(
     slice_: Slice,
     history: list[Receipt],
     runner: Executor,
+    validator: Validator | None,
 ) -> list[StageReport]:
     started = datetime.now(UTC)
     run_id = new_run_id()
@@ -143,6 +148,7 @@ def _compute(
             f"stage {chain[0].name}, slice {slice_}: {receipts[0].counts.read} rows processed of {rows}",
             "the input changed meanwhile; run again",
         )
+    receipts = validated(lake, validator, receipts)
     before = {r.stage: r.run_id for r in history}
     try:
         lake.commit(*(StageCommit(r, expects=before.get(r.stage, "")) for r in receipts))

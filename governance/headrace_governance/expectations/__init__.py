@@ -1,0 +1,1 @@
+"""Expectations: what every table is checked for before it is committed. Suites are YAML, one file a table; Great Expectations judges."""

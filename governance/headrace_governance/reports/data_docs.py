@@ -1,0 +1,232 @@
+"""Data docs: a browsable folder of HTML about what tables were expected to be and what they were.
+
+    index.html                       every table: how its expectations fared, over all slices
+    tables/TABLE.html                its suites, and its slices with a mark for each expectation
+    slices/SOURCE/INTERVAL.html      every result of a slice with the observed value and the receipt
+
+Made from the receipts that are newest for each slice and stage, and from the suites as they are now; a result of an expectation
+that has changed since says so. Great Expectations can write such pages too, but theirs load styles and scripts from other sites
+and do not work without a network (great_expectations#8734, closed unmended). The folder is written anew: pages of slices that
+are gone do not stay.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from headrace_governance.expectations.suite import Expectation, Suite
+from headrace_governance.reports.html import Child, Element, cell, el, page, prose, table, tag
+from headrace_governance.reports.ledger_dashboard import ReceiptReader, current
+from headrace_lake.errors import ConfigError
+from headrace_lake.receipts import ExpectationResult, Receipt
+from headrace_lake.schemas import TABLES
+from headrace_lake.slices import Slice
+
+MARK = "headrace data docs"
+"""What the index of a folder that may be replaced holds."""
+
+
+_Key = tuple[str, str, str]
+"""Table, expectation, arguments: what makes a result and a line of a suite the same."""
+
+
+@dataclass(frozen=True)
+class _Result:
+    receipt: Receipt
+    result: ExpectationResult
+
+    @property
+    def slice_(self) -> Slice:
+        return self.receipt.slice_
+
+
+def build_data_docs(lake: ReceiptReader, suites: Sequence[Suite], out: Path) -> int:
+    """Write the pages into a folder; returns how many.
+
+    Raises:
+        ConfigError: the folder holds something that was not written by this function.
+    """
+    index = out / "index.html"
+    if out.exists() and any(out.iterdir()) and not (index.exists() and MARK in index.read_text(encoding="utf-8", errors="replace")):
+        raise ConfigError(f"{out} holds other files", "name a folder that is empty, new, or an earlier result of this command")
+    results = [_Result(r, e) for r in current(lake.receipts()) for e in r.expectations]
+    pages = {"index.html": _index(results, suites)}
+    tables = {r.result.table for r in results} | {t for t in TABLES for s in suites if s.about(t)}
+    for name in tables:
+        mine = [r for r in results if r.result.table == name]
+        pages[f"tables/{name}.html"] = _table_page(name, mine, [s for s in suites if s.about(name)])
+    asked = {_key_of(name, e) for name in tables for s in suites if s.about(name) for e in s.expectations}
+    for slice_, found in _by_slice(results).items():
+        pages[f"slices/{slice_.source}/{slice_.interval}.html"] = _slice_page(slice_, found, asked)
+    shutil.rmtree(out, ignore_errors=True)
+    for path, text in sorted(pages.items()):
+        file = out / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    return len(pages)
+
+
+def _index(results: Sequence[_Result], suites: Sequence[Suite]) -> str:
+    rows: list[Sequence[Child]] = []
+    for name, spec in TABLES.items():
+        mine = [r for r in results if r.result.table == name]
+        about = [s for s in suites if s.about(name)]
+        if not mine and not about:
+            continue
+        rows.append(
+            [
+                el("a", name, href=f"tables/{name}.html"),
+                *(spec.doc, sum(len(s.expectations) for s in about), len({r.slice_ for r in mine}), *_tally(r.result for r in mine)),
+            ]
+        )
+    slices: list[Sequence[Child]] = [
+        [
+            el("a", str(s), href=f"slices/{s.source}/{s.interval}.html"),
+            len({r.result.table for r in found}),
+            *_tally(r.result for r in found),
+        ]
+        for s, found in _by_slice(results).items()
+    ]
+    fared = [("passed", True), ("warnings", True), ("errors", True), ("not judged", True)]
+    return page(
+        "Data docs",
+        prose("What every table is expected to be, and what it was. A table, its slices, their results; or a slice with all its tables."),
+        el(
+            "section",
+            el("h2", "Tables"),
+            table([("table", False), ("what", False), ("expectations", True), ("slices", True), *fared], rows, name="tables"),
+        ),
+        el("section", el("h2", "Slices"), table([("slice", False), ("tables", True), *fared], slices, name="slices")),
+        el("p", f"{MARK}, made from {len({r.receipt.run_id + r.receipt.stage for r in results}):,} receipts", class_="quiet"),
+    )
+
+
+def _table_page(name: str, results: Sequence[_Result], suites: Sequence[Suite]) -> str:
+    spec = TABLES[name]
+    expected = [(s, e) for s in suites for e in s.expectations]
+    declared: list[Sequence[Child]] = [
+        [
+            i + 1,
+            e.expect,
+            _arguments(e.arguments()),
+            tag("bad" if e.severity == "error" else "warn", e.severity),
+            e.from_rows or "",
+            e.why,
+            s.file.name,
+        ]
+        for i, (s, e) in enumerate(expected)
+    ]
+    heads = [
+        ("no.", True),
+        ("expectation", False),
+        ("arguments", False),
+        ("severity", False),
+        ("from rows", True),
+        ("why", False),
+        ("suite", False),
+    ]
+    columns = [("slice", False), ("rows", True), *((str(i + 1), False) for i in range(len(expected))), ("judged (UTC)", False)]
+    fared: list[Sequence[Child]] = []
+    for slice_, found in _by_slice(results).items():
+        by_key = {_key(r.result): r.result for r in found}
+        fared.append(
+            [
+                el("a", str(slice_), href=f"../slices/{slice_.source}/{slice_.interval}.html#{name}"),
+                found[0].result.rows,
+                *(_mark(by_key.get(_key_of(name, e))) for _, e in expected),
+                f"{found[0].receipt.finished_at:%Y-%m-%d %H:%M}",
+            ]
+        )
+    fields: list[Sequence[Child]] = [
+        [el("code", f.name), str(f.type), _meta(f.metadata, b"unit"), _meta(f.metadata, b"doc")] for f in spec.schema
+    ]
+    return page(
+        name,
+        prose(f"{spec.doc}."),
+        el("section", el("h2", "Expected"), table(heads, declared, name="expectations")),
+        el(
+            "section",
+            el("h2", "Slices"),
+            prose("Numbers are those above. A dash was not judged; an empty cell is newer than the run (`headrace slice check --record`)."),
+            table(columns, fared, name="slices"),
+        ),
+        el(
+            "section",
+            el("h2", "Columns"),
+            table([("column", False), ("type", False), ("unit", False), ("meaning", False)], fields, name="columns"),
+        ),
+        back=el("a", "Data docs", href="../index.html"),
+    )
+
+
+def _slice_page(slice_: Slice, results: Sequence[_Result], asked: set[_Key]) -> str:
+    by_table: dict[str, list[_Result]] = defaultdict(list)
+    for r in results:
+        by_table[r.result.table].append(r)
+    sections = []
+    for name, found in sorted(by_table.items(), key=lambda item: list(TABLES).index(item[0])):
+        receipt = found[0].receipt
+        rows: list[Sequence[Child]] = [
+            [
+                *(e.expectation, _arguments(e.arguments), "" if e.observed is None else cell(f"{e.observed:,.6g}", e.observed, class_="n")),
+                *(e.severity, _mark(e), _note(e, asked)),
+            ]
+            for e in (r.result for r in found)
+        ]
+        heads = [("expectation", False), ("arguments", False), ("observed", True), ("severity", False), ("result", False), ("note", False)]
+        by = f"stage `{receipt.stage}`, receipt `{receipt.run_id}`, fingerprint `{receipt.fingerprint}`"
+        told = f"{found[0].result.rows:,} rows, written by {by}."
+        title = el("h2", el("a", name, href=f"../../tables/{name}.html"))
+        sections.append(el("section", title, prose(told), table(heads, rows, name=name), id=name))
+    passed, warnings, errors, unjudged = _tally(r.result for r in results)
+    told = f"{passed} passed, {warnings} warnings, {errors} errors, {unjudged} not judged."
+    return page(str(slice_), prose(told), *sections, back=el("a", "Data docs", href="../../index.html"))
+
+
+def _by_slice(results: Iterable[_Result]) -> dict[Slice, list[_Result]]:
+    found: dict[Slice, list[_Result]] = defaultdict(list)
+    for r in results:
+        found[r.slice_].append(r)
+    return dict(sorted(found.items()))
+
+
+def _tally(results: Iterable[ExpectationResult]) -> tuple[int, int, int, int]:
+    """Passed, failed warnings, failed errors, not judged."""
+    counts = [0, 0, 0, 0]
+    for e in results:
+        counts[0 if e.success else 3 if e.success is None else 1 if e.severity == "warning" else 2] += 1
+    return counts[0], counts[1], counts[2], counts[3]
+
+
+def _mark(e: ExpectationResult | None) -> Child:
+    if e is None:
+        return ""
+    if e.success is None:
+        return el("span", "–", class_="tag none", title=e.note)
+    shown = "" if e.observed is None else f"observed {e.observed:.6g}"
+    kind, word = ("good", "pass") if e.success else ("warn", "warning") if e.severity == "warning" else ("bad", "error")
+    return el("span", word, class_=f"tag {kind}", title=shown)
+
+
+def _note(e: ExpectationResult, asked: set[_Key]) -> str:
+    return e.note if _key(e) in asked else f"{e.note}{'; ' if e.note else ''}no longer expected so"
+
+
+def _key(e: ExpectationResult) -> _Key:
+    return (e.table, e.expectation, str(sorted(e.arguments.items())))
+
+
+def _key_of(name: str, e: Expectation) -> _Key:
+    return (name, e.expect, str(sorted(e.arguments().items())))
+
+
+def _arguments(arguments: dict[str, object]) -> Element:
+    return el("span", [[f"{k} ", el("code", str(v)), el("br")] for k, v in arguments.items()])
+
+
+def _meta(metadata: dict[bytes, bytes] | None, key: bytes) -> str:
+    return (metadata or {}).get(key, b"").decode()

@@ -24,6 +24,8 @@ from headrace_governance.text.toxicity.terms import Pattern
 from headrace_governance.text.utf8 import buffers, code_point
 
 _LEFT, _RIGHT = 1, 2
+_UNSPACED = ((0x3005, 0x3007), (0x3041, 0x30FF), (0x31F0, 0x31FF), (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x2FFFF))
+"""Blocks of Chinese characters and kana."""
 
 
 @dataclass(frozen=True)
@@ -95,12 +97,17 @@ def build(patterns: Sequence[Pattern]) -> Automaton:
 
 @cache
 def word_characters() -> npt.NDArray[np.uint8]:
-    """uint8 by code point: 1 for letters, digits, their marks, and the underscore of identifiers."""
+    """uint8 by code point: 1 for letters, digits, their marks, and the underscore of identifiers.
+
+    Not for Chinese characters and kana: where they meet letters, a word of letters ends.
+    """
     table = np.zeros(sys.maxunicode + 1, np.uint8)
     for point in range(0x30000):
         c = chr(point)
         if c == "_" or c.isalnum() or unicodedata.category(c)[0] == "M":
             table[point] = 1
+    for first, last in _UNSPACED:
+        table[first : last + 1] = 0
     return table
 
 

@@ -41,7 +41,7 @@ def load(name: str, spec: Classifier) -> Scorer:
     """
     place = locate(name, spec)
     files = verify(name, spec, place)
-    return {"linear": _linear, "fasttext": _fasttext, "transformer": _transformer}[spec.kind](name, spec, files)
+    return {"linear": _linear, "fasttext": _fasttext, "floret": _fasttext, "transformer": _transformer}[spec.kind](name, spec, files)
 
 
 def locate(name: str, spec: Classifier) -> Path:
@@ -84,7 +84,9 @@ def verify(name: str, spec: Classifier, place: Path) -> dict[str, Path]:
         with file.open("rb") as f:
             digest = hashlib.file_digest(f, "sha256").hexdigest()
         if digest != spec.digests[n]:
-            raise InputError(f"classifier '{name}': {n} has SHA-256 {digest}, not {spec.digests[n]}", "fetch it again, or review the change")
+            raise InputError(
+                f"classifier '{name}': {n} has SHA-256 {digest}, not {spec.digests[n]}", "fetch it again, or review the change"
+            )
     return files
 
 
@@ -111,17 +113,16 @@ def _linear(name: str, spec: Classifier, files: dict[str, Path]) -> Scorer:
 
 
 def _fasttext(name: str, spec: Classifier, files: dict[str, Path]) -> Scorer:
-    import fasttext
-
     [file] = files.values()
-    model = fasttext.load_model(str(file))
+    model = importlib.import_module(spec.kind).load_model(str(file))
     prefix = "__label__"
 
     def score(texts: Sequence[str]) -> npt.NDArray[np.float64]:
         out = np.zeros(len(texts))
         for row, text in enumerate(texts):
-            labels, odds = model.predict(text.replace("\n", " "), k=-1)
-            out[row] = sum(float(p) for label, p in zip(labels, odds, strict=True) if label.removeprefix(prefix) in spec.toxic)
+            # The extension's own function: floret's wrapper asks numpy 2 for what it no longer does.
+            found = model.f.predict(text.replace("\n", " ") + "\n", -1, 0.0, "strict")
+            out[row] = sum(float(p) for p, label in found if label.removeprefix(prefix) in spec.toxic)
         return np.minimum(out, 1.0)
 
     return score
@@ -136,7 +137,8 @@ def _transformer(name: str, spec: Classifier, files: dict[str, Path]) -> Scorer:
         inside = file.relative_to(folder).as_posix()
         if file.suffix in _CODE or inside not in files:
             raise ConfigError(
-                f"classifier '{name}': '{inside}' lies beside the named files", "give its digest if it is JSON, text or safetensors; else remove it"
+                f"classifier '{name}': '{inside}' lies beside the named files",
+                "give the digest of JSON, text or safetensors; remove others",
             )
     options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     tokenizer: Any = AutoTokenizer.from_pretrained(str(folder), **options)

@@ -21,7 +21,7 @@ from headrace_lake.strict import StrictModel
 
 TIERS = ("none", "mild", "strong", "severe")
 Tier = Literal["mild", "strong", "severe"]
-Kind = Literal["linear", "fasttext", "transformer"]
+Kind = Literal["linear", "fasttext", "floret", "transformer"]
 
 
 class Rule(StrictModel):
@@ -70,7 +70,8 @@ class Classifier(StrictModel):
     """A model, and what its score means. It is loaded only if every file has the digest that stands here.
 
     Attributes:
-        kind: `linear` (TF-IDF and logistic regression in an ONNX file), `fasttext` (.bin, .ftz), `transformer` (a folder with
+        kind: `linear` (TF-IDF and logistic regression in an ONNX file), `fasttext` (.bin, .ftz), `floret`
+            (fastText as floret trains it, a format of its own), `transformer` (a folder with
             safetensors; no other weights are read, no code of a model is run).
         package: `module:path` of a file or folder that an installed package carries.
         folder: a local file or folder.

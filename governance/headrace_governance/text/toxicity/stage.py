@@ -16,6 +16,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import accumulate
 from typing import Any, ClassVar
 
@@ -52,7 +53,7 @@ class Toxicity(Stage):
     def begin(self, part: PartWriter, shared: Mapping[str, pa.Table]) -> None:
         from headrace_governance.text.toxicity.classifiers import load
 
-        self._automata: dict[str, Any] = {}
+        self._rules = self.params.model_dump_json(include={"languages", "restricted"})
         self._scorers = {name: load(name, spec) for name, spec in sorted(self.params.classifiers.items())}
 
     def process(self, batch: pa.Table) -> pa.Table:
@@ -91,7 +92,7 @@ class Toxicity(Stage):
         found: list[list[Hit]] = [[] for _ in languages]
         for language in sorted(set(languages)):
             rows = [i for i, code in enumerate(languages) if code == language]
-            automaton = self._automaton(language)
+            automaton = _automaton(language, self._rules)
             if not automaton.patterns:
                 continue
             column = texts if len(rows) == len(texts) else texts.take(pa.array(rows))
@@ -103,21 +104,14 @@ class Toxicity(Stage):
                 found[i] = resolve(some)
         return found
 
-    def _automaton(self, language: str) -> Any:
-        if language not in self._automata:
-            from headrace_governance.text.toxicity.automaton import build
-            from headrace_governance.text.toxicity.terms import patterns_of
-
-            self._automata[language] = build(patterns_of(language, self.params))
-        return self._automata[language]
-
     def _scores(self, texts: pa.Array, languages: list[str], hits: list[list[Hit]]) -> tuple[list[float | None], list[int]]:
         """The highest score of each document, and the tier that thresholds raise it to."""
         scores: list[float | None] = [None] * len(languages)
         raised = [0] * len(languages)
         for name, scorer in self._scorers.items():
             spec = self.params.classifiers[name]
-            asked = [i for i, code in enumerate(languages) if (not spec.languages or code in spec.languages) and (hits[i] or not spec.needs_hit)]
+            wanted = [not spec.languages or code in spec.languages for code in languages]
+            asked = [i for i, want in enumerate(wanted) if want and (hits[i] or not spec.needs_hit)]
             lines = [[line for line in texts[i].as_py()[: spec.characters].splitlines() if line.strip()] for i in asked]
             odds = scorer([line for some in lines for line in some])
             at = 0
@@ -145,6 +139,15 @@ class Toxicity(Stage):
             "starts": [h.start for h in hits],
             "ends": [h.end for h in hits],
         }
+
+
+@lru_cache(maxsize=64)
+def _automaton(language: str, rules: str) -> Any:
+    """The automaton of a language, kept for the next part."""
+    from headrace_governance.text.toxicity.automaton import build
+    from headrace_governance.text.toxicity.terms import patterns_of
+
+    return build(patterns_of(language, ToxicityParams.model_validate_json(rules)))
 
 
 def resolve(raw: list[Hit]) -> list[Hit]:

@@ -97,9 +97,9 @@ def classified(rules: LanguageRules) -> Iterator[tuple[str, str, int]]:
         if word in seen or word in ignored or len(word) < rules.minimum:
             continue
         seen.add(word)
-        rule = _class_of(word, rules)
-        if rule is not None:
-            yield word, rule.category, TIERS.index(rule.tier)
+        found = _class_of(word, rules)
+        if found is not None:
+            yield word, found.category, TIERS.index(found.tier)
 
 
 def _class_of(word: str, rules: LanguageRules) -> Rule | None:

@@ -73,6 +73,10 @@ class Segmenter:
         self._left_over(block[run:], out)
         return out
 
+    def frequency(self, word: str) -> int:
+        """jieba's count of a word; 0 if it is none."""
+        return self._frequencies.get(word, 0)
+
     def _left_over(self, run: str, out: list[str]) -> None:
         """A run of single characters: as it is if it is one or an entry, else by the model."""
         if len(run) < 2 or self._frequencies.get(run):

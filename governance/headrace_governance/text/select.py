@@ -39,6 +39,7 @@ class SelectParams(StrictModel):
         "near_duplicate",
         "contamination",
         "pii",
+        "toxicity",
     )
 
 

@@ -2,7 +2,7 @@
 
 Kinds: `resident_id`, `bank_card`, `passport`, `plate`, `mobile` (Chinese), `phone` (others, by libphonenumber's plans), `email`,
 `ip`, `address`, `name`. Numbers without a check digit need more: a cue before them (`passport no.`), or the form in which the
-country writes them. Names and addresses are found by cue and form only, no model is asked: a name in running text is not found.
+country writes them. Names and addresses are found here by cue and form only; names in running text are for a model (`names.py`).
 
 Where findings overlap, the kind with the stronger check wins, then the longer one.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -219,7 +220,7 @@ _ADDRESS_EN = re.compile(
 _ADDRESS_MILITARY = re.compile(
     r"(?<!\w)(?:(?:PSC|Unit|CMR) \d{1,5},? Box \d{1,5}|(?:USS|USNS|USCGC|USNV) [A-Z]\w+)(?:,|\n)? ?[AFD]PO,? A[AEP] \d{5}(?!\d)"
 )
-_SURNAMES = (
+SURNAMES = (
     "欧阳|上官|司马|诸葛|东方|皇甫|尉迟|公孙|令狐|慕容|司徒|夏侯|[王李张刘陈杨赵黄周吴徐孙胡朱高林何郭马罗梁宋郑谢韩唐冯于董萧程曹袁邓许傅沈曾彭吕苏卢"
     "蒋蔡贾丁魏薛叶阎余潘杜戴夏钟汪田任姜范方石姚谭廖邹熊金陆郝孔白崔康毛邱秦江史顾侯邵孟龙万段雷钱汤尹黎易常武乔贺赖龚文庞樊兰殷施陶洪翟安颜倪严牛温芦季俞"
     "章鲁葛伍韦申尤毕聂丛焦向柳邢路岳齐沿梅莫庄辛管祝左涂谷祁时舒耿牟卜路詹关苗凌费纪靳盛童欧甄项曲成游阳裴席卫查屈鲍位覃霍翁隋植甘景薄单包司柏宁柯阮桂"
@@ -227,7 +228,7 @@ _SURNAMES = (
     "卞封竺冼原官衣楚佟栗匡宗应台巫鞠僧桑荆谌银扬明沙薄伏岑习胥保和蔺]"
 )
 _NAME_ZH = re.compile(
-    rf"(?:姓名|联系人|收件人|收货人|患者|客户|申请人|负责人|经办人|法定代表人|持卡人|乘客|学生姓名)(?:[:：是为叫]|\s)\s*((?:{_SURNAMES}){_HAN}{{1,2}})"
+    rf"(?:姓名|联系人|收件人|收货人|患者|客户|申请人|负责人|经办人|法定代表人|持卡人|乘客|学生姓名)(?:[:：是为叫]|\s)\s*((?:{SURNAMES}){_HAN}{{1,2}})"
     rf"(?!{_HAN})"
 )
 _WORD = r"[A-ZÀ-ÖØ-Þ][\w'’-]+"
@@ -285,13 +286,18 @@ def find(text: str, language: str, kinds: tuple[str, ...] = KINDS) -> list[Span]
     Args:
         language: ISO 639-1 code, for forms that belong to a language.
     """
-    found: list[Span] = [span for kind in kinds for span in DETECTORS[kind](text, language)]
-    found.sort(key=lambda s: (_STRENGTH[s.kind], s.start - s.end, s.start))
-    chosen: list[Span] = []
+    return chosen([span for kind in kinds for span in DETECTORS[kind](text, language)])
+
+
+def chosen(found: list[Span]) -> list[Span]:
+    """Those that do not overlap, the stronger kind first, then the longer; by place."""
+    found = sorted(set(found), key=lambda s: (_STRENGTH[s.kind], s.start - s.end, s.start))
+    kept: list[Span] = []
     for span in found:
-        if all(span.end <= other.start or span.start >= other.end for other in chosen):
-            chosen.append(span)
-    return sorted(chosen, key=lambda s: s.start)
+        at = bisect_right(kept, span.start, key=lambda s: s.start)
+        if not (at and kept[at - 1].end > span.start) and not (at < len(kept) and kept[at].start < span.end):
+            kept.insert(at, span)
+    return kept
 
 
 def candidates(texts: Any) -> dict[str, Any]:

@@ -13,9 +13,12 @@ from typing import Any, ClassVar
 import pyarrow as pa
 from pydantic import Field, field_validator
 
-from headrace_governance.text.pii.detect import KINDS, Span, candidates, find
+from headrace_governance.text.pii.detect import KINDS, Span, candidates, chosen, find
 from headrace_lake.stage import DROP_DETAIL, DROP_REASON, Inputs, Resources, Stage
 from headrace_lake.strict import StrictModel
+
+NER_LANGUAGES = ("en", "zh")
+"""Languages with a model for names."""
 
 
 class PiiParams(StrictModel):
@@ -23,12 +26,15 @@ class PiiParams(StrictModel):
 
     Attributes:
         kinds: what to look for.
+        names: whether models look for names in running text, and for Chinese addresses (`names.py`): English and Chinese documents then
+            take 20 to 40 times as long. Names then count for no density: a text about people is no directory.
         max_per_thousand: characters in findings of a thousand of the document; a letter with sender, recipient and
             telephone has about 150, an address list above 500.
         dense_from: findings from which a document can be `dense`; a line with one address is none.
     """
 
     kinds: tuple[str, ...] = KINDS
+    names: bool = False
     max_per_thousand: float = Field(default=300.0, ge=0, le=1000)
     dense_from: int = Field(default=10, ge=1)
 
@@ -62,8 +68,14 @@ class Pii(Stage):
         rows = []
         for i, language in enumerate(languages):
             kinds = tuple(k for k in self.params.kinds if maybe[k][i])
-            text = texts[i].as_py() if kinds else ""
-            rows.append(self._row(text, find(text, language or "und", kinds) if kinds else []))
+            asked = self.params.names and language in NER_LANGUAGES
+            text = texts[i].as_py() if kinds or asked else ""
+            spans = find(text, language or "und", kinds) if kinds else []
+            if asked:
+                from headrace_governance.text.pii.names import recogniser
+
+                spans = chosen([*spans, *(s for s in recogniser(language).find(text) if s.kind in self.params.kinds)])
+            rows.append(self._row(text, spans))
         columns = {name: [r[name] for r in rows] for name in rows[0]}
         reasons = pa.array(columns["reason"], pa.string())
         details = pa.array(columns["measured"], pa.string())
@@ -82,7 +94,7 @@ class Pii(Stage):
         )
 
     def _row(self, text: str, spans: list[Span]) -> dict[str, Any]:
-        covered = sum(s.end - s.start for s in spans)
+        covered = sum(s.end - s.start for s in spans if s.kind != "name" or not self.params.names)
         share = 1000 * covered / len(text) if text else 0.0
         counts = dict(sorted(Counter(s.kind for s in spans).items()))
         starts, ends = byte_places(text, spans)

@@ -24,6 +24,7 @@ class Segmenter:
         jieba.setLogLevel(60)  # it announces its dictionary on standard error
         jieba.dt.initialize()
         self._kernels = segmenter_kernels
+        self._frequencies: dict[str, int] = jieba.dt.FREQ
         self._total = log(jieba.dt.total)
         self._slots, self._logs, self._longest = _dictionary(jieba.dt.FREQ)
         self._first, self._steps, self._emissions = _model()
@@ -35,6 +36,15 @@ class Segmenter:
             points, self._slots, self._logs, self._longest, self._total, self._first, self._steps, self._emissions, starts, ends
         )
         return starts[:n], ends[:n]
+
+    def cut(self, text: str) -> list[str]:
+        """The words of a text, white space left out."""
+        starts, ends = self.places(np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32))
+        return [text[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
+
+    def frequency(self, word: str) -> int:
+        """jieba's count of a word; 0 if it is none."""
+        return self._frequencies.get(word, 0)
 
 
 def _dictionary(frequencies: dict[str, int]) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.float64], int]:

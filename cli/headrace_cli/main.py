@@ -39,6 +39,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "doc": ("headrace_governance.documents_cli", "doc"),
     "drops": ("headrace_governance.documents_cli", "drops"),
     "ledger": ("headrace_governance.ledger_cli", "app"),
+    "quality": ("headrace_governance.text.quality.cli", "app"),
     "tokenizer": ("headrace_tokenizers.cli", "app"),
     "mix": ("headrace_jobs.cli", "mix_app"),
     "train": ("headrace_jobs.train_cli", "train"),

@@ -34,6 +34,7 @@ class SelectParams(StrictModel):
         "exact_duplicate",
         "near_duplicate",
         "pii",
+        "quality",
     )
 
 

@@ -18,12 +18,10 @@ _Z = 1.959963984540054
 
 def auc(positive: _Floats, negative: _Floats) -> dict[str, Any]:
     """`auc`, its 95 % interval `low` to `high`, and the sizes."""
-    from scipy.stats import rankdata
-
     m, n = len(positive), len(negative)
-    every = rankdata(np.concatenate([positive, negative]))
-    above = (every[:m] - rankdata(positive)) / n  # share of negatives that a positive beats
-    below = 1 - (every[m:] - rankdata(negative)) / m  # share of positives that beat a negative
+    every = _ranks(np.concatenate([positive, negative]))
+    above = (every[:m] - _ranks(positive)) / n  # share of negatives that a positive beats
+    below = 1 - (every[m:] - _ranks(negative)) / m  # share of positives that beat a negative
     value = float(above.mean())
     variance = (float(above.var(ddof=1)) / m if m > 1 else 0.0) + (float(below.var(ddof=1)) / n if n > 1 else 0.0)
     half = _Z * sqrt(variance)
@@ -34,6 +32,13 @@ def auc(positive: _Floats, negative: _Floats) -> dict[str, Any]:
         "positive": m,
         "negative": n,
     }
+
+
+def _ranks(values: _Floats) -> _Floats:
+    """Ranks from 1; equal values share the mean of theirs."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    return np.asarray((last - (counts - 1) / 2)[inverse], np.float64)
 
 
 def operating_table(positive: _Floats, negative: _Floats, cuts: dict[str, float]) -> list[dict[str, Any]]:

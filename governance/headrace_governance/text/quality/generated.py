@@ -20,16 +20,17 @@ PHRASE_KINDS = ("sales", "menu")
 PHRASES: dict[str, dict[str, str]] = {
     "en": {
         "sales": "buy {w} now|best price for {w} guaranteed|limited offer only today|click here for {w}|free shipping on all {w}|act now!!!"
-        "|100% satisfaction|call us for {w}|cheap {w} online|no credit card required|you won't believe this {w}|order {w} today|save up to 70%"
-        "|trusted by thousands|risk free trial|the #1 {w} on the web|exclusive deal inside|sign up and win {w}",
-        "menu": "Home|About us|Contact|Log in|Register|Privacy policy|Terms of use|Next page|Previous|Share on social media|Search|{w}|{w} {w}"
-        "|All {w}|More {w}|Read more|Back to top|Copyright. All rights reserved|Subscribe|Comments (0)|Tags: {w}|Print this page|Sitemap|Help",
+        "|100% satisfaction|call us for {w}|cheap {w} online|no credit card required|you won't believe this {w}|order {w} today"
+        "|save up to 70%|trusted by thousands|risk free trial|the #1 {w} on the web|exclusive deal inside|sign up and win {w}",
+        "menu": "Home|About us|Contact|Log in|Register|Privacy policy|Terms of use|Next page|Previous|Share on social media|Search|{w}"
+        "|{w} {w}|All {w}|More {w}|Read more|Back to top|Copyright. All rights reserved|Subscribe|Comments (0)|Tags: {w}|Print this page"
+        "|Sitemap|Help",
     },
     "zh": {
-        "sales": "{w}厂家直销|{w}价格优惠|立即抢购|全场包邮|点击咨询{w}|免费领取{w}|限时特价|{w}多少钱|{w}哪家好|加微信了解{w}|货到付款|最低折扣"
-        "|名额有限|专业{w}服务|百分百满意|欢迎来电|{w}批发网|代理加盟{w}|史上最强{w}|不看后悔",
-        "menu": "首页|关于我们|联系方式|登录|注册|隐私政策|使用条款|下一页|上一页|分享到|搜索|{w}|{w}{w}|全部{w}|更多{w}|阅读全文|返回顶部|版权所有"
-        "|订阅|评论(0)|标签:{w}|打印本页|网站地图|帮助中心|当前位置:首页>{w}",
+        "sales": "{w}厂家直销|{w}价格优惠|立即抢购|全场包邮|点击咨询{w}|免费领取{w}|限时特价|{w}多少钱|{w}哪家好|加微信了解{w}"
+        "|货到付款|最低折扣|名额有限|专业{w}服务|百分百满意|欢迎来电|{w}批发网|代理加盟{w}|史上最强{w}|不看后悔",
+        "menu": "首页|关于我们|联系方式|登录|注册|隐私政策|使用条款|下一页|上一页|分享到|搜索|{w}|{w}{w}|全部{w}|更多{w}|阅读全文"
+        "|返回顶部|版权所有|订阅|评论(0)|标签:{w}|打印本页|网站地图|帮助中心|当前位置:首页>{w}",
     },
 }
 _LEVELS = ("INFO", "DEBUG", "WARN", "ERROR", "TRACE")
@@ -87,9 +88,13 @@ def _keywords(draw: Draw, pool: Sequence[str], joint: str) -> str:
 def _log(draw: Draw, pool: Sequence[str]) -> str:
     lines = []
     for _ in range(8 + draw.below(20)):
-        clock = f"20{10 + draw.below(16)}-{1 + draw.below(12):02}-{1 + draw.below(28):02} {draw.below(24):02}:{draw.below(60):02}:{draw.below(60):02}"
+        date = f"20{10 + draw.below(16)}-{1 + draw.below(12):02}-{1 + draw.below(28):02}"
+        clock = f"{draw.below(24):02}:{draw.below(60):02}:{draw.below(60):02}"
         place = ".".join(draw.one(pool) for _ in range(2))
-        lines.append(f"{clock} {draw.one(_LEVELS)} [{place}] {draw.one(pool)}={draw.below(10**6)} id=0x{draw.below(1 << 30):08x} {draw.below(900)}ms")
+        lines.append(
+            f"{date} {clock} {draw.one(_LEVELS)} [{place}] {draw.one(pool)}={draw.below(10**6)} "
+            f"id=0x{draw.below(1 << 30):08x} {draw.below(900)}ms"
+        )
     return "\n".join(lines)
 
 
@@ -109,8 +114,9 @@ def _table(draw: Draw, pool: Sequence[str]) -> str:
     columns = 3 + draw.below(5)
     separator = draw.one(("\t", " | ", ";", "  "))
     kinds = [draw.below(3) for _ in range(columns)]
-    rows = [
-        separator.join((str(draw.below(10**5)), f"{draw.below(10**4) / 100:.2f}", f"{draw.one(pool)[:4]}-{draw.below(999):03}")[k] for k in kinds)
-        for _ in range(10 + draw.below(30))
-    ]
+
+    def cell(kind: int) -> str:
+        return (str(draw.below(10**5)), f"{draw.below(10**4) / 100:.2f}", f"{draw.one(pool)[:4]}-{draw.below(999):03}")[kind]
+
+    rows = [separator.join(cell(k) for k in kinds) for _ in range(10 + draw.below(30))]
     return "\n".join(rows)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -79,7 +80,7 @@ def estimate(sentences: Iterable[str], *, order: int = 3, prune: tuple[int, ...]
         grams.keep &= grams.count > thresholds[n]
         if n == 0:
             grams.keep[:] = True
-    for lower, higher in zip(orders, orders[1:], strict=False):
+    for lower, higher in pairwise(orders):
         left = np.bincount(higher.suffix, minlength=len(lower.word))
         lower.adjusted = np.where(lower.begins, lower.count, left)
     orders[0].adjusted[1] = 0  # nothing stands to the left of <s>

@@ -30,13 +30,21 @@ def _classifier(card: dict[str, Any]) -> list[str]:
     lines = []
     if any(s["labels"] == "proxy" for s in sets.values()):
         lines += [_PROXY, ""]
-    lines += ["| set | labels | AUC | 95 % (DeLong) | good | bad |", "| --- | --- | --: | --- | --: | --: |"]
+    lines += [
+        f"Graded by {card['graded_by']}.",
+        "",
+        "| set | labels | AUC | 95 % (DeLong) | good | bad |",
+        "| --- | --- | --: | --- | --: | --: |",
+    ]
     lines += [f"| {name} | {s['labels']} | {_auc(s)} | {s['positive']:,} | {s['negative']:,} |" for name, s in sets.items()]
+    if any("perplexity" in s["alone"] for s in sets.values()):
+        lines += ["", "Each measure alone:", "", "| set | classifier | 95 % | perplexity | 95 % |", "| --- | --: | --- | --: | --- |"]
+        lines += [f"| {name} | {_auc(s['alone']['classifier'])} | {_auc(s['alone']['perplexity'])} |" for name, s in sets.items()]
     for name, s in sets.items():
         lines += ["", f"By entry, {name}:", "", "| entry | AUC | 95 % | good | bad |", "| --- | --: | --- | --: | --: |"]
         lines += [f"| {entry} | {_auc(a)} | {a['positive']:,} | {a['negative']:,} |" for entry, a in s["by_entry"].items()]
     lines += ["", f"Tiers (quantiles of {card['reference']}), and what keeping a tier and those above it keeps of the held-out texts:", ""]
-    lines += ["| tier | from score | good kept | bad kept | good among the kept |", "| --- | --: | --: | --: | --: |"]
+    lines += ["| tier | from grade | good kept | bad kept | good among the kept |", "| --- | --: | --: | --: | --: |"]
     lines += [
         f"| {o['tier']} | {o['from_score']:.4f} | {o['recall']:.1%} | {o['bad_kept']:.1%} | {o['precision']:.1%} |"
         for o in card["operating"]

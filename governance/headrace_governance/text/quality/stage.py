@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import pyarrow as pa
 from pydantic import Field
 
-from headrace_governance.text.quality.models import Classifier, Perplexity, load_model
+from headrace_governance.text.quality.models import Classifier, Perplexity, grade, load_model
 from headrace_governance.text.quality.tokens import TOKENS, tokens_of
 from headrace_lake.errors import InputError
 from headrace_lake.slices import Slice
@@ -24,7 +24,9 @@ from headrace_lake.stage import DROP_DETAIL, DROP_REASON, Inputs, PartWriter, Re
 from headrace_lake.strict import StrictModel
 
 _MODELS = "models"
-_SCHEMA = pa.schema([(n, pa.string()) for n in ("language", "role", "digest", "path", "cuts")] + [("characters", pa.int64())])
+_SCHEMA = pa.schema(
+    [(n, pa.string()) for n in ("language", "role", "digest", "path", "cuts", "scales", "beside")] + [("characters", pa.int64())]
+)
 
 
 class ModelName(StrictModel):
@@ -96,10 +98,18 @@ class Quality(Stage):
                 self._classifiers[row["language"]] = model, row, self._tiers(row)
             else:
                 self._perplexities[row["language"]] = model, row
+        for language, (_, row, _) in self._classifiers.items():
+            beside = self._perplexities.get(language)
+            if row["beside"] and (beside is None or beside[1]["digest"] != row["beside"]):
+                raise InputError(
+                    f"tiers of {language} were cut with the n-gram model {row['beside'][:12]}, which the stage does not have",
+                    "name that model in filters/quality.yaml, or train the classifier again",
+                )
 
     def _tiers(self, row: dict[str, Any]) -> dict[str, float]:
         cuts = dict(json.loads(row["cuts"]))
         wanted = self.params.languages[row["language"]].min_tier
+        row["scales"] = json.loads(row["scales"])
         if wanted is not None and wanted not in cuts:
             raise InputError(f"quality model of {row['language']} has no tier '{wanted}'", f"its tiers: {', '.join(cuts)}")
         return cuts
@@ -137,15 +147,17 @@ class Quality(Stage):
         most = max(m[1]["characters"] for m in (classifier, perplexity) if m is not None)
         lines = [tokens.lines(t[:most]) for t in texts]
         rows: list[dict[str, Any]] = [{} for _ in texts]
-        if classifier is not None:
-            model, record, cuts = classifier
-            for row, score in zip(rows, model.scores([" ".join(x) for x in lines]), strict=True):
-                tier = None if score is None else next(t for t, cut in cuts.items() if score >= cut)
-                row |= {"score": score, "tier": tier, "classifier": record["digest"]}
         if perplexity is not None:
             ngrams, record = perplexity
             for row, x in zip(rows, lines, strict=True):
                 row |= {"perplexity": ngrams.of(x), "language_model": record["digest"]}
+        if classifier is not None:
+            model, record, cuts = classifier
+            for row, score in zip(rows, model.scores([" ".join(x) for x in lines]), strict=True):
+                row |= {"score": score, "classifier": record["digest"]}
+                if score is not None:
+                    value = grade(score, row.get("perplexity"), record["scales"])
+                    row["tier"] = next(t for t, cut in cuts.items() if value >= cut)
         return rows
 
     def _reason(self, language: str | None, row: dict[str, Any]) -> str | None:
@@ -155,8 +167,10 @@ class Quality(Stage):
         score, perplexity = row.get("score"), row.get("perplexity")
         if rules.min_score is not None and score is not None and score < rules.min_score:
             return "low_score"
-        if rules.min_tier is not None and score is not None and score < self._classifiers[language or ""][2][rules.min_tier]:
-            return "low_tier"
+        if rules.min_tier is not None and row.get("tier") is not None:
+            order = list(self._classifiers[language or ""][2])
+            if order.index(row["tier"]) > order.index(rules.min_tier):
+                return "low_tier"
         if rules.max_perplexity is not None and perplexity is not None and perplexity > rules.max_perplexity:
             return "high_perplexity"
         return None
@@ -180,6 +194,8 @@ def _found(recorded: list[dict[str, Any]], language: str, role: str, wanted: Mod
             "digest": row["digest"],
             "path": row["path"],
             "cuts": json.dumps(payload.get("cuts", [])),
+            "scales": json.dumps(payload.get("scales", [])),
+            "beside": payload["perplexity"] if role == "classifier" else "",
             "characters": payload["characters"],
         }
     if wanted.required or wanted.digest:

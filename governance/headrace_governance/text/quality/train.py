@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from importlib.metadata import version
+from math import log
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import numpy.typing as npt
 from headrace_governance.text.quality.config import ClassifierFile, ExternalNgramFile, NgramFile, QualityFile
 from headrace_governance.text.quality.data import Document, Gathered, Place, gather, passages, split, without_near_duplicates
 from headrace_governance.text.quality.evaluate import auc, operating_table, tier_cuts
-from headrace_governance.text.quality.models import Classifier, Perplexity, train_classifier
+from headrace_governance.text.quality.models import Classifier, Perplexity, grade, load_model, log_odds, train_classifier
 from headrace_governance.text.quality.ngram import estimate, write_arpa
 from headrace_governance.text.quality.tokens import TOKENS, tokens_of
 from headrace_lake.errors import ConfigError, InputError
@@ -76,9 +77,13 @@ def make_model(lake: Lake, file: QualityFile, *, cache: Path) -> tuple[Artifact,
 
 def _classifier(lake: Lake, spec: ClassifierFile, place: Place, folder: Path) -> tuple[Artifact, str]:
     sides = _sides(spec, place)
-    identity = _identity(spec, sides, "floret")
+    artifact = _named(lake, spec.perplexity) if spec.perplexity else None
+    identity = _identity(spec, sides, "floret", artifact.digest if artifact is not None else "")
     if (found := _stored(lake, identity)) is not None:
         return found, "adopted"
+    perplexity: Any = None
+    if artifact is not None:
+        perplexity = load_model("perplexity", str(lake.storage.local_path(artifact.path)), artifact.digest)
     # Trials first: of two near duplicates the training document goes, and a set that people judged stays whole.
     names = [n for n in sides if n not in ("positive", "negative", "reference")] + ["positive", "negative"]
     left = dict(zip(names, without_near_duplicates([sides[n].documents for n in names]), strict=True))
@@ -87,26 +92,58 @@ def _classifier(lake: Lake, spec: ClassifierFile, place: Place, folder: Path) ->
         if len(documents) < 2:
             raise InputError(f"model {spec.name}: {len(documents)} {what} documents are left", "name more data")
     file = train_classifier(_training(good, spec), _training(bad, spec), spec, folder)
-    model = Classifier(file)
-    held = _judged(model, spec, good_held, bad_held)
-    above, below = (_scores(model, spec, d) for d in (good_held, bad_held))
-    reference = _scores(model, spec, sides["reference"].documents) if spec.reference else np.concatenate([above, below])
-    cuts = tier_cuts(reference, spec.tiers)
+    judge = Judge(Classifier(file), perplexity, spec)
+    judge.scale(sides["reference"].documents if spec.reference else [*good_held, *bad_held])
+    above, below = judge.grades(good_held), judge.grades(bad_held)
+    cuts = tier_cuts(judge.grades(sides["reference"].documents) if spec.reference else np.concatenate([above, below]), spec.tiers)
     trials = {
-        name: {"labels": trial.labels, **_judged(model, spec, left[f"{name}/positive"], left[f"{name}/negative"])}
+        name: {"labels": trial.labels, **_judged(judge, left[f"{name}/positive"], left[f"{name}/negative"])}
         for name, trial in spec.trials.items()
     }
     card = {
         "role": "classifier",
         "data": {name: side.entries for name, side in sides.items()},
         "documents": {"training": [len(good), len(bad)], "held_out": [len(good_held), len(bad_held)]},
-        "held_out": {"labels": spec.labels, **held},
+        "held_out": {"labels": spec.labels, **_judged(judge, good_held, bad_held)},
         "trials": trials,
+        "graded_by": "classifier and perplexity" if artifact is not None else "classifier",
+        "perplexity": artifact.digest if artifact is not None else "",
+        "scales": judge.scales,
         "cuts": [[tier, cut] for tier, cut in cuts.items()],
         "reference": "entries under `reference`" if spec.reference else "the held-out documents",
         "operating": operating_table(above, below, cuts),
     }
     return _record(lake, spec, identity, file, ".bin", card, sides), "computed"
+
+
+class Judge:
+    """Grades documents as the stage will: by their first characters, with the classifier and perhaps perplexity.
+
+    Attributes:
+        scales: see `models.grade`; none until `scale` is called, and none without perplexity.
+    """
+
+    def __init__(self, classifier: Classifier, perplexity: Perplexity | None, spec: ClassifierFile) -> None:
+        self._classifier, self._perplexity, self._spec = classifier, perplexity, spec
+        self.scales: list[list[float]] = []
+
+    def measure(self, documents: list[Document]) -> list[tuple[float | None, float | None]]:
+        """Score and perplexity of each document."""
+        tokens = tokens_of(self._spec.language)
+        lines = [tokens.lines(d.text[: self._spec.characters]) for d in documents]
+        scores = self._classifier.scores([" ".join(x) for x in lines])
+        return [(s, self._perplexity.of(x) if self._perplexity is not None else None) for s, x in zip(scores, lines, strict=True)]
+
+    def scale(self, reference: list[Document]) -> None:
+        """Take mean and deviation of both measures from a reference."""
+        if self._perplexity is not None:
+            measured = self.measure(reference)
+            columns = ([log_odds(s) for s, _ in measured], [-log(p) for _, p in measured if p is not None])
+            self.scales = [[float(np.mean(c)), max(1e-9, float(np.std(c)))] for c in columns]
+
+    def grades(self, documents: list[Document]) -> _Floats:
+        """What tiers are cut from."""
+        return np.array([grade(s, p, self.scales) for s, p in self.measure(documents)])
 
 
 def _sides(spec: ClassifierFile, place: Place) -> dict[str, Gathered]:
@@ -125,24 +162,21 @@ def _training(documents: list[Document], spec: ClassifierFile) -> list[str]:
     return [" ".join(tokens.lines(p)) for d in documents for p in passages(d, spec.passages)]
 
 
-def _scores(model: Classifier, spec: ClassifierFile, documents: list[Document]) -> _Floats:
-    """Of one passage a document."""
-    tokens = tokens_of(spec.language)
-    texts = [" ".join(tokens.lines(p)) for d in documents for p in passages(d, 1)]
-    return np.array([s if s is not None else 0.0 for s in model.scores(texts)])
-
-
-def _judged(model: Classifier, spec: ClassifierFile, good: list[Document], bad: list[Document]) -> dict[str, Any]:
-    """AUC of all, of each positive entry against all bad texts, and of each negative entry against all good ones."""
-    above, below = _scores(model, spec, good), _scores(model, spec, bad)
-    if not len(above) or not len(below):
-        raise InputError(f"model {spec.name}: a trial has no text left that training does not have", "name other data")
+def _judged(judge: Judge, good: list[Document], bad: list[Document]) -> dict[str, Any]:
+    """AUC of the grade, of each measure alone, of each positive entry against all bad texts, and of each negative one against all good."""
+    if not good or not bad:
+        raise InputError("a trial has no text left that training does not have", "name other data")
+    measured = [judge.measure(side) for side in (good, bad)]
+    above, below = (np.array([grade(s, p, judge.scales) for s, p in side]) for side in measured)
+    alone = {"classifier": auc(*(np.array([log_odds(s) for s, _ in side]) for side in measured))}
+    if judge.scales:
+        alone["perplexity"] = auc(*(np.array([-log(p) if p is not None else -99.0 for _, p in side]) for side in measured))
     by_entry = {}
     for documents, own, other, is_good in ((good, above, below, True), (bad, below, above, False)):
         for entry in dict.fromkeys(d.entry for d in documents):
             chosen = own[[d.entry == entry for d in documents]]
             by_entry[f"{'good' if is_good else 'bad'}: {entry}"] = auc(chosen, other) if is_good else auc(other, chosen)
-    return {**auc(above, below), "by_entry": by_entry}
+    return {**auc(above, below), "alone": alone, "by_entry": by_entry}
 
 
 # -- n-gram models -----------------------------------------------------------------------------------------------------
@@ -198,13 +232,21 @@ def _external(lake: Lake, spec: ExternalNgramFile, place: Place, folder: Path) -
 # -- artifacts ---------------------------------------------------------------------------------------------------------
 
 
-def _identity(spec: ClassifierFile | NgramFile | ExternalNgramFile, sides: dict[str, Gathered], library: str) -> str:
+def _named(lake: Lake, name: str) -> Artifact:
+    found = lake.find_artifact(KIND, name=name)
+    if found is None or found.payload["role"] != "perplexity":
+        raise InputError(f"the lake has no n-gram model '{name}'", f"run 'headrace quality train {name}' first")
+    return found
+
+
+def _identity(spec: ClassifierFile | NgramFile | ExternalNgramFile, sides: dict[str, Gathered], library: str, beside: str = "") -> str:
     data = {name: [e["digest"] for e in side.entries] for name, side in sides.items()}
     return digest_of(
         {
             "kind": KIND,
             "params": spec.model_dump(mode="json"),
             "data": data,
+            "beside": beside,
             "library": [library, version(library)],
             "code": code_digest(__name__),
         }

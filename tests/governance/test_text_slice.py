@@ -194,7 +194,7 @@ def test_the_story_of_a_document_and_what_every_rule_took(settings: Settings, tm
     told = story(lake, ids["code.html"])
     assert told.slice_ == slice_ and told.outcome == "dropped: c4:curly_bracket" and told.passport is None
     verdicts = {v: (keep, reason) for v, keep, reason, _ in told.verdicts}
-    assert verdicts["c4"] == (False, "curly_bracket") and verdicts["language"][0] and len(verdicts) == 8
+    assert verdicts["c4"] == (False, "curly_bracket") and verdicts["language"][0] and len(verdicts) == 9
     assert story(lake, ids["empty.html"], slice_).outcome == "dropped by extract: no_text"
     kept = story(lake, ids["wheel.html"])
     assert kept.outcome.startswith("tokenised: ") and kept.passport is not None

@@ -163,7 +163,7 @@ def test_near_duplicates_are_on_one_side_only_and_the_split_is_by_digest() -> No
     changed = [t.replace("the", "teh", 1) + " And a last word." for t in texts[:20]]
     judged, training = without_near_duplicates([docs(*texts[:30]), docs(*changed, *texts[30:], texts[0])])
     assert (
-        len(judged) >= 28 and not {d.text for d in training} & {*changed, texts[0]} and len(training) >= 28
+        len(judged) >= 25 and not {d.text for d in training} & {*changed, texts[0]} and len(training) >= 20
     )  # the topics repeat each other here and there
     one, held = split(docs(*texts), 0.3)
     assert {d.text for d in one}.isdisjoint({d.text for d in held}) and 5 < len(held) < 30

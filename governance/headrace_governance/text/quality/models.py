@@ -57,6 +57,7 @@ class Classifier:
         asked = [i for i, t in enumerate(texts) if t]
         out: list[float | None] = [None] * len(texts)
         if asked:
+            # Asked for one label: with two, floret 0.10.5 gives both the same probability.
             labels, probabilities = self._model.predict([texts[i] for i in asked], k=1)
             for i, label, p in zip(asked, labels, probabilities, strict=True):
                 if label:

@@ -43,6 +43,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "ledger": ("headrace_governance.ledger_cli", "app"),
     "decontaminate": ("headrace_governance.decontamination_cli", "app"),
     "docs": ("headrace_governance.docs_cli", "app"),
+    "quality": ("headrace_governance.text.quality.cli", "app"),
     "tokenizer": ("headrace_tokenizers.cli", "app"),
     "mix": ("headrace_jobs.cli", "mix_app"),
     "train": ("headrace_jobs.train_cli", "train"),

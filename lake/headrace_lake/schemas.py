@@ -229,6 +229,17 @@ _SPECS = [
             _f("ends", pa.list_(_L), "end of each finding, exclusive", unit="bytes"),
         ],
     ),
+    _verdict(
+        "verdict_quality",
+        "quality of each document, for the mix to choose by; null where its language has no model",
+        [
+            _f("score", _D, "classifier's probability that the text is good", null=True),
+            _f("tier", _S, "bucket of the score, by quantiles of a reference", null=True),
+            _f("classifier", _S, "digest of the classifier", null=True),
+            _f("perplexity", _D, "perplexity a word under an n-gram model", null=True),
+            _f("language_model", _S, "digest of the n-gram model", null=True),
+        ],
+    ),
     _spec("text_statistics", [*_ROW, *_STATISTICS], "statistics of each text, which rules compare with their thresholds"),
     _verdict("verdict_gopher_quality", "Gopher quality rules (Rae et al. 2021, table A1)"),
     _verdict("verdict_gopher_repetition", "Gopher repetition rules (Rae et al. 2021, table A1)"),
@@ -425,7 +436,7 @@ _SPECS = [
     _spec(
         "artifacts",
         [
-            _f("kind", _S, "mix, run, checkpoint, evaluation, gate, release, crawl-log"),
+            _f("kind", _S, "mix, run, checkpoint, evaluation, gate, release, crawl-log, quality-model"),
             _f("name", _S, "human-readable name"),
             _f("fingerprint", _S, "digest of (kind, inputs, parameters, code)"),
             _f("digest", _S, "digest of the content"),

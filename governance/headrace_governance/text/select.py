@@ -40,6 +40,7 @@ class SelectParams(StrictModel):
         "contamination",
         "pii",
         "toxicity",
+        "quality",
     )
 
 

@@ -1,0 +1,23 @@
+"""Which reader answers to which `fetch.kind` of a foreign format."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from headrace_governance.importers.formats import RecordsFetch, WikipediaFetch
+from headrace_governance.importers.item import Item
+from headrace_governance.importers.wikipedia import read_wikipedia
+from headrace_lake.errors import ConfigError
+
+
+def read_records(fetch: RecordsFetch, files: list[Path], base: Path) -> Iterator[Item]:
+    """The items of an import; `base` is where relative paths of further files count from.
+
+    Raises:
+        InputError: a file is damaged or of another format.
+    """
+    match fetch:
+        case WikipediaFetch():
+            return read_wikipedia(fetch, files)
+    raise ConfigError(f"no importer of '{type(fetch).__name__}'", "name a kind of docs/add-a-source.md")

@@ -1,0 +1,36 @@
+"""From media type to conversion: the one door of `text/formats`, called in the parser process."""
+
+from __future__ import annotations
+
+from headrace_governance.text.formats.converted import Converted, Malformed
+from headrace_governance.text.formats.wikitext_rules import WikitextRules
+from headrace_lake.strict import StrictModel
+
+__all__ = ["MEDIA_TYPES", "ConversionRules", "Malformed", "convert"]
+
+MEDIA_TYPES = frozenset({"application/x-mediawiki-export+xml"})
+"""Media types that `convert` knows; importers declare them."""
+
+
+class ConversionRules(StrictModel):
+    """What conversions are told.
+
+    Attributes:
+        wikitext: names of sections, namespaces and templates in the wikis' languages.
+    """
+
+    wikitext: WikitextRules = WikitextRules()
+
+
+def convert(media: str, body: bytes, charset: str | None, rules: ConversionRules) -> Converted:
+    """Text of a document.
+
+    Raises:
+        Malformed: the document is not what its media type says.
+    """
+    match media:
+        case "application/x-mediawiki-export+xml":
+            from headrace_governance.text.formats.wikitext import convert_page
+
+            return convert_page(body, rules.wikitext)
+    raise Malformed(f"no conversion of {media}")

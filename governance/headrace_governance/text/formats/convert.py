@@ -8,7 +8,7 @@ from headrace_lake.strict import StrictModel
 
 __all__ = ["MEDIA_TYPES", "ConversionRules", "Malformed", "convert"]
 
-MEDIA_TYPES = frozenset({"application/x-mediawiki-export+xml"})
+MEDIA_TYPES = frozenset({"application/jats+xml", "application/x-mediawiki-export+xml"})
 """Media types that `convert` knows; importers declare them."""
 
 
@@ -33,4 +33,8 @@ def convert(media: str, body: bytes, charset: str | None, rules: ConversionRules
             from headrace_governance.text.formats.wikitext import convert_page
 
             return convert_page(body, rules.wikitext)
+        case "application/jats+xml":
+            from headrace_governance.text.formats.jats import convert_article
+
+            return convert_article(body)
     raise Malformed(f"no conversion of {media}")

@@ -9,16 +9,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from headrace_governance.text.formats.hollows import without_hollows
+
 HEADING, ITEM, BREAK, STASH = "\ue010", "\ue011", "\ue012", "\ue013"
 _ITEM = re.compile(f"^\\s*((?:{ITEM}[*#:;]+ ?)+)(.*)$")
 _STASHED = re.compile(f"{STASH}(\\d+){STASH}")
 _ALONE = re.compile(f"{STASH}\\d+{STASH}")
 _SPACES = re.compile(r"[ \t\u00a0]+")
-_HOLLOW = re.compile(r" [(\[（][ ,;:.、；，]{0,20}[)\]）]|[(\[（][ ,;:.、；，]{1,20}[)\]）]|（）")
-"""Brackets that held only what was removed; not the `()` of a function's name."""
-_LEADING = re.compile(r"([(（])[ ,;、；，]{1,20}")
-_TRAILING = re.compile(r"(?<![ ,;、；，])[ ,;、；，]{1,20}([)）])")
-_BEFORE_MARK = re.compile(r" ([,.;:)])(?=\s|$)")
 
 
 @dataclass
@@ -110,10 +107,7 @@ def _item(marks: str, text: str, numbers: dict[int, int]) -> str:
 
 
 def _tidy(text: str) -> str:
-    text = _SPACES.sub(" ", text)
-    text = _HOLLOW.sub("", text)
-    text = _TRAILING.sub(r"\1", _LEADING.sub(r"\1", text))
-    return _BEFORE_MARK.sub(r"\1", text)
+    return without_hollows(_SPACES.sub(" ", text))
 
 
 def _without_sections(blocks: list[_Block], cut: set[str], stash: list[str]) -> list[_Block]:

@@ -29,9 +29,17 @@ _HEAD_BYTES = 1 << 20
 _DAMAGED = (EOFError, OSError, lzma.LZMAError, zlib.error, ValueError)
 
 
-def decompressed(file: Path, raw: BinaryIO) -> IO[bytes]:
+class Bomb(InputError):
+    """A file that expands beyond all that its kind does."""
+
+
+class TooManyMembers(InputError):
+    """An archive of more members than its kind has."""
+
+
+def decompressed(name: str, raw: BinaryIO, suffix: str) -> IO[bytes]:
     """A stream over the content of an open file, by the file's suffix."""
-    match file.suffix.lower():
+    match suffix.lower():
         case ".gz" | ".tgz":
             return cast(IO[bytes], gzip.open(raw, "rb"))
         case ".bz2":
@@ -43,7 +51,9 @@ def decompressed(file: Path, raw: BinaryIO) -> IO[bytes]:
 
             return cast(IO[bytes], zstandard.open(raw, "rb"))
         case ".7z" | ".zip":
-            raise InputError(f"{file}: {file.suffix} archives are not read", f"unpack it first (7z x {file.name}) and name the file inside")
+            raise InputError(
+                f"{name}: {suffix} archives are not read", f"unpack it first (7z x {Path(name).name}) and name the file inside"
+            )
     return raw
 
 
@@ -51,23 +61,28 @@ def blocks(file: Path, max_ratio: float) -> Iterator[bytes]:
     """The content of a file in blocks of at most 1 MiB; UTF-16 (by its mark) becomes UTF-8.
 
     Raises:
-        InputError: the file is damaged, or expands beyond `max_ratio`.
+        InputError: the file is damaged, or (`Bomb`) expands beyond `max_ratio`.
     """
+    with file.open("rb") as raw:
+        yield from blocks_of(str(file), raw, file.suffix, max_ratio)
+
+
+def blocks_of(name: str, raw: BinaryIO, suffix: str, max_ratio: float) -> Iterator[bytes]:
+    """The same of an open file; `name` is for messages."""
     total, decoder = 0, None
     try:
-        with file.open("rb") as raw:
-            stream = decompressed(file, raw)
-            while block := stream.read(_BLOCK):
-                if not total and block.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-                    decoder = codecs.getincrementaldecoder("utf-16")()
-                total += len(block)
-                if total > _RATIO_FLOOR and total > max_ratio * raw.tell():
-                    raise InputError(f"{file}: expands more than {max_ratio:g} times", "it is no dump, or raise 'max_ratio' of the source")
-                yield decoder.decode(block).encode("utf-8") if decoder is not None else block
-            if decoder is not None:
-                decoder.decode(b"", final=True)
+        stream = decompressed(name, raw, suffix)
+        while block := stream.read(_BLOCK):
+            if not total and block.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+                decoder = codecs.getincrementaldecoder("utf-16")()
+            total += len(block)
+            if total > _RATIO_FLOOR and total > max_ratio * raw.tell():
+                raise Bomb(f"{name}: expands more than {max_ratio:g} times", "it is no dump, or raise 'max_ratio' of the source")
+            yield decoder.decode(block).encode("utf-8") if decoder is not None else block
+        if decoder is not None:
+            decoder.decode(b"", final=True)
     except _DAMAGED as exc:
-        raise InputError(f"{file}: damaged after {total} bytes ({exc})", "fetch or copy the file again") from exc
+        raise InputError(f"{name}: damaged after {total} bytes ({exc})", "fetch or copy the file again") from exc
 
 
 @dataclass
@@ -191,7 +206,7 @@ def members(name: str, stream: IO[bytes], *, max_members: int, max_bytes: int) -
             for info in archive:
                 count += 1
                 if count > max_members:
-                    raise InputError(f"{name}: more than {max_members} members", "it is no paper, or raise 'max_members' of the source")
+                    raise TooManyMembers(f"{name}: more than {max_members} members", "raise 'max_members' of the source if that is right")
                 if info.isdir():
                     continue
                 if info.name.startswith("/") or ".." in Path(info.name).parts:

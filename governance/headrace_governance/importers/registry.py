@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from headrace_governance.importers.formats import JatsFetch, RecordsFetch, WikipediaFetch
+from headrace_governance.importers.formats import JatsFetch, LatexFetch, RecordsFetch, WikipediaFetch
 from headrace_governance.importers.item import Item
 from headrace_governance.importers.jats import read_jats
+from headrace_governance.importers.latex import read_latex
 from headrace_governance.importers.wikipedia import read_wikipedia
 from headrace_lake.errors import ConfigError
 
@@ -23,4 +24,6 @@ def read_records(fetch: RecordsFetch, files: list[Path], base: Path) -> Iterator
             return read_wikipedia(fetch, files)
         case JatsFetch():
             return read_jats(fetch, files)
+        case LatexFetch():
+            return read_latex(fetch, files, base)
     raise ConfigError(f"no importer of '{type(fetch).__name__}'", "name a kind of docs/add-a-source.md")

@@ -17,7 +17,12 @@ def is_tar(file: Path) -> bool:
 
 def bounded(file: Path, max_ratio: float) -> IO[bytes]:
     """The decompressed content as a stream; reading raises what `blocks` raises."""
-    return cast(IO[bytes], io.BufferedReader(_Blocks(blocks(file, max_ratio)), 1 << 20))
+    return cast(IO[bytes], io.BufferedReader(stream_of(blocks(file, max_ratio)), 1 << 20))
+
+
+def stream_of(source: Iterator[bytes]) -> io.RawIOBase:
+    """Blocks as an unbuffered stream."""
+    return _Blocks(source)
 
 
 class _Blocks(io.RawIOBase):

@@ -8,7 +8,9 @@ from headrace_lake.strict import StrictModel
 
 __all__ = ["MEDIA_TYPES", "ConversionRules", "Malformed", "convert"]
 
-MEDIA_TYPES = frozenset({"application/jats+xml", "application/x-mediawiki-export+xml"})
+MEDIA_TYPES = frozenset(
+    {"application/jats+xml", "application/x-eprint-tar", "application/x-mediawiki-export+xml", "application/x-tex"},
+)
 """Media types that `convert` knows; importers declare them."""
 
 
@@ -37,4 +39,8 @@ def convert(media: str, body: bytes, charset: str | None, rules: ConversionRules
             from headrace_governance.text.formats.jats import convert_article
 
             return convert_article(body)
+        case "application/x-tex" | "application/x-eprint-tar":
+            from headrace_governance.text.formats.latex import convert_latex
+
+            return convert_latex(body, media)
     raise Malformed(f"no conversion of {media}")

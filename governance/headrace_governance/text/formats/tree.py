@@ -225,7 +225,7 @@ class TreeWriter:
         self._items(e, ordered=True)
 
     def _items(self, e: Any, *, ordered: bool) -> None:
-        lines = []
+        lines: list[str] = []
         for child in e:
             if not local_name(child) or self.KINDS.get(local_name(child)) == "drop":
                 continue

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from headrace_governance.importers.formats import JatsFetch, LatexFetch, RecordsFetch, WikipediaFetch
+from headrace_governance.importers.formats import GutenbergFetch, JatsFetch, LatexFetch, RecordsFetch, WikipediaFetch
+from headrace_governance.importers.gutenberg import read_gutenberg
 from headrace_governance.importers.item import Item
 from headrace_governance.importers.jats import read_jats
 from headrace_governance.importers.latex import read_latex
@@ -26,4 +27,6 @@ def read_records(fetch: RecordsFetch, files: list[Path], base: Path) -> Iterator
             return read_jats(fetch, files)
         case LatexFetch():
             return read_latex(fetch, files, base)
+        case GutenbergFetch():
+            return read_gutenberg(fetch, files)
     raise ConfigError(f"no importer of '{type(fetch).__name__}'", "name a kind of docs/add-a-source.md")

@@ -9,7 +9,13 @@ from headrace_lake.strict import StrictModel
 __all__ = ["MEDIA_TYPES", "ConversionRules", "Malformed", "convert"]
 
 MEDIA_TYPES = frozenset(
-    {"application/jats+xml", "application/x-eprint-tar", "application/x-mediawiki-export+xml", "application/x-tex"},
+    {
+        "application/jats+xml",
+        "application/x-eprint-tar",
+        "application/x-mediawiki-export+xml",
+        "application/x-tex",
+        "text/x-gutenberg",
+    }
 )
 """Media types that `convert` knows; importers declare them."""
 
@@ -43,4 +49,8 @@ def convert(media: str, body: bytes, charset: str | None, rules: ConversionRules
             from headrace_governance.text.formats.latex import convert_latex
 
             return convert_latex(body, media)
+        case "text/x-gutenberg":
+            from headrace_governance.text.formats.gutenberg import convert_book
+
+            return convert_book(body, charset)
     raise Malformed(f"no conversion of {media}")

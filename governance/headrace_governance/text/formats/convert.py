@@ -13,6 +13,7 @@ MEDIA_TYPES = frozenset(
         "application/jats+xml",
         "application/x-eprint-tar",
         "application/x-mediawiki-export+xml",
+        "application/x-stackexchange-posts+xml",
         "application/x-tex",
         "text/x-gutenberg",
     }
@@ -53,4 +54,8 @@ def convert(media: str, body: bytes, charset: str | None, rules: ConversionRules
             from headrace_governance.text.formats.gutenberg import convert_book
 
             return convert_book(body, charset)
+        case "application/x-stackexchange-posts+xml":
+            from headrace_governance.text.formats.stackexchange import convert_thread
+
+            return convert_thread(body)
     raise Malformed(f"no conversion of {media}")

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from importer_trials import RULES, run_import
 
-from headrace_governance.importers.containers import Records
+from headrace_governance.importers.containers import Records, blocks, parse_xml
 from headrace_governance.text.formats.wikitext import wikitext
 from headrace_governance.text.parser_process import ParserProcess
 from headrace_lake.errors import ConfigError, InputError
@@ -200,6 +200,9 @@ def test_a_bomb_and_a_cut_off_archive_are_refused(settings: Settings, tmp_path: 
 
 def test_utf_16_dumps_are_read(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "d.xml").write_bytes(dump(page("Bäche", "Der Bach.")).decode().encode("utf-16"))
+    declared = '<?xml version="1.0" encoding="UTF-16"?>\n<a/>'.encode("utf-16")
+    (tmp_path / "declared.xml").write_bytes(declared)
+    assert parse_xml(b"".join(blocks(tmp_path / "declared.xml", 200.0))).tag == "a"
     assert list(run_import(settings, fetch(tmp_path / "d.xml")).texts.values()) == ["# Bäche\n\nDer Bach."]
 
 

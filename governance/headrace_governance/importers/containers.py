@@ -25,6 +25,7 @@ from headrace_lake.errors import InputError
 _BLOCK = 1 << 20
 _RATIO_FLOOR = 16 << 20
 """Decompressed bytes below which the ratio is not looked at."""
+_ENCODING = re.compile(r"^(\ufeff?<\?xml[^<>]{0,100}?encoding=[\"'])utf-16(?:le|be)?([\"'])", re.IGNORECASE)
 _HEAD_BYTES = 1 << 20
 _DAMAGED = (EOFError, OSError, lzma.LZMAError, zlib.error, ValueError)
 
@@ -69,7 +70,7 @@ def blocks(file: Path, max_ratio: float) -> Iterator[bytes]:
 
 def blocks_of(name: str, raw: BinaryIO, suffix: str, max_ratio: float) -> Iterator[bytes]:
     """The same of an open file; `name` is for messages."""
-    total, decoder = 0, None
+    total, decoder, declared = 0, None, False
     try:
         stream = decompressed(name, raw, suffix)
         while block := stream.read(_BLOCK):
@@ -78,7 +79,13 @@ def blocks_of(name: str, raw: BinaryIO, suffix: str, max_ratio: float) -> Iterat
             total += len(block)
             if total > _RATIO_FLOOR and total > max_ratio * raw.tell():
                 raise Bomb(f"{name}: expands more than {max_ratio:g} times", "it is no dump, or raise 'max_ratio' of the source")
-            yield decoder.decode(block).encode("utf-8") if decoder is not None else block
+            if decoder is None:
+                yield block
+                continue
+            text = decoder.decode(block)
+            # An XML declaration would now name the wrong encoding.
+            yield (text if declared else _ENCODING.sub(r"\1UTF-8\2", text, count=1)).encode("utf-8")
+            declared = True
         if decoder is not None:
             decoder.decode(b"", final=True)
     except _DAMAGED as exc:

@@ -96,9 +96,14 @@ class StackexchangeFetch(RecordsFetch):
 
 
 class LegalFetch(RecordsFetch):
-    """Import laws and government documents: Akoma Ntoso, USLM (US Code) or Formex (EUR-Lex) XML, told by their root element."""
+    """Import laws and government documents: Akoma Ntoso, USLM (US Code) or Formex (EUR-Lex) XML, told by their root element.
+
+    Attributes:
+        base_url: what a document's own identifier is appended to for its address.
+    """
 
     kind: Literal["legal"]
+    base_url: str = ""
 
 
 class NewsFetch(RecordsFetch):

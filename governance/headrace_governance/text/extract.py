@@ -118,11 +118,12 @@ class Extract(Stage):
             return {**document, DROP_REASON: "not_text_media", DROP_DETAIL: "binary"}
         decoded = decode(body, row["charset"], html=html)
         text, title, reason = decoded.text, None, None
+        facts: dict[str, str] = {}
         if html:
-            text, title, reason = self._page(decoded.text)
+            text, title, reason, facts = self._page(decoded.text)
         if reason is not None:
             return {**document, DROP_REASON: "hostile_html", DROP_DETAIL: reason}
-        return self._finished(document, text, title, decoded.replaced)
+        return self._noted(self._finished(document, text, title, decoded.replaced), facts)
 
     def _converted(self, document: dict[str, Any], media: str, body: bytes, charset: str | None) -> dict[str, Any]:
         answer = self._parser.convert(media, body, charset)
@@ -131,9 +132,12 @@ class Extract(Stage):
             return {**document, DROP_REASON: "hostile_document", DROP_DETAIL: limits if answer is None else answer["error"]}
         if "malformed" in answer:
             return {**document, DROP_REASON: "malformed", DROP_DETAIL: answer["malformed"][:500]}
-        row = self._finished(document, _utf8(answer["text"]), _utf8(answer["title"] or "") or None, 0)
-        if answer["fields"] and row[DROP_REASON] is None:
-            self._fields[row["uid"]] = _utf8(json.dumps(answer["fields"], sort_keys=True, ensure_ascii=False))
+        return self._noted(self._finished(document, _utf8(answer["text"]), _utf8(answer["title"] or "") or None, 0), answer["fields"])
+
+    def _noted(self, row: dict[str, Any], facts: dict[str, str]) -> dict[str, Any]:
+        """The row; what else is known of a document that is kept waits for `finish`."""
+        if facts and row[DROP_REASON] is None:
+            self._fields[row["uid"]] = _utf8(json.dumps(facts, sort_keys=True, ensure_ascii=False))
         return row
 
     def _finished(self, document: dict[str, Any], text: str, title: str | None, replaced: int) -> dict[str, Any]:
@@ -149,17 +153,17 @@ class Extract(Stage):
             "replaced_characters": replaced,
         }
 
-    def _page(self, markup: str) -> tuple[str, str | None, str | None]:
-        """Text, title, and why the page is hostile."""
+    def _page(self, markup: str) -> tuple[str, str | None, str | None, dict[str, str]]:
+        """Text, title, why the page is hostile, and what its schema.org data says."""
         bound = hostile(markup)
         if bound is not None:
-            return "", None, bound
+            return "", None, bound, {}
         answer = self._parser.parse(markup)
         if answer is None:
-            return "", None, f"killed the parser (limits: {self.params.page_seconds} s, {self.params.parser_memory_bytes >> 20} MiB)"
+            return "", None, f"killed the parser (limits: {self.params.page_seconds} s, {self.params.parser_memory_bytes >> 20} MiB)", {}
         if "error" in answer:
-            return "", None, answer["error"]
-        return _utf8(answer["text"]), answer["title"], None
+            return "", None, answer["error"], {}
+        return _utf8(answer["text"]), answer["title"], None, answer["fields"]
 
 
 def _utf8(text: str) -> str:

@@ -1,8 +1,8 @@
 """The process that parses pages, so that a page which hangs or eats memory kills it and not the stage.
 
-Frames on stdin and stdout: u32 length, then UTF-8 JSON (`{"markup"}` → `{"text", "title"}` or `{"error"}`; `{"media", "body"}` for
-the formats of `text/formats` → `{"text", "title", "fields"}` or `{"malformed"}`; `{"rules"}` first, if any). Each page has a
-limit of processor time, kept by the kernel (ITIMER_PROF with its default action: it ends the process even inside C
+Frames on stdin and stdout: u32 length, then UTF-8 JSON. `{"markup"}` (HTML) is answered by `{"text", "title", "fields"}` or `{"error"}`;
+`{"media", "body"}` (the formats of `text/formats`) the same, or by `{"malformed"}`; `{"rules"}`, if there are any, comes first and has no
+answer. Each page has a limit of processor time, kept by the kernel (ITIMER_PROF with its default action: it ends the process even inside C
 code), a ten times longer limit of wall time, and an address space limit. It ends with its parent, by end of input.
 """
 
@@ -37,7 +37,7 @@ class ParserProcess:
         self._process: subprocess.Popen[bytes] | None = None
 
     def parse(self, markup: str) -> dict[str, Any] | None:
-        """`{"text", "title"}`, `{"error"}`, or None if the page killed the process."""
+        """`{"text", "title", "fields"}`, `{"error"}`, or None if the page killed the process."""
         return self._ask({"markup": markup})
 
     def convert(self, media: str, body: bytes, charset: str | None) -> dict[str, Any] | None:
@@ -96,6 +96,7 @@ def serve(seconds: float, memory_bytes: int) -> None:
     import resource
 
     from headrace_governance.text.formats.convert import ConversionRules, Malformed, convert
+    from headrace_governance.text.formats.news import page_facts
     from headrace_governance.text.markdown import page_text
 
     rules = ConversionRules()
@@ -116,7 +117,7 @@ def serve(seconds: float, memory_bytes: int) -> None:
                 answer: dict[str, Any] = {"text": converted.text, "title": converted.title, "fields": converted.fields}
             else:
                 text, title = page_text(message["markup"])
-                answer = {"text": text, "title": title}
+                answer = {"text": text, "title": title, "fields": page_facts(message["markup"])}
         except Malformed as exc:
             answer = {"malformed": str(exc)}
         except (MemoryError, RecursionError) as exc:

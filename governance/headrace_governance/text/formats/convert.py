@@ -10,7 +10,13 @@ __all__ = ["MEDIA_TYPES", "ConversionRules", "Malformed", "convert"]
 
 MEDIA_TYPES = frozenset(
     {
+        "application/akn+xml",
+        "application/feed+xml",
+        "application/formex+xml",
         "application/jats+xml",
+        "application/nitf+xml",
+        "application/uslm+xml",
+        "application/vnd.iptc.g2.newsitem+xml",
         "application/x-eprint-tar",
         "application/x-mediawiki-export+xml",
         "application/x-stackexchange-posts+xml",
@@ -58,4 +64,12 @@ def convert(media: str, body: bytes, charset: str | None, rules: ConversionRules
             from headrace_governance.text.formats.stackexchange import convert_thread
 
             return convert_thread(body)
+        case "application/akn+xml" | "application/uslm+xml" | "application/formex+xml":
+            from headrace_governance.text.formats.legal import convert_law
+
+            return convert_law(body)
+        case "application/feed+xml" | "application/nitf+xml" | "application/vnd.iptc.g2.newsitem+xml":
+            from headrace_governance.text.formats.news import convert_news
+
+            return convert_news(body)
     raise Malformed(f"no conversion of {media}")

@@ -20,11 +20,8 @@ FEED_ROOTS = ("rss", "feed", "RDF")
 _BODIES = ("encoded", "content", "description", "summary")
 """Elements that hold an entry's text, the fullest first."""
 _LD_START = re.compile(r"<script[^<>]{0,300}?application/ld\+json[^<>]{0,200}>", re.IGNORECASE)
-_ARTICLES = frozenset(
-    (
-        "Article NewsArticle ReportageNewsArticle AnalysisNewsArticle OpinionNewsArticle BackgroundNewsArticle ReviewNewsArticle BlogPosting"
-    ).split()
-)
+_KINDS_OF_NEWS = ("Reportage", "Analysis", "Opinion", "Background", "Review")
+_ARTICLES = frozenset({"Article", "NewsArticle", "BlogPosting", *(f"{kind}NewsArticle" for kind in _KINDS_OF_NEWS)})
 _FACTS = {
     "headline": "headline",
     "datePublished": "date",

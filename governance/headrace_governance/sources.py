@@ -16,6 +16,15 @@ from urllib.parse import urljoin, urlsplit
 import yaml
 from pydantic import AliasChoices, ConfigDict, Field, field_validator, model_validator
 
+from headrace_governance.importers.formats import (
+    GutenbergFetch,
+    JatsFetch,
+    LatexFetch,
+    LegalFetch,
+    NewsFetch,
+    StackexchangeFetch,
+    WikipediaFetch,
+)
 from headrace_lake.errors import ConfigError, SourceError
 from headrace_lake.strict import StrictModel, parse, read_yaml
 
@@ -163,7 +172,8 @@ class FolderFetch(StrictModel):
     max_bytes: int = Field(default=10 << 20, ge=1)
 
 
-Fetch = Annotated[CrawlFetch | WarcFetch | ParquetFetch | JsonlFetch | FolderFetch, Field(discriminator="kind")]
+FormatFetch = WikipediaFetch | JatsFetch | LatexFetch | GutenbergFetch | StackexchangeFetch | LegalFetch | NewsFetch
+Fetch = Annotated[CrawlFetch | WarcFetch | ParquetFetch | JsonlFetch | FolderFetch | FormatFetch, Field(discriminator="kind")]
 
 
 class Source(StrictModel):

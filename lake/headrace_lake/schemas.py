@@ -198,6 +198,11 @@ _SPECS = [
         ],
         "one document a row",
     ),
+    _spec(
+        "document_fields",
+        [*_ROW, _f("fields", _S, "what the format says beside the text (author, date, score, tags ...), JSON")],
+        "further facts of documents of imported formats; no row for a document without any",
+    ),
     _verdict(
         "verdict_language",
         "language and script of each document",

@@ -87,6 +87,13 @@ def parse(data: Any, model: type[M], *, where: str) -> M:
             near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.4)
             way = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(sorted(known))}"
             raise ConfigError(f"{where}: unknown key '{field}'{more}", way) from exc
+        if first["type"] == "union_tag_invalid":
+            context = first["ctx"]
+            known = re.findall(r"'([^']*)'", context["expected_tags"])
+            near = difflib.get_close_matches(str(context["tag"]), known, n=1, cutoff=0.4)
+            chosen = str(context["discriminator"]).strip("'")
+            way = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"
+            raise ConfigError(f"{where}: field '{field}': no {chosen} '{context['tag']}'{more}", way) from exc
         raise ConfigError(f"{where}: field '{field}': {first['msg']}{more}", "correct the value") from exc
 
 

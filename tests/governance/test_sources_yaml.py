@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,20 @@ def test_the_shipped_sources_and_policies_are_in_order() -> None:
         check_licence(s, policy.licences, policy.fetchable)
     languages = {lang for s in sources.values() for lang in s.languages}
     assert languages >= {"en", "zh", "de", "es", "fr", "ja", "ru", "ar", "ko", "hi", "pt", "it"}
+
+
+def test_the_examples_of_the_documentation_are_sources(tmp_path: Path) -> None:
+    page = (ROOT / "docs/add-a-source.md").read_text(encoding="utf-8")
+    policy = load_licence_policy(ROOT / "governance/policies")
+    kinds = []
+    for block in re.findall(r"^```yaml\n(.*?)^```", page, re.M | re.S):
+        file = tmp_path / f"{yaml.safe_load(block)['id']}.yaml"
+        file.write_text(block, encoding="utf-8")
+        source = load_source(file)
+        check_licence(source, policy.licences, policy.fetchable)
+        kinds.append(source.fetch.kind)
+    assert kinds == ["wikipedia", "jats", "latex", "gutenberg", "stackexchange", "legal", "news"]
+    assert re.findall(r"^\| `(\w+)` \|", page, re.M) == kinds
 
 
 def test_a_class_that_contradicts_the_policy_is_refused(tmp_path: Path) -> None:

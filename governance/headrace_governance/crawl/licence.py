@@ -57,6 +57,10 @@ def load_licence_policy(folder: str | Path) -> LicencePolicy:
     return load_yaml(Path(folder) / "licences.yaml", LicencePolicy)
 
 
+_RECORDS = ("article", "metadata", "post")
+"""Places of imported records (`importers`) that name the licence of this one record, not of a site."""
+
+
 @dataclass(frozen=True)
 class Decision:
     """May this page be kept, under which licence, and why.
@@ -154,6 +158,8 @@ def decide(source: Licence, policy: LicencePolicy, facts: PageFacts, *, respect_
             basis = where
         elif policy.stricter(cls, page_class) != cls:
             licence, cls, basis = found or address[:200], page_class, where
+        elif found and page_class == cls and basis == "policy" and where in _RECORDS:
+            licence, basis = found, where  # as strict as the source's, and what the record itself says
     refusal, detail = "", ""
     tags = sorted(set(facts.robots_tags) & set(policy.refuse_robots_tags))
     if tags:

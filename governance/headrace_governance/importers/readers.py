@@ -7,40 +7,17 @@ import gzip
 import io
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
 from headrace_governance.crawl.pages import media_type
+from headrace_governance.importers.item import Item
 from headrace_governance.sources import ColumnsFetch, FolderFetch, JsonlFetch, ParquetFetch, WarcFetch
 from headrace_lake.errors import InputError
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SUFFIXES = {".html": "text/html", ".htm": "text/html", ".xhtml": "application/xhtml+xml", ".txt": "text/plain", ".md": "text/plain"}
 _BATCH_ROWS = 1024
-
-
-@dataclass(frozen=True)
-class Item:
-    """One thing to import, or why it cannot be.
-
-    Attributes:
-        body: bytes as they are; undecodable text is the extraction's business.
-        status: HTTP status of a WARC response, 0 for everything else.
-        problem: (reason, detail) of a row to drop; `failed` rows go to quarantine instead.
-    """
-
-    url: str
-    body: bytes = b""
-    content_type: str = ""
-    charset: str = ""
-    language: str = ""
-    status: int = 0
-    fetched_at: datetime = _EPOCH
-    headers: tuple[tuple[str, str], ...] = ()
-    problem: tuple[str, str] | None = None
-    failed: bool = field(default=False)
 
 
 def expand(paths: tuple[str, ...], base: Path) -> list[Path]:

@@ -16,7 +16,10 @@ from headrace_governance.crawl.frontier import Frontier, StoredPage
 from headrace_governance.crawl.licence import Decision, LicencePolicy, PageFacts, decide, load_licence_policy
 from headrace_governance.crawl.pages import read_page
 from headrace_governance.crawl.run import Unkept, commit_captures
-from headrace_governance.importers.readers import Item, expand, read_folder, read_jsonl, read_parquet, read_warc
+from headrace_governance.importers.formats import RecordsFetch
+from headrace_governance.importers.item import Item
+from headrace_governance.importers.readers import expand, read_folder, read_jsonl, read_parquet, read_warc
+from headrace_governance.importers.registry import read_records
 from headrace_governance.sources import FolderFetch, JsonlFetch, ParquetFetch, Source, WarcFetch
 from headrace_lake.errors import ConfigError, InputError
 from headrace_lake.fingerprint import code_digest, digest_bytes, digest_of, file_digest
@@ -43,6 +46,7 @@ def import_slice(
     code = digest_of(
         [
             code_digest("headrace_governance.importers.readers"),
+            code_digest("headrace_governance.importers.registry"),
             code_digest("headrace_governance.crawl.captures"),
             code_digest("headrace_governance.crawl.licence"),
         ]
@@ -79,7 +83,7 @@ def import_slice(
 
 def _files(source: Source, base: Path) -> list[Path]:
     fetch = source.fetch
-    if isinstance(fetch, WarcFetch | ParquetFetch | JsonlFetch):
+    if isinstance(fetch, WarcFetch | ParquetFetch | JsonlFetch | RecordsFetch):
         return expand(fetch.paths, base)
     if isinstance(fetch, FolderFetch):
         folder = base / fetch.path
@@ -99,6 +103,8 @@ def _items(source: Source, files: list[Path], base: Path) -> Iterator[Item]:
         yield from read_jsonl(fetch, files)
     elif isinstance(fetch, FolderFetch):
         yield from read_folder(fetch, base / fetch.path)
+    elif isinstance(fetch, RecordsFetch):
+        yield from read_records(fetch, files, base)
 
 
 def _take(frontier: Frontier, source: Source, policy: LicencePolicy, items: Iterable[Item], progress: Progress | None) -> None:
@@ -138,7 +144,7 @@ def _judge(source: Source, policy: LicencePolicy, url: str, item: Item) -> tuple
     if item.content_type in _HTML:
         page = read_page(url, item.body, item.charset)
         return decide(source.licence, policy, page.facts, respect_tdm=True), item.language or page.language
-    return decide(source.licence, policy, PageFacts(), respect_tdm=True), item.language
+    return decide(source.licence, policy, PageFacts(licence_links=list(item.licence_links)), respect_tdm=True), item.language
 
 
 def _page(url: str, item: Item, decision: Decision, language: str) -> StoredPage:

@@ -1,14 +1,19 @@
 """Stage `extract`: captures → documents, one Markdown-like text a page.
 
-HTML goes through `markdown.page_text` in a process of its own (see `parser_process`), plain text and Markdown pass as
-they are. Undecodable bytes are replaced and counted, never a reason to lose a page. The text is not rewritten
-afterwards by any stage. Speed: about 100 manual pages/s a core, most of it parsing.
+HTML goes through `markdown.page_text` in a process of its own (see `parser_process`), the formats that importers bring (wikitext,
+LaTeX, JATS ...) through `text/formats` in the same process; plain text and Markdown pass as they are. Undecodable bytes are
+replaced and counted, never a reason to lose a page. The text is not rewritten afterwards by any stage. Speed: about 100 manual
+pages/s a core, most of it parsing.
 
-Reasons: `no_text`, `too_large` (bytes), `not_text_media` (type), `hostile_html` (which bound).
+What a format says beside the text (author, date, score) goes to `document_fields`.
+
+Reasons: `no_text`, `too_large` (bytes), `not_text_media` (type), `hostile_html` (which bound), `hostile_document` (the same for other
+formats), `malformed` (what is wrong).
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from io import BytesIO
@@ -17,12 +22,12 @@ from typing import Any
 import pyarrow as pa
 
 from headrace_governance.text.decode import decode
+from headrace_governance.text.formats.convert import MEDIA_TYPES, ConversionRules
 from headrace_governance.text.hostile import hostile
 from headrace_governance.text.parser_process import ParserProcess
 from headrace_lake.errors import InputError
 from headrace_lake.schemas import TABLES
 from headrace_lake.stage import DROP_DETAIL, DROP_REASON, Inputs, PartWriter, Resources, Stage
-from headrace_lake.strict import StrictModel
 
 _HTML = ("text/html", "application/xhtml+xml")
 _PLAIN = ("text/plain", "text/markdown", "text/x-markdown", "text/x-rst")
@@ -30,7 +35,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 """C0 controls other than tab, line feed and return: never text, and NUL breaks tools downstream."""
 
 
-class ExtractParams(StrictModel):
+class ExtractParams(ConversionRules):
     """Parameters of `extract`.
 
     Attributes:
@@ -51,6 +56,7 @@ class Extract(Stage):
 
     name = "extract"
     output = "documents"
+    also = ("document_fields",)
     Params = ExtractParams
     resources = Resources(cpus=1, memory_bytes=4 << 30)
     batch_rows = 64
@@ -68,14 +74,18 @@ class Extract(Stage):
 
     def begin(self, part: PartWriter, shared: Mapping[str, pa.Table]) -> None:
         self._part = part
-        self._parser = ParserProcess(self.params.page_seconds, self.params.parser_memory_bytes)
+        rules = {name: value for name, value in self.params.model_dump(mode="json").items() if name in ConversionRules.model_fields}
+        self._parser = ParserProcess(self.params.page_seconds, self.params.parser_memory_bytes, rules)
+        self._fields: dict[str, str] = {}
 
     def process(self, batch: pa.Table) -> pa.Table:
         return pa.Table.from_pylist([self._document(row) for row in batch.to_pylist()], schema=_OUTPUT)
 
     def finish(self, part: PartWriter) -> dict[str, pa.Table]:
         self._parser.close()
-        return {}
+        if not self._fields:
+            return {}
+        return {"document_fields": pa.table({"uid": list(self._fields), "fields": list(self._fields.values())})}
 
     def _document(self, row: dict[str, Any]) -> dict[str, Any]:
         document = {
@@ -96,20 +106,41 @@ class Extract(Stage):
         media = (row["content_type"] or "").partition(";")[0].strip().lower()
         if row["content_bytes"] > self.params.max_bytes:
             return {**document, DROP_REASON: "too_large", DROP_DETAIL: str(row["content_bytes"])}
-        if media and media not in _HTML and media not in _PLAIN:
+        if media and media not in _HTML and media not in _PLAIN and media not in MEDIA_TYPES:
             return {**document, DROP_REASON: "not_text_media", DROP_DETAIL: media}
         body = read_body(self._part.local_path(row["warc_path"]), row["warc_offset"], row["warc_length"], self.params.max_bytes)
         if len(body) > self.params.max_bytes:
             return {**document, DROP_REASON: "too_large", DROP_DETAIL: f"> {self.params.max_bytes}"}
+        if media in MEDIA_TYPES:
+            return self._converted(document, media, body, row["charset"])
         html = media in _HTML or (not media and b"<" in body[:1024])
         if not html and b"\x00" in body[:1024] and not body.startswith((b"\xff\xfe", b"\xfe\xff")):
             return {**document, DROP_REASON: "not_text_media", DROP_DETAIL: "binary"}
         decoded = decode(body, row["charset"], html=html)
         text, title, reason = decoded.text, None, None
+        facts: dict[str, str] = {}
         if html:
-            text, title, reason = self._page(decoded.text)
+            text, title, reason, facts = self._page(decoded.text)
         if reason is not None:
             return {**document, DROP_REASON: "hostile_html", DROP_DETAIL: reason}
+        return self._noted(self._finished(document, text, title, decoded.replaced), facts)
+
+    def _converted(self, document: dict[str, Any], media: str, body: bytes, charset: str | None) -> dict[str, Any]:
+        answer = self._parser.convert(media, body, charset)
+        if answer is None or "error" in answer:
+            limits = f"killed the parser (limits: {self.params.page_seconds} s, {self.params.parser_memory_bytes >> 20} MiB)"
+            return {**document, DROP_REASON: "hostile_document", DROP_DETAIL: limits if answer is None else answer["error"]}
+        if "malformed" in answer:
+            return {**document, DROP_REASON: "malformed", DROP_DETAIL: answer["malformed"][:500]}
+        return self._noted(self._finished(document, _utf8(answer["text"]), _utf8(answer["title"] or "") or None, 0), answer["fields"])
+
+    def _noted(self, row: dict[str, Any], facts: dict[str, str]) -> dict[str, Any]:
+        """The row; what else is known of a document that is kept waits for `finish`."""
+        if facts and row[DROP_REASON] is None:
+            self._fields[row["uid"]] = _utf8(json.dumps(facts, sort_keys=True, ensure_ascii=False))
+        return row
+
+    def _finished(self, document: dict[str, Any], text: str, title: str | None, replaced: int) -> dict[str, Any]:
         text = _CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n")).strip()
         if len(text) < self.params.min_characters or not any(c.isalnum() for c in text):
             return {**document, DROP_REASON: "no_text", DROP_DETAIL: str(len(text))}
@@ -119,21 +150,25 @@ class Extract(Stage):
             "text": text,
             "characters": len(text),
             "bytes": len(text.encode("utf-8")),
-            "replaced_characters": decoded.replaced,
+            "replaced_characters": replaced,
         }
 
-    def _page(self, markup: str) -> tuple[str, str | None, str | None]:
-        """Text, title, and why the page is hostile."""
+    def _page(self, markup: str) -> tuple[str, str | None, str | None, dict[str, str]]:
+        """Text, title, why the page is hostile, and what its schema.org data says."""
         bound = hostile(markup)
         if bound is not None:
-            return "", None, bound
+            return "", None, bound, {}
         answer = self._parser.parse(markup)
         if answer is None:
-            return "", None, f"killed the parser (limits: {self.params.page_seconds} s, {self.params.parser_memory_bytes >> 20} MiB)"
+            return "", None, f"killed the parser (limits: {self.params.page_seconds} s, {self.params.parser_memory_bytes >> 20} MiB)", {}
         if "error" in answer:
-            return "", None, answer["error"]
-        # The parser may hand back lone surrogates from character references; UTF-8 has no form for them.
-        return answer["text"].encode("utf-8", "replace").decode("utf-8"), answer["title"], None
+            return "", None, answer["error"], {}
+        return _utf8(answer["text"]), answer["title"], None, answer["fields"]
+
+
+def _utf8(text: str) -> str:
+    # The parser may hand back lone surrogates from character references; UTF-8 has no form for them.
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def read_body(path: str, offset: int, length: int, limit: int) -> bytes:

@@ -1,12 +1,14 @@
 """The process that parses pages, so that a page which hangs or eats memory kills it and not the stage.
 
-Frames on stdin and stdout: u32 length, then UTF-8 JSON (`{"markup"}` → `{"text", "title"}` or `{"error"}`). Each page has a
-limit of processor time, kept by the kernel (ITIMER_PROF with its default action: it ends the process even inside C
+Frames on stdin and stdout: u32 length, then UTF-8 JSON. `{"markup"}` (HTML) is answered by `{"text", "title", "fields"}` or `{"error"}`;
+`{"media", "body"}` (the formats of `text/formats`) the same, or by `{"malformed"}`; `{"rules"}`, if there are any, comes first and has no
+answer. Each page has a limit of processor time, kept by the kernel (ITIMER_PROF with its default action: it ends the process even inside C
 code), a ten times longer limit of wall time, and an address space limit. It ends with its parent, by end of input.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
@@ -26,17 +28,26 @@ class ParserProcess:
     Args:
         seconds: processor time a page may take.
         memory_bytes: address space of the process.
+        rules: what `text/formats` is told (`ConversionRules` as JSON).
     """
 
-    def __init__(self, seconds: float, memory_bytes: int) -> None:
+    def __init__(self, seconds: float, memory_bytes: int, rules: dict[str, Any] | None = None) -> None:
         self._limits = (seconds, memory_bytes)
+        self._rules = rules
         self._process: subprocess.Popen[bytes] | None = None
 
     def parse(self, markup: str) -> dict[str, Any] | None:
-        """`{"text", "title"}`, `{"error"}`, or None if the page killed the process."""
+        """`{"text", "title", "fields"}`, `{"error"}`, or None if the page killed the process."""
+        return self._ask({"markup": markup})
+
+    def convert(self, media: str, body: bytes, charset: str | None) -> dict[str, Any] | None:
+        """`{"text", "title", "fields"}`, `{"malformed"}`, `{"error"}`, or None if the document killed the process."""
+        return self._ask({"media": media, "body": base64.b64encode(body).decode("ascii"), "charset": charset})
+
+    def _ask(self, message: dict[str, Any]) -> dict[str, Any] | None:
         process = self._process or self._start()
         try:
-            _send(process.stdin, {"markup": markup})
+            _send(process.stdin, message)
             answer = _receive(process.stdout)
         except (BrokenPipeError, OSError):
             answer = None
@@ -48,6 +59,8 @@ class ParserProcess:
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
         command = [sys.executable, "-m", "headrace_governance.text.parser_process", *(str(x) for x in self._limits)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+        if self._rules is not None:
+            _send(self._process.stdin, {"rules": self._rules})
         return self._process
 
     def close(self) -> None:
@@ -82,19 +95,31 @@ def serve(seconds: float, memory_bytes: int) -> None:
     """The child's loop."""
     import resource
 
+    from headrace_governance.text.formats.convert import ConversionRules, Malformed, convert
+    from headrace_governance.text.formats.news import page_facts
     from headrace_governance.text.markdown import page_text
 
+    rules = ConversionRules()
     source, sink = sys.stdin.buffer, sys.stdout.buffer
     sys.stdout = sys.stderr
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     sys.setrecursionlimit(5000)
     while (message := _receive(source)) is not None:
+        if "rules" in message:
+            rules = ConversionRules.model_validate(message["rules"])
+            continue
         signal.setitimer(signal.ITIMER_PROF, seconds)
         signal.setitimer(signal.ITIMER_REAL, seconds * WALL)
         try:
-            text, title = page_text(message["markup"])
-            answer: dict[str, Any] = {"text": text, "title": title}
+            if "media" in message:
+                converted = convert(message["media"], base64.b64decode(message["body"]), message["charset"], rules)
+                answer: dict[str, Any] = {"text": converted.text, "title": converted.title, "fields": converted.fields}
+            else:
+                text, title = page_text(message["markup"])
+                answer = {"text": text, "title": title, "fields": page_facts(message["markup"])}
+        except Malformed as exc:
+            answer = {"malformed": str(exc)}
         except (MemoryError, RecursionError) as exc:
             answer = {"error": type(exc).__name__}
         signal.setitimer(signal.ITIMER_PROF, 0)

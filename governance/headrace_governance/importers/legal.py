@@ -1,0 +1,71 @@
+"""Laws and government documents: each XML file, or XML member of a `.tar` package, is a capture as it came.
+
+The format is told by the root element. The address is the document's own identifier behind `base_url` (Akoma Ntoso's FRBR address, USLM's
+identifier), EUR-Lex's for a CELEX number, else the file's. Dropped: `too_large`, `link`, `outside`; what is none of the three formats is
+quarantined as `bad_document`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+from headrace_governance.importers.containers import blocks, local_name, members, parse_xml
+from headrace_governance.importers.formats import LegalFetch
+from headrace_governance.importers.item import Item
+from headrace_governance.importers.streams import bounded, is_tar
+from headrace_governance.text.formats.legal import AKN_ROOTS, FORMEX_ROOTS, USLM_ROOTS, facts_of
+
+_MEDIA_TYPES = {
+    **dict.fromkeys(AKN_ROOTS, "application/akn+xml"),
+    **dict.fromkeys(USLM_ROOTS, "application/uslm+xml"),
+    **dict.fromkeys(FORMEX_ROOTS, "application/formex+xml"),
+}
+_ISO = {
+    "eng": "en", "deu": "de", "ger": "de", "fra": "fr", "fre": "fr", "spa": "es", "ita": "it", "por": "pt", "rus": "ru", "zho": "zh",
+    "chi": "zh", "jpn": "ja", "kor": "ko", "ara": "ar", "hin": "hi", "nld": "nl", "pol": "pl", "swe": "sv", "afr": "af",
+}  # fmt: skip
+
+
+def read_legal(fetch: LegalFetch, files: list[Path]) -> Iterator[Item]:
+    """Documents of files and packages, in order.
+
+    Raises:
+        InputError: a file or package is damaged.
+    """
+    for file in files:
+        if is_tar(file):
+            stream = bounded(file, fetch.max_ratio)
+            for member in members(str(file), stream, max_members=10_000_000, max_bytes=fetch.max_bytes):
+                if member.name.lower().endswith((".xml", ".akn")):
+                    name = f"{file.name}/{member.name}"
+                    yield Item(url=f"file:{name}", problem=member.problem) if member.problem else _item(fetch, name, member.data)
+            continue
+        data, size = bytearray(), 0
+        for block in blocks(file, fetch.max_ratio):
+            size += len(block)
+            data += block if size <= fetch.max_bytes else b""
+        if size > fetch.max_bytes:
+            yield Item(url=f"file:{file.name}", problem=("too_large", f"{size} bytes"))
+        else:
+            yield _item(fetch, file.name, bytes(data))
+
+
+def _item(fetch: LegalFetch, name: str, data: bytes) -> Item:
+    url = f"file:{name}"
+    try:
+        root = parse_xml(data)
+        media = _MEDIA_TYPES.get(local_name(root))
+        if media is None:
+            raise ValueError(f"'{local_name(root)}' is neither Akoma Ntoso, USLM nor Formex")
+    except ValueError as exc:
+        return Item(url=url, problem=("bad_document", f"{name}: {exc}"), failed=True)
+    facts = facts_of(root)
+    language = facts.get("language", "")
+    if "celex" in facts:
+        url = f"https://eur-lex.europa.eu/legal-content/{(language or 'en').upper()}/TXT/?uri=CELEX:{quote(facts['celex'])}"
+    elif fetch.base_url and "uri" in facts:
+        url = fetch.base_url.rstrip("/") + quote(facts["uri"], safe="/:@!~.-_")
+    language = _ISO.get(language, language if len(language) == 2 else "") or fetch.language_hint
+    return Item(url=url, body=data, content_type=media, language=language)

@@ -68,7 +68,7 @@ def build_site(
         work = Path(folder)
         www = work / "www"
         www.mkdir()
-        unpacked = {p: _unpack(d, work / "packages" / p) for p, d in debs.items()}
+        unpacked = {p: unpack_package(d, work / "packages" / p) for p, d in debs.items()}
         described = [_section(www, section, editions, unpacked, pages_per_language, say) for section, editions in chosen]
         _front(www, chosen)
         if (out / "www").exists():
@@ -149,7 +149,8 @@ def _readable(deb: Path) -> bool:
     return done.returncode == 0
 
 
-def _unpack(deb: Path, folder: Path) -> Path:
+def unpack_package(deb: Path, folder: Path) -> Path:
+    """Open a package into a new folder, without installing it."""
     folder.mkdir(parents=True)
     done = subprocess.run(["dpkg-deb", "-x", str(deb), str(folder)], capture_output=True, text=True, check=False)
     if done.returncode:

@@ -10,16 +10,27 @@ from __future__ import annotations
 
 from typing import Any
 
-_SIGNS = ("<math", "katex", "math/tex", "latex", "mjx", "MathJax", 'class="math', "mwe-math")
-"""A page without any of these has no formula, which is most pages: nothing is searched there."""
 _WRAPPERS = ("katex-display", "katex", "mwe-math-element", "MathJax_Display", "MathJax", "mjx-container")
 MAX_FORMULA = 20_000
 
 
-def to_text(tree: Any, markup: str) -> None:
-    """Replace every formula of the tree by a text."""
-    if not any(s in markup for s in _SIGNS):
-        return
+def as_text(data: bytes) -> bytes:
+    """A page's UTF-8 with every formula replaced by a text; unchanged if it cannot be parsed."""
+    from lxml import etree
+
+    parser = etree.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True)
+    try:
+        tree = etree.fromstring(data, parser)
+    except etree.XMLSyntaxError:
+        return data
+    if tree is None:
+        return data
+    _replace_all(tree)
+    out: bytes = etree.tostring(tree, method="html", encoding="utf-8")
+    return out
+
+
+def _replace_all(tree: Any) -> None:
     for e in tree.xpath("//math | //*[local-name()='math']"):
         if e.getparent() is None:
             continue
@@ -70,12 +81,24 @@ def _dollars(source: str, display: bool) -> str:
 def _drop_preview(script: Any) -> None:
     """MathJax 2 sets what it drew, and a preview, before the script that holds the source."""
     while (before := script.getprevious()) is not None and "MathJax" in (before.get("class") or "") and not (before.tail or "").strip():
-        before.drop_tree()
+        remove(before)
 
 
 def _replace(e: Any, text: str) -> None:
-    if e.getparent() is None:
+    if e.getparent() is not None:
+        e.tail = text + (e.tail or "")
+        remove(e)
+
+
+def remove(e: Any) -> None:
+    """Take an element out of its tree; the text after it stays."""
+    parent = e.getparent()
+    if parent is None:
         return
-    e.tail = text + (e.tail or "")
-    # drop_tree keeps the tail.
-    e.drop_tree()
+    if e.tail:
+        before = e.getprevious()
+        if before is None:
+            parent.text = (parent.text or "") + e.tail
+        else:
+            before.tail = (before.tail or "") + e.tail
+    parent.remove(e)

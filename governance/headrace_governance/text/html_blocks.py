@@ -1,332 +1,406 @@
-"""A page's tree as a flat list of Markdown blocks, in one walk, with the containers they lie in.
+"""Events of a page → Markdown blocks: the compiled writer, and the page with the containers its blocks lie in.
 
-Nothing is decided here: blocks that an element's name marks as boilerplate or comments carry the mark, and `main_content` chooses.
-Depth is bounded before parsing (`hostile`), so recursion is safe. Inline elements without meaning are taken out by libxml2 before
-the walk, which leaves Python a third fewer elements to see.
+Nothing is decided here about what is main content; `main_content` chooses among the blocks. Text keeps its character references until
+the end, so that no `&lt;` can turn into markup. Speed: about 500 MB/s of text a core.
 """
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from headrace_governance.text.html_rules import COMMENTS, DROPPED_ROLES, LONGEST_NAME, NOTHING, BOILERPLATE, mark, rank
+import numpy as np
+from numba import njit
+
+from headrace_governance.text.html_tags import BLOCK, INLINE_CODE, PROPERTIES, VOID, number
+from headrace_governance.text.html_tokens import (
+    CLOSE,
+    HIDDEN,
+    HREF,
+    OPEN,
+    PRESENTATION,
+    T_BLOCKS,
+    T_COLUMNS,
+    T_HEADER,
+    T_LAYOUT,
+    T_NESTED,
+    T_PRE,
+    T_ROWS,
+    TEXT,
+    Tokens,
+)
 
 PROSE, HEADING, ITEM, CODE, TABLE = range(5)
-DROPPED = (
-    "script", "style", "noscript", "template", "iframe", "object", "embed", "svg", "canvas", "audio", "video", "map", "head",
-    "link", "meta", "select", "textarea", "input", "datalist", "dialog", "option", "frameset", "noframes", "applet", "source", "track",
-)  # fmt: skip
-TRANSPARENT = (
-    "span", "b", "i", "em", "strong", "font", "small", "u", "abbr", "label", "time", "cite", "wbr", "ins", "mark", "bdi", "bdo", "big",
-    "acronym", "var", "dfn", "strike", "nobr", "tbody", "thead", "tfoot", "picture", "ruby", "rb", "o:p",
-)  # fmt: skip
-_BREAK = "\x01"
-_BREAKS = re.compile(rf" ?{_BREAK} ?")
-_MANY_LINES = re.compile(r"\n{3,}")
-_LANGUAGE = re.compile(r"(?:^|\s)(?:language|lang|highlight|brush:|sourceCode|prism|hljs)[-\s:]*([A-Za-z0-9+#_.]{1,20})(?:\s|$|;)")
-_NO_LANGUAGE = frozenset(("default", "none", "text", "notranslate", "plain", "plaintext", "nohighlight", "source", "console-output"))
-_HEADINGS = {f"h{n}": n for n in range(1, 7)}
-_CONTAINERS = frozenset(
-    (
-        "address article blockquote body center dd details div dl dt fieldset figcaption figure html li main ol p section summary table "
-        "tr td th ul nav header footer aside form caption hgroup legend menu search"
-    ).split()
+TEXT_FROM, TEXT_TO, FIRST_FROM, FIRST_TO, REST_FROM, REST_TO, SIZE, LINK, KIND, LEVEL, TIGHT, NODE, FIELDS = range(13)
+"""Columns of a block: where its text and the marks before its first line and its other lines lie in `Blocks.text`; its bytes of text,
+and of those in links; what it is; heading level; no empty line before it; the node that holds it."""
+MAX_NESTED = 24
+"""Lists and quotes whose indent is written; deeper ones stay at that indent."""
+MAX_COLUMNS = 200
+
+_H1, _H6, _LI, _UL, _OL, _MENU, _QUOTE, _PRE, _XMP, _LISTING, _TABLE, _TR, _TD, _TH, _A, _BR, _HR, _Q, _CAPTION = (
+    number(n) for n in "h1 h6 li ul ol menu blockquote pre xmp listing table tr td th a br hr q caption".split()
 )
-_MARKED_TAGS = frozenset(("nav", "footer", "aside", "menu", "search", "button"))
+_LAYOUT, _DATA = 1, 2
 
 
-@dataclass(slots=True)
-class Block:
-    """One block of text.
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """What the writer wrote.
 
     Attributes:
-        size, link_size: UTF-8 bytes, of which inside of links.
-        mark: what the nearest marked ancestor's name says (`html_rules`).
-        first, rest: what stands before the first line and the others (list marks, quotes, indents).
-        tight: no empty line before it.
+        text: bytes that the blocks point into.
+        blocks: one row a block, in order (see above).
+        spans: blocks from and to, by node.
     """
 
-    text: str
-    size: int
-    link_size: int
-    kind: int
-    mark: int
-    first: str = ""
-    rest: str = ""
-    tight: bool = False
+    text: Any
+    blocks: Any
+    spans: Any
 
 
-@dataclass(slots=True)
-class Container:
-    """An element with blocks: those from `start` to before `end`."""
-
-    parent: int
-    tag: str
-    rank: int
-    mark: int
-    start: int
-    end: int = 0
+def write_blocks(tokens: Tokens, dropped: Any) -> Blocks:
+    """Write a page's blocks, without the content of `dropped` nodes (a flag a node)."""
+    text, n, blocks, n_blocks, spans = _write(tokens.data, tokens.events, tokens.nodes, tokens.tables, dropped, PROPERTIES)
+    return Blocks(text[:n], blocks[:n_blocks], spans)
 
 
-@dataclass(slots=True)
-class Page:
-    """A page's blocks and containers, containers in document order (a parent before its children)."""
-
-    blocks: list[Block] = field(default_factory=list)
-    containers: list[Container] = field(default_factory=list)
-
-
-class Walk:
-    """One walk over a tree."""
-
-    def __init__(self) -> None:
-        self.page = Page()
-        self._blocks = self.page.blocks
-        self._run: list[str] = []
-        self._run_link = 0
-        self._links = 0
-        self._mark = NOTHING
-        self._parent = -1
-        self._first: str | None = None
-        self._indent = ""
-        self._item = 0
-        self._pending_language = ""
-
-    def element(self, e: Any) -> None:
-        """Write an element's content; its tail belongs to the parent."""
-        tag = e.tag
-        if tag in _CONTAINERS:
-            self._container(e, tag)
-        elif tag == "a":
-            self._link(e)
-        elif tag == "br":
-            self._run.append(_BREAK)
-        elif tag in _HEADINGS:
-            self._heading(e, tag)
-        elif tag == "pre" or tag == "listing" or tag == "xmp":
-            self._code(e)
-        elif tag in ("code", "kbd", "samp", "tt"):
-            self._inline_code(e)
-        elif tag == "hr":
-            self.flush()
-        elif tag == "q":
-            self._run.append("\u201c")
-            self._inside(e)
-            self._run.append("\u201d")
-        elif tag in ("button", "img") or not isinstance(tag, str):
-            pass
-        elif "-" in tag:
-            self._container(e, tag)  # a custom element
-        else:
-            self._inside(e)
-
-    def _inside(self, e: Any) -> None:
-        text = e.text
-        if text:
-            self._take(text)
-        for child in e:
-            self.element(child)
-            tail = child.tail
-            if tail:
-                self._take(tail)
-
-    def _take(self, text: str) -> None:
-        self._run.append(text)
-        if self._links:
-            self._run_link += len(text.strip().encode("utf-8", "replace"))
-
-    # -- blocks ---------------------------------------------------------------------------------------------------------
-
-    def flush(self, kind: int = PROSE, prefix: str = "") -> None:
-        """End the current run of inline text as a block."""
-        run = self._run
-        if not run:
-            return
-        line = _squeeze("".join(run))
-        run.clear()
-        link, self._run_link = self._run_link, 0
-        if _BREAK in line:
-            line = _MANY_LINES.sub("\n\n", _BREAKS.sub("\n", line)).strip()
-        if line:
-            self._add(prefix + line, len(line.encode("utf-8", "replace")), link, ITEM if kind == PROSE and self._item else kind)
-
-    def _add(self, text: str, size: int, link: int, kind: int) -> None:
-        first, tight = self._indent, self._item > 1
-        if self._first is not None:
-            first, self._first = self._first, None
-        if self._item:
-            self._item += 1
-        self._blocks.append(Block(text, size, min(link, size), kind, self._mark, first, self._indent, tight))
-
-    def _container(self, e: Any, tag: str) -> None:
-        self.flush()
-        get = e.get
-        cls, identifier, role = get("class") or "", get("id") or "", get("role") or ""
-        before, names = self._mark, ""
-        found = NOTHING
-        if tag in _MARKED_TAGS or role in DROPPED_ROLES or get("hidden") is not None or get("aria-hidden") == "true":
-            found = BOILERPLATE
-        elif cls or identifier:
-            names = f"{cls[:LONGEST_NAME]} {identifier[:LONGEST_NAME]}"
-            if tag != "body" and tag != "html" and tag != "article" and tag != "main":
-                found = mark(tag, names)
-        if found != NOTHING and before == NOTHING:
-            self._mark = found
-        containers = self.page.containers
-        number = len(containers)
-        ranked = rank(tag, cls[:LONGEST_NAME], identifier[:LONGEST_NAME], get("itemprop") or role) if names or tag in ("article", "main") or role else 0
-        containers.append(Container(self._parent, tag, ranked, self._mark, len(self._blocks)))
-        outer, self._parent = self._parent, number
-        if tag == "ul" or tag == "ol" or tag == "menu":
-            self._list(e, tag)
-        elif tag == "table":
-            self._table(e, cls)
-        elif tag == "blockquote":
-            self._prefixed(e, "> ", "> ")
-        elif tag == "dd":
-            self._inside(e)
-        elif tag == "li":  # outside of a list
-            self._prefixed(e, "- ", "  ")
-        else:
-            language = _language(cls) if "highlight" in cls or "source" in cls or "lang" in cls else ""
-            kept, self._pending_language = self._pending_language, language or self._pending_language
-            self._inside(e)
-            self._pending_language = kept
-        self.flush()
-        self._parent, self._mark = outer, before
-        containers[number].end = len(self._blocks)
-
-    def _heading(self, e: Any, tag: str) -> None:
-        self.flush()
-        self._inside(e)
-        self.flush(HEADING, "#" * _HEADINGS[tag] + " ")
-
-    def _link(self, e: Any) -> None:
-        cls = e.get("class")
-        if cls and ("headerlink" in cls or "anchor" in cls) and len(e) == 0 and len(e.text or "") <= 1:
-            return
-        linked = e.get("href") is not None
-        self._links += linked
-        self._inside(e)
-        self._links -= linked
-
-    def _prefixed(self, e: Any, first: str, rest: str) -> None:
-        indent, item, mine = self._indent, self._item, self._indent + first
-        self._first, self._indent = mine, indent + rest
-        self._item = 1 if first != rest else item
-        self._inside(e)
-        self.flush()
-        if self._first == mine:
-            self._first = None
-        self._indent, self._item = indent, item
-
-    def _list(self, e: Any, tag: str) -> None:
-        start = e.get("start") or ""
-        number = int(start) if start.isascii() and start.isdigit() and len(start) < 9 else 1
-        tight = self._item > 0
-        for child in e:
-            if child.tag != "li":
-                self.element(child)
-                continue
-            self.flush()
-            sign = f"{number}. " if tag == "ol" else "- "
-            number += 1
-            at = len(self._blocks)
-            names = f"{(child.get('class') or '')[:LONGEST_NAME]} {(child.get('id') or '')[:LONGEST_NAME]}"
-            before = self._mark
-            if names != " " and before == NOTHING:
-                self._mark = mark("li", names)
-            self._prefixed(child, sign, " " * len(sign))
-            self._mark = before
-            if at < len(self._blocks):
-                self._blocks[at].tight |= tight
-                tight = True
-        self.flush()
-
-    def _inline_code(self, e: Any) -> None:
-        inner = _squeeze("".join(e.itertext()))
-        if inner:
-            if self._links:
-                self._run_link += len(inner.encode("utf-8", "replace"))
-            self._run.append(f"`{inner}`")
-
-    def _code(self, e: Any) -> None:
-        self.flush()
-        for br in e.iter("br"):
-            br.tail = "\n" + (br.tail or "")
-        code = "".join(e.itertext()).replace("\r\n", "\n").strip("\n").rstrip()
-        if not code.strip():
-            return
-        inner = e[0] if len(e) and e[0].tag == "code" else None
-        language = _language(e.get("class") or "") or (_language(inner.get("class") or "") if inner is not None else "")
-        language = language or (e.get("lang") or e.get("data-lang") or "")[:20] or self._pending_language
-        fence = "```"
-        while fence in code:
-            fence += "`"
-        self._add(f"{fence}{language}\n{code}\n{fence}", len(code.encode("utf-8", "replace")), 0, CODE)
-
-    # -- tables ---------------------------------------------------------------------------------------------------------
-
-    def _table(self, e: Any, cls: str) -> None:
-        rows = [[c for c in row if c.tag in ("td", "th")] for row in e.iter("tr")]
-        rows = [r for r in rows if r]
-        if not rows or _is_layout(e, rows, cls):
-            self._inside(e)
-            return
-        for child in e:
-            if child.tag == "caption":
-                self._inside(child)
-                self.flush()
-        lines, size, link = [], 0, 0
-        wide = min(max(map(len, rows)), 200)
-        for cells in rows:
-            texts = []
-            for cell in cells[:wide]:
-                text, n, m = _cell(cell)
-                texts.append(text)
-                size += n
-                link += m
-            if any(texts):
-                lines.append("| " + " | ".join(texts + [""] * (wide - len(texts))) + " |")
-        if lines:
-            lines.insert(1, "|" + " --- |" * wide)
-            self._add("\n".join(lines), size, link, TABLE)
-
-
-def _cell(cell: Any) -> tuple[str, int, int]:
-    if len(cell) == 0:
-        text = _squeeze(cell.text or "")
-        return text.replace("|", "\\|"), len(text.encode("utf-8", "replace")), 0
-    inner = Walk()
-    inner._inside(cell)
-    inner.flush()
-    blocks = inner.page.blocks
-    text = " ".join(_squeeze(b.text.replace("\n", " ")) for b in blocks if b.mark == NOTHING)
-    return text.replace("|", "\\|"), sum(b.size for b in blocks), sum(b.link_size for b in blocks)
-
-
-def _is_layout(e: Any, rows: list[list[Any]], cls: str) -> bool:
-    """Whether a table only places things: its cells are then read as any other container."""
-    if e.get("role") in ("presentation", "none") or max(map(len, rows)) == 1 or "highlight" in cls:
+@njit(cache=True)
+def _layout_table(t: Any, flags: int) -> bool:
+    """Whether a table only places things; its cells are then read as any other container."""
+    if t[T_ROWS] == 0 or t[T_COLUMNS] <= 1 or t[T_NESTED] or t[T_PRE] or flags & PRESENTATION:
         return True
-    if next(e.iterdescendants("table"), None) is not None:
-        return True
-    if next(e.iterdescendants("th", "caption"), None) is not None and next(e.iterdescendants("pre"), None) is None:
+    if t[T_HEADER]:
         return False
-    if next(e.iterdescendants("h1", "h2", "h3", "h4", "form", "pre", "blockquote", "article", "section", "nav"), None) is not None:
+    if t[T_LAYOUT]:
         return True
-    return len(rows) <= 3 and any(next(c.iterdescendants("p", "div", "ul", "br"), None) is not None for r in rows for c in r)
+    return bool(t[T_ROWS] <= 3 and t[T_BLOCKS])
 
 
-def _language(cls: str) -> str:
-    found = _LANGUAGE.search(cls)
-    name = found[1].lower() if found else ""
-    return "" if name in _NO_LANGUAGE else name
+@njit(cache=True)
+def _grown(out: Any, needed: int) -> Any:
+    if needed <= len(out):
+        return out
+    bigger = np.empty(max(needed, 2 * len(out)), dtype=np.uint8)
+    bigger[: len(out)] = out
+    return bigger
 
 
-def _squeeze(text: str) -> str:
-    if "\u3000" in text:  # Chinese and Japanese set it on purpose; it stays
-        return re.sub(r"[ \t\r\n\f\v\u00a0]+", " ", text).strip()
-    return " ".join(text.split())
+@njit(cache=True)
+def _number_sign(out: Any, at: int, value: int) -> int:
+    """Write `value. `; returns the place behind it."""
+    digits = 1
+    while value >= 10**digits and digits < 9:
+        digits += 1
+    for d in range(digits - 1, -1, -1):
+        out[at] = 48 + (value // 10**d) % 10
+        at += 1
+    out[at] = 46
+    out[at + 1] = 32
+    return at + 2
+
+
+@njit(cache=True)
+def _write(data: Any, events: Any, nodes: Any, tables: Any, dropped: Any, properties: Any) -> tuple[Any, int, Any, int, Any]:
+    n_nodes = len(nodes)
+    out = np.empty(len(data) + len(data) // 2 + 4096, dtype=np.uint8)
+    pos = 0
+    blocks = np.empty((64 + len(events), FIELDS), dtype=np.int32)
+    n_blocks = 0
+    spans = np.zeros((n_nodes, 2), dtype=np.int32)
+    begin = 0  # where the current block's text begins
+    pending = False  # a space that is written only if text follows
+    size = link = 0
+    links = pre = codes = 0
+    skip = -1  # the node whose content is being left out
+    code_at = -1
+    table = -1  # the data table whose cells are being written
+    table_row = table_cell = 0
+    first_from = first_to = rest_from = rest_to = 0  # marks of the next block
+    fresh = False  # the next block is the first one of its list item
+    # The stack of open lists, items and quotes: node, number, blocks at its begin, and what to go back to.
+    stack = np.zeros((520, 8), dtype=np.int32)
+    top = nested = 0
+
+    for x in range(len(events)):
+        kind, node, a, b = events[x, 0], events[x, 1], events[x, 2], events[x, 3]
+        if skip >= 0:
+            if kind == CLOSE and node == skip:
+                skip = -1
+                spans[node, 1] = n_blocks
+            continue
+        if kind == TEXT:
+            out = _grown(out, pos + 2 * (b - a) + 16)
+            if pre > 0:
+                for i in range(a, b):
+                    c = data[i]
+                    if c != 13 and (c >= 32 or c == 9 or c == 10):
+                        out[pos] = c
+                        pos += 1
+                continue
+            before = pos
+            i = a
+            while i < b:
+                c = data[i]
+                if c <= 32:
+                    if c == 32 or 9 <= c <= 13:
+                        pending = True
+                    i += 1
+                    continue
+                if c == 0xC2 and i + 1 < b and data[i + 1] == 0xA0:
+                    pending = True
+                    i += 2
+                    continue
+                if c == 38 and i + 5 < b and (
+                    (data[i + 1] == 110 and data[i + 2] == 98 and data[i + 3] == 115 and data[i + 4] == 112 and data[i + 5] == 59)
+                    or (data[i + 1] == 35 and data[i + 2] == 49 and data[i + 3] == 54 and data[i + 4] == 48 and data[i + 5] == 59)
+                ):
+                    pending = True
+                    i += 6
+                    continue
+                if pending:
+                    pending = False
+                    if pos > begin and out[pos - 1] != 10 and pos != code_at:
+                        out[pos] = 32
+                        pos += 1
+                if table >= 0 and c == 124:
+                    out[pos] = 92
+                    pos += 1
+                out[pos] = c
+                pos += 1
+                i += 1
+            size += pos - before
+            if links > 0:
+                link += pos - before
+            continue
+
+        tag = nodes[node, 0]
+        block = properties[tag] & BLOCK != 0
+        if table >= 0 and tag != _TABLE and tag != _TR and tag != _TD and tag != _TH and tag != _CAPTION:
+            # Inside a cell everything is one line.
+            if block or tag == _BR:
+                pending = True
+                block = False
+        elif block or tag == _HR:
+            # -- end of a block
+            if pos > begin and table < 0:
+                level = tag - _H1 + 1 if kind == CLOSE and _H1 <= tag <= _H6 else 0
+                is_code = kind == CLOSE and (tag == _PRE or tag == _XMP or tag == _LISTING)
+                if is_code:
+                    size = pos - begin
+                while pos > begin and (out[pos - 1] == 32 or out[pos - 1] == 10):
+                    pos -= 1
+                if pos > begin:
+                    blocks[n_blocks, TEXT_FROM] = begin
+                    blocks[n_blocks, TEXT_TO] = pos
+                    blocks[n_blocks, FIRST_FROM] = first_from if fresh else rest_from
+                    blocks[n_blocks, FIRST_TO] = first_to if fresh else rest_to
+                    blocks[n_blocks, REST_FROM] = rest_from
+                    blocks[n_blocks, REST_TO] = rest_to
+                    blocks[n_blocks, SIZE] = size
+                    blocks[n_blocks, LINK] = min(link, size)
+                    blocks[n_blocks, KIND] = CODE if is_code else HEADING if level else ITEM if top > 0 else PROSE
+                    blocks[n_blocks, LEVEL] = level
+                    # Within an item, and from a list's second item on, no empty line.
+                    tight = 0
+                    if top > 0 and nodes[stack[top - 1, 0], 0] == _LI:
+                        item = top - 1
+                        if n_blocks > stack[item, 2]:
+                            tight = 1
+                        elif item > 0 and n_blocks > stack[item - 1, 2]:
+                            tight = 1
+                        elif item > 1 and nodes[stack[item - 2, 0], 0] == _LI and n_blocks > stack[item - 2, 2]:
+                            tight = 1
+                    blocks[n_blocks, TIGHT] = tight
+                    blocks[n_blocks, NODE] = node
+                    n_blocks += 1
+                    fresh = False
+            begin = pos
+            size = link = 0
+            pending = False
+            code_at = -1
+
+        if kind == OPEN:
+            spans[node, 0] = n_blocks
+            spans[node, 1] = n_blocks
+            if dropped[node] and properties[tag] & VOID == 0:
+                skip = node
+                if block:
+                    begin = pos
+                continue
+            if tag == _BR:
+                if pre > 0:
+                    out = _grown(out, pos + 16)
+                    out[pos] = 10
+                    pos += 1
+                elif table < 0:
+                    pending = False
+                    out = _grown(out, pos + 16)
+                    if pos > begin and not (pos > begin + 1 and out[pos - 1] == 10 and out[pos - 2] == 10):
+                        out[pos] = 10
+                        pos += 1
+            elif tag == _A:
+                if nodes[node, 6] & HREF:
+                    links += 1
+            elif properties[tag] & INLINE_CODE and pre == 0:
+                codes += 1
+                if codes == 1:
+                    out = _grown(out, pos + 16)
+                    if pending and pos > begin and out[pos - 1] != 10:
+                        out[pos] = 32
+                        pos += 1
+                    pending = False
+                    out[pos] = 96
+                    pos += 1
+                    code_at = pos
+            elif tag == _Q:
+                out = _grown(out, pos + 16)
+                if pending and pos > begin and out[pos - 1] != 10:
+                    out[pos] = 32
+                    pos += 1
+                pending = False
+                out[pos], out[pos + 1], out[pos + 2] = 0xE2, 0x80, 0x9C
+                pos += 3
+                code_at = pos
+            elif (tag == _PRE or tag == _XMP or tag == _LISTING) and table < 0:
+                pre += 1
+            elif tag == _TABLE:
+                if table < 0 and not _layout_table(tables[node], nodes[node, 6]):
+                    table = node
+                    table_row = table_cell = 0
+            elif table >= 0 and tag == _TR:
+                table_cell = 0
+            elif table >= 0 and (tag == _TD or tag == _TH):
+                out = _grown(out, pos + 16)
+                if table_cell == 0 and table_row > 0:
+                    out[pos] = 10
+                    pos += 1
+                out[pos], out[pos + 1] = 124, 32
+                pos += 2
+                pending = False
+                code_at = pos
+                table_cell += 1
+            elif (tag == _UL or tag == _OL or tag == _MENU or tag == _LI or tag == _QUOTE) and table < 0 and top < 512:
+                stack[top, 0], stack[top, 1], stack[top, 2] = node, nodes[node, 7], n_blocks
+                if tag == _OL and nodes[node, 7] == 0:
+                    stack[top, 1] = 1
+                stack[top, 3], stack[top, 4], stack[top, 5], stack[top, 6] = first_from, first_to, rest_from, rest_to
+                stack[top, 7] = fresh
+                if (tag == _LI or tag == _QUOTE) and nested < MAX_NESTED:
+                    width = rest_to - rest_from
+                    out = _grown(out, pos + 3 * width + 64)
+                    # The indent lies before the block's text, so the text begins behind it.
+                    outer_from, outer_to, outer_fresh = first_from, first_to, fresh
+                    first_from = pos
+                    if tag == _QUOTE and outer_fresh:
+                        for i in range(outer_from, outer_to):
+                            out[pos] = out[i]
+                            pos += 1
+                    else:
+                        for i in range(rest_from, rest_to):
+                            out[pos] = out[i]
+                            pos += 1
+                    sign = pos
+                    if tag == _QUOTE:
+                        out[pos], out[pos + 1] = 62, 32
+                        pos += 2
+                    elif top > 0 and nodes[stack[top - 1, 0], 0] == _OL:
+                        pos = _number_sign(out, pos, stack[top - 1, 1])
+                        stack[top - 1, 1] += 1
+                    else:
+                        out[pos], out[pos + 1] = 45, 32
+                        pos += 2
+                    first_to = pos
+                    for i in range(rest_from, rest_to):
+                        out[pos] = out[i]
+                        pos += 1
+                    for i in range(first_to - sign):
+                        out[pos] = (62 if i == 0 else 32) if tag == _QUOTE else 32
+                        pos += 1
+                    rest_to = pos
+                    rest_from = pos - width - (first_to - sign)
+                    fresh = True
+                    begin = pos
+                nested += 1
+                top += 1
+            continue
+
+        # -- CLOSE
+        spans[node, 1] = n_blocks
+        if tag == _A:
+            if nodes[node, 6] & HREF:
+                links -= 1
+        elif properties[tag] & INLINE_CODE and pre == 0 and codes > 0:
+            codes -= 1
+            if codes == 0:
+                if pos == code_at:
+                    pos -= 1
+                else:
+                    out = _grown(out, pos + 16)
+                    out[pos] = 96
+                    pos += 1
+                code_at = -1
+        elif tag == _Q:
+            out = _grown(out, pos + 16)
+            out[pos], out[pos + 1], out[pos + 2] = 0xE2, 0x80, 0x9D
+            pos += 3
+        elif (tag == _PRE or tag == _XMP or tag == _LISTING) and pre > 0:
+            pre -= 1
+        elif table >= 0 and (tag == _TD or tag == _TH):
+            out = _grown(out, pos + 16)
+            if out[pos - 1] != 32:
+                out[pos] = 32
+                pos += 1
+            pending = False
+        elif table >= 0 and tag == _TR and table_cell > 0:
+            out = _grown(out, pos + 10 * MAX_COLUMNS + 64)
+            out[pos] = 124
+            pos += 1
+            if table_row == 0:
+                wide = min(tables[table, T_COLUMNS], MAX_COLUMNS)
+                for _ in range(wide - table_cell):
+                    out[pos], out[pos + 1], out[pos + 2] = 32, 32, 124
+                    pos += 3
+                out[pos], out[pos + 1] = 10, 124
+                pos += 2
+                for _ in range(wide):
+                    for c in (32, 45, 45, 45, 32, 124):
+                        out[pos] = c
+                        pos += 1
+            table_row += 1
+        elif table >= 0 and tag == _CAPTION and pos > begin:
+            out = _grown(out, pos + 16)
+            out[pos], out[pos + 1] = 10, 10
+            pos += 2
+            pending = False
+        elif tag == _TABLE and node == table:
+            if size > 0:
+                blocks[n_blocks] = 0
+                blocks[n_blocks, TEXT_FROM], blocks[n_blocks, TEXT_TO] = begin, pos
+                blocks[n_blocks, FIRST_FROM], blocks[n_blocks, FIRST_TO] = (first_from, first_to) if fresh else (rest_from, rest_to)
+                blocks[n_blocks, REST_FROM], blocks[n_blocks, REST_TO] = rest_from, rest_to
+                blocks[n_blocks, SIZE], blocks[n_blocks, LINK], blocks[n_blocks, KIND] = size, min(link, size), TABLE
+                blocks[n_blocks, NODE] = node
+                n_blocks += 1
+                fresh = False
+            spans[node, 1] = n_blocks
+            table = -1
+            begin = pos
+            size = link = 0
+            pending = False
+            code_at = -1
+        elif top > 0 and node == stack[top - 1, 0]:
+            top -= 1
+            nested -= 1
+            first_from, first_to, rest_from, rest_to = stack[top, 3], stack[top, 4], stack[top, 5], stack[top, 6]
+            # The outer item's own first block: still to come only if nothing was written inside.
+            fresh = stack[top, 7] != 0 and n_blocks == stack[top, 2]
+    if pos > begin:
+        blocks[n_blocks] = 0
+        blocks[n_blocks, TEXT_FROM], blocks[n_blocks, TEXT_TO] = begin, pos
+        blocks[n_blocks, SIZE], blocks[n_blocks, LINK] = size, min(link, size)
+        n_blocks += 1
+    for k in range(n_nodes):
+        if nodes[k, 1] < 0:
+            spans[k, 1] = n_blocks
+    return out, pos, blocks, n_blocks, spans

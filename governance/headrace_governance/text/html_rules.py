@@ -8,15 +8,18 @@ Apache-2.0) and readability's `unlikelyCandidates` (Mozilla, Apache-2.0), with t
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from headrace_governance.text.html_tags import BLOCK, NAMED, PROPERTIES, number
+from headrace_governance.text.html_tokens import ARTICLE_BODY, HIDDEN, ROLE_ARTICLE, ROLE_DROPPED, ROLE_MAIN, Tokens
 
 NOTHING, BOILERPLATE, COMMENTS = 0, 1, 2
 LONGEST_NAME = 300
 """Characters of a class or id that are looked at."""
-
-DROPPED_ROLES = frozenset(
-    ("navigation banner contentinfo search complementary menu menubar dialog alert alertdialog tablist toolbar tooltip").split()
-)
 
 # A word of a class list or id, with its parts set off by - or _ ("post-share", "share_buttons").
 _BOILERPLATE = re.compile(
@@ -42,10 +45,6 @@ _INSIDE = re.compile(r"footer|sidebar|related|newsletter|breadcrumb|cookie|spons
 _COMMENTS = re.compile(
     r"(?:^|[\s_-])(?:comments?|commentlist|comment-?\w+|disqus\w*|dsq\w*|comol|reader-?comments|(?:post|article)-?comments)(?:$|[\s_-])"
 )
-_WRAPPER = re.compile(
-    r"(?:^|[\s_-])(?:has|with|no|without|hentry|hnews|body|main|content|article|articlebody|post|page|wrapper|container|layout|columns?)(?:$|[\s_-])"
-)
-"""A name that may also belong to a wrapper ("content-with-sidebar", "post format-standard category-news tag-x")."""
 _WORDPRESS_POST = re.compile(r"(?:^|\s)(?:hentry|post-\d+|type-post|type-page|format-standard)(?:$|\s)")
 
 _RANKS = (
@@ -62,34 +61,70 @@ _RANKS = (
     re.compile(r"^main"),
 )
 RANKS = len(_RANKS)
-_RANKED_TAGS = frozenset(("article", "div", "main", "section", "td"))
+_INLINE = re.compile(
+    r"(?:^|[\s_-])(?:headerlink|permalink|anchor-?link|heading-?anchor|header-?anchor|mw-editsection|editsection|sr-only|visually-?hidden|"
+    r"screen-?reader\w*|linenos?|line-?numbers?|noprint|copybtn|mw-cite-backlink)(?:$|[\s_-])"
+)
+_MAIN, _ARTICLE = number("main"), number("article")
+_MARKED_TAGS = np.zeros(256, dtype=np.bool_)
+_MARKED_TAGS[[number(n) for n in "nav footer aside menu search".split()]] = True
 
 
-@lru_cache(maxsize=8192)
-def mark(tag: str, names: str) -> int:
-    """BOILERPLATE, COMMENTS or NOTHING, for a class and an id that are joined by a space."""
-    name = names.lower()
-    if _COMMENTS.search(name):
-        return COMMENTS
-    if _BOILERPLATE.search(name) is None and _INSIDE.search(name) is None:
-        return NOTHING
-    if _WORDPRESS_POST.search(name):
-        return NOTHING
-    return BOILERPLATE
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What the names of a page's nodes say, by node.
+
+    Attributes:
+        marks: BOILERPLATE, COMMENTS or NOTHING.
+        ranks: 1 (surest) to RANKS for an element that names itself main content, else 0.
+        dropped: inline elements that are no text (permalinks, line numbers, texts for screen readers).
+    """
+
+    marks: Any
+    ranks: Any
+    dropped: Any
 
 
-@lru_cache(maxsize=8192)
-def rank(tag: str, cls: str, identifier: str, other: str) -> int:
-    """1 (surest) to RANKS for an element that names itself main content, else 0; `other` is its itemprop or role."""
-    if tag not in _RANKED_TAGS:
-        return 0
-    if other == "articleBody":
-        return 1
-    cls, identifier = cls.lower(), identifier.lower()
-    for number, words in enumerate(_RANKS, start=1):
-        if words is None:
-            if tag == "article" or other == "article":
-                return number
-        elif (cls and words.search(cls)) or (identifier and words.search(identifier)):
-            return number
-    return RANKS if tag == "main" or other == "main" else 0
+def names(tokens: Tokens) -> Names:
+    """Read the names of a page's nodes."""
+    nodes = tokens.nodes
+    tags, flags = nodes[:, 0], nodes[:, 6]
+    block = (PROPERTIES[tags] & BLOCK) != 0
+    hidden = (flags & (HIDDEN | ROLE_DROPPED)) != 0
+    marks = np.where(block & (hidden | _MARKED_TAGS[tags]), BOILERPLATE, NOTHING).astype(np.int8)
+    ranks = np.zeros(len(nodes), dtype=np.int8)
+    dropped = ~block & ((flags & HIDDEN) != 0)
+    data = tokens.data.tobytes()
+    named = np.flatnonzero((nodes[:, 3] > nodes[:, 2]) | (nodes[:, 5] > nodes[:, 4]))
+    for k, (tag, _, a, b, c, d, _, _) in zip(named.tolist(), nodes[named].tolist(), strict=True):
+        mark, rank, drop = _verdict(tag, data[a : min(b, a + LONGEST_NAME)], data[c : min(d, c + LONGEST_NAME)])
+        if mark and not marks[k]:
+            marks[k] = mark
+        if rank:
+            ranks[k] = rank
+        if drop:
+            dropped[k] = True
+    for where, rank in ((tags == _MAIN, RANKS), ((flags & ROLE_MAIN) != 0, RANKS), ((flags & ROLE_ARTICLE) != 0, 2), (tags == _ARTICLE, 2), ((flags & ARTICLE_BODY) != 0, 1)):  # fmt: skip
+        ranks[where & ((ranks == 0) | (ranks > rank))] = rank
+    return Names(marks, ranks, dropped)
+
+
+@lru_cache(maxsize=16384)
+def _verdict(tag: int, cls: bytes, identifier: bytes) -> tuple[int, int, bool]:
+    """Mark, rank, and whether an inline element is left out."""
+    one, two = cls.decode("utf-8", "replace").lower(), identifier.decode("utf-8", "replace").lower()
+    name = f"{one} {two}"
+    if not PROPERTIES[tag] & BLOCK:
+        return NOTHING, 0, _INLINE.search(name) is not None
+    found = NOTHING
+    if tag not in (_MAIN, _ARTICLE):
+        if _COMMENTS.search(name):
+            found = COMMENTS
+        elif (_BOILERPLATE.search(name) or _INSIDE.search(name)) and not _WORDPRESS_POST.search(name):
+            found = BOILERPLATE
+    if not PROPERTIES[tag] & NAMED:
+        return found, 0, False
+    for rank, words in enumerate(_RANKS, start=1):
+        if words is not None and ((one and words.search(one)) or (two and words.search(two))):
+            return found, rank, False
+    return found, 0, False

@@ -12,95 +12,95 @@ The confidence is the share of the page's text that was taken, lowered where lit
 
 from __future__ import annotations
 
-from itertools import accumulate
+from typing import Any
 
-from headrace_governance.text.html_blocks import CODE, HEADING, ITEM, PROSE, TABLE, Block, Page
-from headrace_governance.text.html_rules import BOILERPLATE, COMMENTS, NOTHING, RANKS
+import numpy as np
+
+from headrace_governance.text.html_blocks import CODE, HEADING, ITEM, KIND, LINK, SIZE, TABLE, Blocks
+from headrace_governance.text.html_rules import NOTHING, RANKS, Names
+from headrace_governance.text.html_tags import BLOCK, PROPERTIES
 
 LINKED = 0.5
 """Share of a block inside of links from which it is navigation (jusText's 0.2 is for longer blocks; boilerpipe learnt 0.33-0.56)."""
 TEXT_BYTES = 60
 """From this size a block counts as text without more evidence (about 10 English words, boilerpipe's number; 20 Chinese characters)."""
+WRAPPER = 0.5
+"""Share of the page's text above which an element is no boilerplate, whatever it is called (WordPress writes every tag of a post into
+the classes of its article; themes call wrappers "has-sidebar")."""
+CLIMB = 0.05
+"""Share of its gain that a container may lose to one around it."""
 ENOUGH = 250
 """Bytes of text below which a named region is not believed (trafilatura's `MIN_EXTRACTED_SIZE`)."""
 SHARE = 0.3
 """Of the page's text, that a named region must hold."""
 
 
-def choose(page: Page) -> tuple[list[Block], float]:
-    """The main blocks in order, and the confidence (0 to 1)."""
-    blocks = page.blocks
-    if not blocks:
-        return [], 0.0
-    sums = [0, *accumulate(_weight(b) for b in blocks)]
-    good = [0, *accumulate(_good(b) for b in blocks)]
-    everything = good[-1]
-    chosen = _named(page, good, everything)
-    if chosen is None:
-        chosen = _densest(page, sums)
-    start, end = chosen
-    taken = [b for b in blocks[start:end] if b.mark == NOTHING]
-    kept = _without_link_lists(taken)
-    text = sum(_good(b) for b in kept)
-    size = sum(b.size for b in kept)
-    links = sum(b.link_size for b in kept)
-    marked = sum(b.size for b in blocks if b.mark != NOTHING and b.link_size < LINKED * b.size and b.size >= TEXT_BYTES)
-    confidence = text / max(1, everything)
-    confidence *= min(1.0, size / ENOUGH)
-    confidence *= 1.0 - min(1.0, links / max(1, size))
+def choose(written: Blocks, tags: Any, names: Names) -> tuple[Any, float]:
+    """The numbers of the main blocks in order, and the confidence (0 to 1)."""
+    blocks, spans = written.blocks, written.spans
+    if not len(blocks):
+        return np.zeros(0, dtype=np.int64), 0.0
+    size, link, kind = blocks[:, SIZE], blocks[:, LINK], blocks[:, KIND]
+    linked = link > LINKED * size
+    good = np.where(~linked & (size >= TEXT_BYTES), size - link, 0)
+    marks = _block_marks(spans, names.marks, good)
+    free = marks == NOTHING
+    prose = good * free
+    weights = np.where(linked, -size, np.where((kind == CODE) | (kind == TABLE), size // 2, np.where(size >= TEXT_BYTES, size - 2 * link, np.where((kind == HEADING) | (kind == ITEM), 0, -(size // 4)))))  # fmt: skip
+    found = _named(spans, names.ranks, _sums(prose))
+    start, end = found if found is not None else _densest(spans, tags, _sums(weights * free))
+    inside = np.zeros(len(blocks), dtype=np.bool_)
+    inside[start:end] = True
+    taken = inside & free & ~(linked & (kind != HEADING) & (kind != CODE))
+    chosen = np.flatnonzero(taken)
+    while len(chosen) and kind[chosen[-1]] == HEADING:  # a heading of nothing: "Related articles"
+        chosen = chosen[:-1]
+    text, everything = int(prose[chosen].sum()), int(prose.sum())
+    bytes_, links = int(size[chosen].sum()), int(link[chosen].sum())
+    confidence = text / max(1, everything) * min(1.0, bytes_ / ENOUGH) * (1.0 - links / max(1, bytes_))
+    marked = int(good.sum()) - everything
     if marked > 2 * text:
         confidence *= 2 * text / marked
-    return kept, confidence
+    return chosen, confidence
 
 
-def _weight(b: Block) -> int:
-    if b.mark != NOTHING:
-        return 0
-    if b.link_size > LINKED * b.size:
-        return -b.size
-    if b.kind == CODE or b.kind == TABLE:
-        return b.size // 2
-    if b.size >= TEXT_BYTES:
-        return b.size - 2 * b.link_size
-    return 0 if b.kind == HEADING or b.kind == ITEM else -(b.size // 4)
+def _sums(values: Any) -> Any:
+    return np.concatenate((np.zeros(1, dtype=np.int64), np.cumsum(values, dtype=np.int64)))
 
 
-def _good(b: Block) -> int:
-    """Size of a block that is text."""
-    if b.mark != NOTHING or b.link_size > LINKED * b.size or b.size < TEXT_BYTES:
-        return 0
-    return b.size - b.link_size
+def _block_marks(spans: Any, marks: Any, good: Any) -> Any:
+    """Hand containers' marks down to blocks, but for marks of containers with most of the page's text: those names lie."""
+    out = np.zeros(len(good), dtype=np.int8)
+    sums = _sums(good)
+    limit = WRAPPER * sums[-1]
+    done = 0  # blocks before it are marked already: nodes come in document order, the outermost first
+    numbers = np.flatnonzero(marks)
+    for (start, end), mark in zip(spans[numbers].tolist(), marks[numbers].tolist(), strict=True):
+        if start < end and end > done and sums[end] - sums[start] <= limit:
+            out[start:end] = mark
+            done = end
+    return out
 
 
-def _named(page: Page, good: list[int], everything: int) -> tuple[int, int] | None:
-    needed = max(ENOUGH, SHARE * everything)
-    for wanted in range(1, RANKS + 1):
-        found = [c for c in page.containers if c.rank == wanted and c.mark == NOTHING]
-        if not found:
-            continue
-        first = next((c for c in found if good[c.end] - good[c.start] >= needed), None)
-        if first is not None:
-            return first.start, first.end
-    return None
+def _named(spans: Any, ranks: Any, sums: Any) -> tuple[int, int] | None:
+    everything = int(sums[-1])
+    needed = max(min(ENOUGH, everything // 2), SHARE * everything)
+    numbers = np.flatnonzero(ranks)
+    rows = [(r, s, e) for r, (s, e) in zip(ranks[numbers].tolist(), spans[numbers].tolist(), strict=True) if sums[e] - sums[s] >= needed]
+    if not rows:
+        return None
+    surest = min(r for r, _, _ in rows)
+    return next((s, e) for r, s, e in rows if r == surest)
 
 
-def _densest(page: Page, sums: list[int]) -> tuple[int, int]:
-    best, value = None, 0
-    for c in page.containers:
-        gain = sums[c.end] - sums[c.start]
-        # The deepest of equals: a wrapper adds nothing.
-        if best is None or gain > value or (gain == value and best.start <= c.start and c.end <= best.end):
-            best, value = c, gain
-    return (best.start, best.end) if best is not None else (0, len(page.blocks))
-
-
-def _without_link_lists(blocks: list[Block]) -> list[Block]:
-    """Without blocks that are mostly links and stand with others of their kind, or alone without a sentence."""
-    kept: list[Block] = []
-    for b in blocks:
-        if b.link_size > LINKED * b.size and b.kind != HEADING and b.kind != CODE:
-            continue
-        kept.append(b)
-    while kept and kept[-1].kind == HEADING:  # a heading of nothing: "Related articles"
-        kept.pop()
-    return kept
+def _densest(spans: Any, tags: Any, sums: Any) -> tuple[int, int]:
+    numbers = np.flatnonzero((PROPERTIES[tags] & BLOCK) != 0)
+    if not len(numbers):
+        return 0, len(sums) - 1
+    starts, ends = spans[numbers, 0], spans[numbers, 1]
+    gains = sums[ends] - sums[starts]
+    best = int(gains.argmax())
+    # The outermost that costs little more: headings, short items and quotes around the text belong to it.
+    around = np.flatnonzero((starts <= starts[best]) & (ends >= ends[best]) & (gains >= (1.0 - CLIMB) * gains[best]))
+    best = int(around[0])
+    return int(starts[best]), int(ends[best])

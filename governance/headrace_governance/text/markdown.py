@@ -7,18 +7,24 @@ and its answer is taken unless it found much less.
 
 from __future__ import annotations
 
+import html
 import re
 from dataclasses import dataclass
 from typing import Any
 
 from headrace_governance.text import formulas
-from headrace_governance.text.html_blocks import DROPPED, TRANSPARENT, Block, Walk
+from headrace_governance.text.html_blocks import CODE, Blocks, write_blocks
+from headrace_governance.text.html_rules import names
+from headrace_governance.text.html_tokens import Tokens, tokenise
 from headrace_governance.text.main_content import choose
 
 CONFIDENT = 0.5
-_SPACE = re.compile(r"[ \t\r\n\f\v\u00a0]+")
-_DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>")
-_HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
+_TITLE = re.compile(rb"<title[^>]{0,200}>([^<]{0,2000})", re.IGNORECASE)
+_FORMULA = (b"<math", b":math", b"math/tex", b"mwe-math", b"latex", b'class="math"')
+"""A page without any of these has no formula that needs a look, which is most pages."""
+_LANGUAGE = re.compile(r"(?:^|\s)(?:language|lang|highlight|brush:|sourcecode|source|prism|hljs)[-\s:]*([a-z0-9+#_.]{1,20})(?=\s|$|;)")
+_NO_LANGUAGE = frozenset("default none text notranslate plain plaintext nohighlight source code highlight console-output linenos".split())
+_SPACES = re.compile(r"[ \t\u00a0]{2,}|\u00a0")
 
 
 @dataclass(frozen=True)
@@ -28,12 +34,14 @@ class PageText:
     Attributes:
         confidence: of the fast reading, 0 to 1.
         method: `fast` or `trafilatura`, whose text it is.
+        hostile: why the page was not read.
     """
 
     text: str
     title: str | None
     confidence: float
     method: str
+    hostile: str | None = None
 
 
 def page_text(markup: str) -> tuple[str, str | None]:
@@ -44,66 +52,65 @@ def page_text(markup: str) -> tuple[str, str | None]:
 
 def read_page(markup: str, *, fallback: bool = True) -> PageText:
     """Read a page; with `fallback`, a second time where the first reading is unsure."""
-    tree = parse(markup)
-    if tree is None:
-        return PageText("", None, 0.0, "fast")
-    title = _SPACE.sub(" ", tree.findtext(".//title") or "").strip() or None
-    _prepare(tree, markup)
-    walk = Walk()
-    body = tree.find("body")
-    walk.element(tree if body is None else body)
-    walk.flush()
-    blocks, confidence = choose(walk.page)
-    text = write(blocks)
+    data = markup.encode("utf-8", "replace")
+    found = _TITLE.search(data)
+    title = " ".join(html.unescape(found[1].decode("utf-8", "replace")).split()) if found else ""
+    if any(sign in data for sign in _FORMULA):
+        data = formulas.as_text(data)
+    tokens = tokenise(data)
+    if tokens.hostile is not None:
+        return PageText("", title or None, 0.0, "fast", tokens.hostile)
+    said = names(tokens)
+    written = write_blocks(tokens, said.dropped)
+    chosen, confidence = choose(written, tokens.nodes[:, 0], said)
+    text = _assemble(tokens, written, chosen)
     if not fallback or confidence >= CONFIDENT:
-        return PageText(text, title, confidence, "fast")
+        return PageText(text, title or None, confidence, "fast")
     import trafilatura
 
     other = trafilatura.extract(markup, output_format="markdown", include_formatting=True, include_comments=False) or ""
     if len(other) * 3 < len(text):
-        return PageText(text, title, confidence, "fast")
-    return PageText(other.strip(), title, confidence, "trafilatura")
+        return PageText(text, title or None, confidence, "fast")
+    return PageText(other.strip(), title or None, confidence, "trafilatura")
 
 
-def parse(markup: str) -> Any:
-    """The tree of a page, or None if there is nothing to parse."""
-    import lxml.etree
-    import lxml.html
-
-    # Bytes in a known encoding: libxml2 then needs no look at declarations, and Python keeps no wide copy.
-    data = _DECLARATION.sub("", markup, count=1).replace("\x00", "").replace("\x01", "").encode("utf-8", "replace")
-    parser = lxml.html.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True)
-    try:
-        return lxml.html.document_fromstring(data, parser=parser)
-    except (lxml.etree.ParserError, ValueError):
-        return None
-
-
-def _prepare(tree: Any, markup: str) -> None:
-    import lxml.etree
-
-    formulas.to_text(tree, markup)
-    for e in tree.xpath("//*[@style]"):
-        if _HIDDEN.search(e.get("style")) and e.tag not in ("body", "html", "main", "article"):
-            e.drop_tree()
-    if "sr-only" in markup or "editsection" in markup or "lineno" in markup or "visually-hidden" in markup:
-        for e in tree.xpath(_SPANS):
-            e.drop_tree()
-    lxml.etree.strip_elements(tree, *DROPPED, with_tail=False)
-    lxml.etree.strip_tags(tree, *TRANSPARENT)
-
-
-_SPANS = (
-    "//span[contains(@class,'sr-only') or contains(@class,'visually-hidden') or contains(@class,'editsection') or contains(@class,'lineno')]"
-)
-
-
-def write(blocks: list[Block]) -> str:
-    """Markdown of blocks."""
+def _assemble(tokens: Tokens, written: Blocks, chosen: Any) -> str:
+    """Markdown of the chosen blocks."""
+    source = written.text.tobytes()
     parts: list[str] = []
-    for b in blocks:
+    for text_from, text_to, a, b, c, d, _, _, kind, level, tight, node in written.blocks[chosen].tolist():
+        text = source[text_from:text_to].decode("utf-8", "replace")
+        if "&" in text:
+            text = html.unescape(text)
+        if kind == CODE:
+            text = _fenced(text, _language(tokens, node))
+        elif level:
+            text = f"{'#' * level} {text}"
+        if not text:
+            continue
+        rest = source[c:d].decode("ascii")
         if parts:
-            parts.append("\n" if b.tight else "\n\n")
-        text = b.text.replace("\n", "\n" + b.rest) if b.rest and "\n" in b.text else b.text
-        parts.append(b.first + text)
+            parts.append("\n" if tight else "\n\n")
+        parts.append(source[a:b].decode("ascii") + (text.replace("\n", "\n" + rest) if rest and "\n" in text else text))
     return "".join(parts).strip()
+
+
+def _fenced(code: str, language: str) -> str:
+    code = code.strip("\n").rstrip()
+    fence = "```"
+    while fence in code:
+        fence += "`"
+    return f"{fence}{language}\n{code}\n{fence}" if code.strip() else ""
+
+
+def _language(tokens: Tokens, node: int) -> str:
+    """The language that a code block's element, its child `code` or the two elements around it name."""
+    nodes = tokens.nodes
+    near = [node, node + 1] if node + 1 < len(nodes) and nodes[node + 1, 1] == node else [node]
+    near += [int(nodes[node, 1]), int(nodes[int(nodes[node, 1]), 1])] if nodes[node, 1] > 0 else []
+    for k in near:
+        a, b = (int(nodes[k, 2]), int(nodes[k, 3])) if k >= 0 else (0, 0)
+        found = _LANGUAGE.search(tokens.data[a : min(b, a + 200)].tobytes().decode("utf-8", "replace").lower()) if b > a else None
+        if found and found[1] not in _NO_LANGUAGE:
+            return found[1]
+    return ""

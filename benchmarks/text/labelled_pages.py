@@ -87,7 +87,7 @@ EDITIONS = (
         for c in ("de", "fr", "it", "ja", "ru")
     ),
     Edition("en", "debian-policy", f"{_DOC}/debian-policy/policy.html", "GPL-2.0-or-later"),
-    Edition("ja", "debian-policy-ja", f"{_DOC}/debian-policy/policy.ja.html", "GPL-2.0-or-later"),
+    Edition("ja", "debian-policy-ja", f"{_DOC}/debian-policy/ja/policy.html", "GPL-2.0-or-later"),
     *(
         _split(c[:2], f"debian-faq{'' if c == 'en' else '-' + c}", f"{_DOC}/debian/FAQ" + ("" if c == "en" else f"/{c}"), f"{_DOC}/debian/FAQ/debian-faq.{c}.txt.gz", "LicenseRef-Debian-FAQ")
         for c in ("en", "de", "fr", "it", "ja", "ko", "ru", "zh-cn")
@@ -213,6 +213,8 @@ def _from_sources(root: Path, editions: list[Edition]) -> list[dict[str, str]]:
     chosen: dict[Path, Edition] = {}
     for e in editions:
         chosen.update(dict.fromkeys([p for p in every if p.as_posix().startswith(e.under)][:: e.every], e))
+    if not chosen:
+        raise SystemExit(f"{editions[0].package}: no sources under {folder / '_sources'}: its layout has changed")
     rows = []
     with tempfile.TemporaryDirectory() as work:
         sources, out = Path(work) / "source", Path(work) / "out"

@@ -7,6 +7,7 @@ Apache-2.0) and readability's `unlikelyCandidates` (Mozilla, Apache-2.0), with t
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,34 +18,45 @@ import numpy as np
 from headrace_governance.text.html_tags import BLOCK, NAMED, PROPERTIES, number
 from headrace_governance.text.html_tokens import ARTICLE_BODY, HIDDEN, ROLE_ARTICLE, ROLE_DROPPED, ROLE_MAIN, Tokens
 
-NOTHING, BOILERPLATE, COMMENTS = 0, 1, 2
+NOTHING, BOILERPLATE, COMMENTS, DOUBTFUL = 0, 1, 2, 3
+"""DOUBTFUL: boilerplate as a rule, but also what a theme calls its wrappers; not believed where it leaves a page without text."""
 LONGEST_NAME = 300
 """Characters of a class or id that are looked at."""
 
-# A word of a class list or id, with its parts set off by - or _ ("post-share", "share_buttons").
-_BOILERPLATE = re.compile(
-    r"(?:^|[\s_-])(?:"
-    r"nav|navi|navbar|navbox|navigation|navheader|navfooter|subnav|sitenav|topnav|docnav|menu|submenu|side-?bar\d?|side-?nav|toc|"
-    r"bread-?crumbs?|pager|pagination|paginator|foot|footer|masthead|topbar|toolbar|cookies?|cookie-?\w*|consent|gdpr|banner|"
-    r"shar(?:e|ing|er|edaddy)|share-?\w*|social|sociable|socials|syndication|follow|tweet|addthis\w*|"
-    r"ads?|adv|advert\w*|adsense|adsbygoogle|advertising|sponsor\w*|promo\w*|outbrain|taboola|criteo|"
-    r"related\w*|recommend(?:ed|ations?)?|more-?(?:stories|articles|news|posts|links|from)|most-?(?:popular|read|viewed)|popular(?:-posts)?|"
-    r"trending|also-?(?:read|like)|read-?(?:more|next)|readmore|next-?(?:post|article|story)?s?|prev(?:ious)?-?(?:post|article)?|"
-    r"jp-relatedposts|teasers?|newsletter\w*|subscri\w+|sign-?up|log-?in|register|paywall|popup|modal|overlay|lightbox|tooltip|skip|skiplink|"
-    r"by-?line\w*|author\w*|about-?author|bio|(?:post|entry|article|news)-?(?:meta|info|infos|date|footer|header-meta|tags?|categories|utility|nav\w*)|"
-    r"metadata|meta|timestamp|dateline|tags?|tag-?(?:list|cloud|links)|cat-?links|categories|rating\w*|"
-    r"widget\w*|print|noprint|no-print|hide|hidden|is-hidden|d-none|visually-?hidden|sr-only|screen-?reader\w*|"
-    r"search|searchbox|searchform|copyright|disclaimer|legal|respond|reply|akismet|credits?|attachment|"
-    r"headerlink|permalink|editsection|mw-editsection|mw-jump-link|catlinks|printfooter|vector-\w+|infoline|user-?(?:info|profile|menu)|options|"
-    r"linenos?|lineno|line-?numbers?|gutter|copybtn|rst-versions|edit-?(?:page|link|this)?|wy-nav-side|sphinxsidebar\w*|"
-    r"embed(?:ded)?|icons?|carousel|slideshow|slider|gallery-?nav|buttons?|btn|cta|donat(?:e|ion)|sticky|flyout|dropdown|accordion-nav"
-    r")(?:$|[\s_-])"
+_PARTS = re.compile(r"[\s_-]+")
+# Class lists and ids are cut at spaces, - and _; a pair is two neighbouring parts ("read-more"), a whole is a class or id uncut.
+_BOILERPLATE = frozenset(
+    (
+        "nav navi navbar navbox navigation navheader navfooter subnav sitenav topnav docnav menu submenu sidebar sidebar1 sidebar2 sidenav "
+        "toc breadcrumb breadcrumbs crumbs pager pagination paginator foot footer masthead topbar consent gdpr share shares sharing sharer "
+        "social sociable socials syndication adv adsense adsbygoogle outbrain taboola criteo readmore signup login copyright akismet "
+        "headerlink permalink editsection catlinks printfooter lineno linenos copybtn"
+    ).split()
 )
-_INSIDE = re.compile(r"footer|sidebar|related|newsletter|breadcrumb|cookie|sponsor|sharedaddy|navigation|outbrain|taboola|shariff|toolbar")
+_DOUBTFUL = frozenset(
+    (
+        "toolbar banner follow tweet recommended recommendation recommendations popular trending teaser teasers register paywall popup modal "
+        "overlay lightbox tooltip skip skiplink bio metadata meta timestamp dateline tags categories search searchbox searchform disclaimer "
+        "legal respond reply credit credits infoline options gutter embed embedded icon icons carousel slideshow slider button buttons btn "
+        "cta donate donation flyout dropdown attachment"
+    ).split()
+)
+_WHOLE = frozenset("hidden hide is-hidden d-none print noprint no-print next prev previous ad ads tag widget widgets sticky sr-only".split())
+_PREFIXES = ("cookie", "sharedaddy", "addthis", "sphinxsidebar", "shariff", "newsletter", "subscri", "related")
+_DOUBTFUL_PREFIXES = ("advert", "sponsor", "promo", "byline", "author", "rating")
+_PAIRS = frozenset(
+    (
+        "sidebar sidenav breadcrumb breadcrumbs morestories morearticles morenews moreposts morelinks morefrom mostpopular mostread mostviewed "
+        "alsoread alsolike readmore readnext nextpost nextarticle nextstory prevpost prevarticle signup login byline postmeta postinfo "
+        "postdate postfooter posttags entrymeta entryinfo entrydate entryfooter entrytags entrycategories articlemeta articleinfo articledate "
+        "articlefooter articletags newsmeta newsinfo taglist tagcloud taglinks catlinks visuallyhidden screenreader "
+        "linenumbers linenumber rstversions editpage editlink editthis userinfo userprofile usermenu jumplink wynav"
+    ).split()
+)
+_INSIDE = re.compile(r"footer|sidebar|related|newsletter|breadcrumb|cookie|sponsor|sharedaddy|navigation|outbrain|taboola|shariff")
 """Words that say the same inside of longer ones ("SiteFooter", "relatedArticles")."""
-_COMMENTS = re.compile(
-    r"(?:^|[\s_-])(?:comments?|commentlist|comment-?\w+|disqus\w*|dsq\w*|comol|reader-?comments|(?:post|article)-?comments)(?:$|[\s_-])"
-)
+_COMMENT_PARTS = frozenset("comment comments commentlist commentarea commentsection comol".split())
+_COMMENT_PREFIXES = ("disqus", "dsq")
 _WORDPRESS_POST = re.compile(r"(?:^|\s)(?:hentry|post-\d+|type-post|type-page|format-standard)(?:$|\s)")
 
 _RANKS = (
@@ -118,13 +130,31 @@ def _verdict(tag: int, cls: bytes, identifier: bytes) -> tuple[int, int, bool]:
         return NOTHING, 0, _INLINE.search(name) is not None
     found = NOTHING
     if tag not in (_MAIN, _ARTICLE):
-        if _COMMENTS.search(name):
-            found = COMMENTS
-        elif (_BOILERPLATE.search(name) or _INSIDE.search(name)) and not _WORDPRESS_POST.search(name):
-            found = BOILERPLATE
+        found = _mark(name)
     if not PROPERTIES[tag] & NAMED:
         return found, 0, False
     for rank, words in enumerate(_RANKS, start=1):
         if words is not None and ((one and words.search(one)) or (two and words.search(two))):
             return found, rank, False
     return found, 0, False
+
+
+def _mark(name: str) -> int:
+    parts = _PARTS.split(name)
+    if not _COMMENT_PARTS.isdisjoint(parts) or any(p.startswith(_COMMENT_PREFIXES) for p in parts):
+        return COMMENTS
+    whole = name.split()
+    if not _BOILERPLATE.isdisjoint(parts) or any(p.startswith(_PREFIXES) for p in parts):
+        found = BOILERPLATE
+    elif not _PAIRS.isdisjoint([a + b for a, b in itertools.pairwise(parts)]) or _INSIDE.search(name) is not None:
+        found = BOILERPLATE
+    elif (
+        not _DOUBTFUL.isdisjoint(parts)
+        or not _WHOLE.isdisjoint(whole)
+        or any(p.startswith(_DOUBTFUL_PREFIXES) for p in parts)
+        or any(w.startswith("widget") for w in whole)
+    ):
+        found = DOUBTFUL
+    else:
+        return NOTHING
+    return NOTHING if _WORDPRESS_POST.search(name) else found

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from headrace_governance.text.html_blocks import CODE, HEADING, ITEM, KIND, LINK, SIZE, TABLE, Blocks
-from headrace_governance.text.html_rules import NOTHING, RANKS, Names
+from headrace_governance.text.html_blocks import CODE, HEADING, ITEM, KIND, LEVEL, LINK, PROSE, SIZE, TABLE, TEXT_TO, Blocks
+from headrace_governance.text.html_rules import DOUBTFUL, NOTHING, Names
 from headrace_governance.text.html_tags import BLOCK, PROPERTIES
 
 LINKED = 0.5
@@ -29,10 +29,13 @@ WRAPPER = 0.5
 the classes of its article; themes call wrappers "has-sidebar")."""
 CLIMB = 0.05
 """Share of its gain that a container may lose to one around it."""
+DOUBT = 0.6
+"""Of the text that no sure name excludes, the share that must stay if doubtful names are to be believed."""
 ENOUGH = 250
 """Bytes of text below which a named region is not believed (trafilatura's `MIN_EXTRACTED_SIZE`)."""
-SHARE = 0.3
-"""Of the page's text, that a named region must hold."""
+SHARES = (0.0, 0.1, 0.3, 0.3, 0.3, 0.3)
+"""Of the page's text, that a region must hold whose name has this rank; the surest need little, since comments may be longer than
+what they comment."""
 
 
 def choose(written: Blocks, tags: Any, names: Names) -> tuple[Any, float]:
@@ -44,6 +47,9 @@ def choose(written: Blocks, tags: Any, names: Names) -> tuple[Any, float]:
     linked = link > LINKED * size
     good = np.where(~linked & (size >= TEXT_BYTES), size - link, 0)
     marks = _block_marks(spans, names.marks, good)
+    sure = _block_marks(spans, np.where(names.marks == DOUBTFUL, NOTHING, names.marks), good)
+    if good[marks == NOTHING].sum() < DOUBT * good[sure == NOTHING].sum():
+        marks = sure
     free = marks == NOTHING
     prose = good * free
     weights = np.where(linked, -size, np.where((kind == CODE) | (kind == TABLE), size // 2, np.where(size >= TEXT_BYTES, size - 2 * link, np.where((kind == HEADING) | (kind == ITEM), 0, -(size // 4)))))  # fmt: skip
@@ -52,9 +58,7 @@ def choose(written: Blocks, tags: Any, names: Names) -> tuple[Any, float]:
     inside = np.zeros(len(blocks), dtype=np.bool_)
     inside[start:end] = True
     taken = inside & free & ~(linked & (kind != HEADING) & (kind != CODE))
-    chosen = np.flatnonzero(taken)
-    while len(chosen) and kind[chosen[-1]] == HEADING:  # a heading of nothing: "Related articles"
-        chosen = chosen[:-1]
+    chosen = _trimmed(written, np.flatnonzero(taken))
     text, everything = int(prose[chosen].sum()), int(prose.sum())
     bytes_, links = int(size[chosen].sum()), int(link[chosen].sum())
     confidence = text / max(1, everything) * min(1.0, bytes_ / ENOUGH) * (1.0 - links / max(1, bytes_))
@@ -62,6 +66,35 @@ def choose(written: Blocks, tags: Any, names: Names) -> tuple[Any, float]:
     if marked > 2 * text:
         confidence *= 2 * text / marked
     return chosen, confidence
+
+
+def _trimmed(written: Blocks, chosen: Any) -> Any:
+    """Without short lines before and after the text that are no sentence (dates, "Share this"), and headings whose content went."""
+    rows = written.blocks[chosen][:, [SIZE, KIND, LEVEL, TEXT_TO]].tolist()
+    label = [kind == PROSE and size < TEXT_BYTES and not _ends_sentence(written.text, to) for size, kind, _, to in rows]
+    first, last = 0, len(rows)
+    while first < last and label[first]:
+        first += 1
+    while last > first and (label[last - 1] or rows[last - 1][1] == HEADING):
+        last -= 1
+    if first == last:  # nothing but short lines: then they are the text
+        return chosen
+    keep = np.ones(len(rows), dtype=np.bool_)
+    keep[:first] = keep[last:] = False
+    numbers = chosen.tolist()
+    for i in range(first, last - 1):
+        # Two headings in a row that were not neighbours: what stood between was no text.
+        if rows[i][1] == HEADING and rows[i + 1][1] == HEADING and rows[i + 1][2] <= rows[i][2] and numbers[i + 1] > numbers[i] + 1:
+            keep[i] = False
+    return chosen[keep]
+
+
+def _ends_sentence(text: Any, to: int) -> bool:
+    return bool(text[to - 1] in _ENDS) or bytes(text[max(0, to - 3) : to]) in _WIDE_ENDS
+
+
+_ENDS = frozenset(b".!?:;)\"'")
+_WIDE_ENDS = frozenset(c.encode() for c in "。！？：；…」』）”»")
 
 
 def _sums(values: Any) -> Any:
@@ -84,9 +117,12 @@ def _block_marks(spans: Any, marks: Any, good: Any) -> Any:
 
 def _named(spans: Any, ranks: Any, sums: Any) -> tuple[int, int] | None:
     everything = int(sums[-1])
-    needed = max(min(ENOUGH, everything // 2), SHARE * everything)
     numbers = np.flatnonzero(ranks)
-    rows = [(r, s, e) for r, (s, e) in zip(ranks[numbers].tolist(), spans[numbers].tolist(), strict=True) if sums[e] - sums[s] >= needed]
+    rows = [
+        (r, s, e)
+        for r, (s, e) in zip(ranks[numbers].tolist(), spans[numbers].tolist(), strict=True)
+        if sums[e] - sums[s] >= max(min(ENOUGH, everything // 2), SHARES[r] * everything, 1)
+    ]
     if not rows:
         return None
     surest = min(r for r, _, _ in rows)

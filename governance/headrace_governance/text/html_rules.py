@@ -87,56 +87,73 @@ class Names:
     """What the names of a page's nodes say, by node.
 
     Attributes:
-        marks: BOILERPLATE, COMMENTS or NOTHING.
-        ranks: 1 (surest) to RANKS for an element that names itself main content, else 0.
-        dropped: inline elements that are no text (permalinks, line numbers, texts for screen readers).
+        marks: BOILERPLATE, COMMENTS, DOUBTFUL or NOTHING.
+        ranks: 1 (surest) to 5 for an element that names itself main content, else 0.
     """
 
     marks: Any
     ranks: Any
-    dropped: Any
 
 
-def names(tokens: Tokens) -> Names:
-    """Read the names of a page's nodes."""
+def dropped(tokens: Tokens) -> Any:
+    """A flag a node: inline elements that are no text (hidden ones, permalinks, line numbers, texts for screen readers)."""
+    nodes = tokens.nodes
+    inline = (PROPERTIES[nodes[:, 0]] & BLOCK) == 0
+    out = inline & ((nodes[:, 6] & HIDDEN) != 0)
+    classed = np.flatnonzero(inline & (nodes[:, 3] > nodes[:, 2]))
+    data = tokens.data.data
+    for k, (a, b) in zip(classed.tolist(), nodes[classed, 2:4].tolist(), strict=True):
+        if b - a < LONGEST_NAME and _is_dropped(bytes(data[a:b])):
+            out[k] = True
+    return out
+
+
+@lru_cache(maxsize=4096)
+def _is_dropped(cls: bytes) -> bool:
+    return _INLINE.search(cls.decode("utf-8", "replace").lower()) is not None
+
+
+def names(tokens: Tokens, spans: Any) -> Names:
+    """Read the names of the nodes that hold blocks."""
     nodes = tokens.nodes
     tags, flags = nodes[:, 0], nodes[:, 6]
     block = (PROPERTIES[tags] & BLOCK) != 0
-    hidden = (flags & (HIDDEN | ROLE_DROPPED)) != 0
-    marks = np.where(block & (hidden | _MARKED_TAGS[tags]), BOILERPLATE, NOTHING).astype(np.int8)
+    holds = block & (spans[:, 1] > spans[:, 0])
+    marks = np.where(holds & (((flags & (HIDDEN | ROLE_DROPPED)) != 0) | _MARKED_TAGS[tags]), BOILERPLATE, NOTHING).astype(np.int8)
     ranks = np.zeros(len(nodes), dtype=np.int8)
-    dropped = ~block & ((flags & HIDDEN) != 0)
-    data = tokens.data.tobytes()
-    named = np.flatnonzero((nodes[:, 3] > nodes[:, 2]) | (nodes[:, 5] > nodes[:, 4]))
-    for k, (tag, _, a, b, c, d, _, _) in zip(named.tolist(), nodes[named].tolist(), strict=True):
-        mark, rank, drop = _verdict(tag, data[a : min(b, a + LONGEST_NAME)], data[c : min(d, c + LONGEST_NAME)])
+    data = tokens.data.data
+    named = np.flatnonzero(holds & ((nodes[:, 3] > nodes[:, 2]) | (nodes[:, 5] > nodes[:, 4])))
+    for k, (tag, a, b, c, d) in zip(named.tolist(), nodes[named][:, [0, 2, 3, 4, 5]].tolist(), strict=True):
+        mark, rank = _verdict(tag, bytes(data[a : min(b, a + LONGEST_NAME)]), bytes(data[c : min(d, c + LONGEST_NAME)]))
         if mark and not marks[k]:
             marks[k] = mark
         if rank:
             ranks[k] = rank
-        if drop:
-            dropped[k] = True
-    for where, rank in ((tags == _MAIN, RANKS), ((flags & ROLE_MAIN) != 0, RANKS), ((flags & ROLE_ARTICLE) != 0, 2), (tags == _ARTICLE, 2), ((flags & ARTICLE_BODY) != 0, 1)):  # fmt: skip
-        ranks[where & ((ranks == 0) | (ranks > rank))] = rank
-    return Names(marks, ranks, dropped)
+    for where, rank in (
+        (tags == _MAIN, RANKS),
+        ((flags & ROLE_MAIN) != 0, RANKS),
+        ((flags & ROLE_ARTICLE) != 0, 2),
+        (tags == _ARTICLE, 2),
+        ((flags & ARTICLE_BODY) != 0, 1),
+    ):
+        ranks[holds & where & ((ranks == 0) | (ranks > rank))] = rank
+    return Names(marks, ranks)
 
 
 @lru_cache(maxsize=16384)
-def _verdict(tag: int, cls: bytes, identifier: bytes) -> tuple[int, int, bool]:
-    """Mark, rank, and whether an inline element is left out."""
+def _verdict(tag: int, cls: bytes, identifier: bytes) -> tuple[int, int]:
+    """Mark and rank of a block element."""
     one, two = cls.decode("utf-8", "replace").lower(), identifier.decode("utf-8", "replace").lower()
     name = f"{one} {two}"
-    if not PROPERTIES[tag] & BLOCK:
-        return NOTHING, 0, _INLINE.search(name) is not None
     found = NOTHING
     if tag not in (_MAIN, _ARTICLE):
         found = _mark(name)
     if not PROPERTIES[tag] & NAMED:
-        return found, 0, False
+        return found, 0
     for rank, words in enumerate(_RANKS, start=1):
         if words is not None and ((one and words.search(one)) or (two and words.search(two))):
-            return found, rank, False
-    return found, 0, False
+            return found, rank
+    return found, 0
 
 
 def _mark(name: str) -> int:

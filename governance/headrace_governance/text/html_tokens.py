@@ -44,6 +44,8 @@ _LAYOUT_TAGS = np.zeros(256, dtype=np.bool_)
 _LAYOUT_TAGS[[number(n) for n in "h1 h2 h3 h4 form pre blockquote article section nav".split()]] = True
 _CELL_BLOCKS = np.zeros(256, dtype=np.bool_)
 _CELL_BLOCKS[[number(n) for n in "p div ul br".split()]] = True
+_MATH, _IMG = number("math"), number("img")
+_TYPE, _MATH_TEX = fnv(b"type"), fnv(b"math/tex")
 _CLASS, _ID, _ROLE, _ITEMPROP, _HREF, _HIDDEN, _ARIA_HIDDEN, _STYLE, _START = (
     fnv(n) for n in b"class id role itemprop href hidden aria-hidden style start".split()
 )
@@ -65,8 +67,9 @@ class Tokens:
 
     Attributes:
         events: (kind, node, a, b): text from byte a to b, a node opened, a node closed.
-        nodes: (tag, parent, class from, class to, id from, id to, flags, first value of `start`).
+        nodes: (tag, parent, class from, class to, id from, id to, flags, `start` of a list).
         tables: what is in each table node (`T_*`), by node; zeros elsewhere.
+        formulas: whether it holds MathML, TeX scripts or pictures of formulas.
         hostile: why the page must not be read, or None.
     """
 
@@ -74,20 +77,21 @@ class Tokens:
     events: Any
     nodes: Any
     tables: Any
+    formulas: bool
     hostile: str | None
 
 
 def tokenise(markup: bytes) -> Tokens:
     """Take a page apart."""
     data = np.frombuffer(markup, dtype=np.uint8)
-    events, nodes, tables, n_events, n_nodes, status = _tokenise(data, TABLE, PROPERTIES)
+    events, nodes, tables, n_events, n_nodes, formulas, status = _tokenise(data, TABLE, PROPERTIES)
     reason = {
         0: None,
         _DEEP: f"nested deeper than {MAX_DEPTH}",
         _TAGS: f"more than {MAX_TAGS} tags",
         _ATTRIBUTES: f"more than {MAX_ATTRIBUTES} attributes in a tag",
     }[status]
-    return Tokens(data, events[:n_events], nodes[:n_nodes], tables[:n_nodes], reason)
+    return Tokens(data, events[:n_events], nodes[:n_nodes], tables[:n_nodes], formulas, reason)
 
 
 @njit(cache=True)
@@ -152,7 +156,17 @@ def _hides(data: Any, a: int, b: int) -> bool:
     return False
 
 
+_H_TEX, _H_MWE, _H_MATH, _H_LATEX = fnv(b"tex"), fnv(b"mwe-"), fnv(b"math"), fnv(b"latex")
 _H_DISPLAY, _H_VISIBILITY, _H_HIDDEN = fnv(b"display"), fnv(b"visibility"), fnv(b"hidden")
+
+
+@njit(cache=True)
+def _pictures(data: Any, a: int, b: int) -> bool:
+    """Whether an image's class begins with the word for a formula."""
+    for n in (3, 4, 5):
+        if b - a >= n and _hash(data, a, a + n) in (_H_TEX, _H_MWE, _H_MATH, _H_LATEX):
+            return True
+    return False
 
 
 @njit(cache=True)
@@ -249,6 +263,9 @@ def _attributes(data: Any, at: int, node: Any, missing: Any) -> tuple[int, int, 
         elif name == _ITEMPROP:
             if _hash(data, va, vb) == _ARTICLE_BODY:
                 node[6] |= ARTICLE_BODY
+        elif name == _TYPE:
+            if vb - va >= 8 and _hash(data, va, va + 8) == _MATH_TEX:
+                node[7] = -1
         elif name == _START:
             value = 0
             for k in range(va, min(vb, va + 8)):
@@ -266,7 +283,7 @@ def _event(events: Any, e: int, kind: int, node: int, a: int, b: int) -> int:
 
 
 @njit(cache=True)
-def _tokenise(data: Any, table: Any, properties: Any) -> tuple[Any, Any, Any, int, int, int]:
+def _tokenise(data: Any, table: Any, properties: Any) -> tuple[Any, Any, Any, int, int, bool, int]:
     n = len(data)
     tags = 0
     for i in range(n):
@@ -284,6 +301,7 @@ def _tokenise(data: Any, table: Any, properties: Any) -> tuple[Any, Any, Any, in
     depth = e = k = seen = 0
     open_table = -1
     columns = 0
+    formulas = False
     i = start = 0
 
     # The root: everything lies in it.
@@ -322,7 +340,7 @@ def _tokenise(data: Any, table: Any, properties: Any) -> tuple[Any, Any, Any, in
             continue
         seen += 1
         if seen > MAX_TAGS:
-            return events, nodes, tables, e, k, _TAGS
+            return events, nodes, tables, e, k, formulas, _TAGS
         if i > start:
             e = _event(events, e, TEXT, 0, start, i)
         j, hyphen = first, False
@@ -363,8 +381,10 @@ def _tokenise(data: Any, table: Any, properties: Any) -> tuple[Any, Any, Any, in
         nodes[k, 2:] = 0
         after, count, slash = _attributes(data, j, nodes[k], missing)
         if count > MAX_ATTRIBUTES:
-            return events, nodes, tables, e, k, _ATTRIBUTES
+            return events, nodes, tables, e, k, formulas, _ATTRIBUTES
         i = start = after
+        if tag == _MATH or (tag == _SCRIPT and nodes[k, 7] == -1) or (tag == _IMG and _pictures(data, nodes[k, 2], nodes[k, 3])):
+            formulas = True
         if has & RAW:
             if not slash or tag == _SCRIPT:
                 if not no_end[tag]:
@@ -447,7 +467,7 @@ def _tokenise(data: Any, table: Any, properties: Any) -> tuple[Any, Any, Any, in
             e = _event(events, e, CLOSE, k, after, after)
         elif not (has & VOID):
             if depth >= MAX_DEPTH:
-                return events, nodes, tables, e, k, _DEEP
+                return events, nodes, tables, e, k, formulas, _DEEP
             stack[depth] = k
             stack_tag[depth] = tag
             stack_table[depth] = open_table
@@ -461,4 +481,4 @@ def _tokenise(data: Any, table: Any, properties: Any) -> tuple[Any, Any, Any, in
     while depth > 0:
         depth -= 1
         e = _event(events, e, CLOSE, stack[depth], n, n)
-    return events, nodes, tables, e, k, 0
+    return events, nodes, tables, e, k, formulas, 0

@@ -14,14 +14,12 @@ from typing import Any
 
 from headrace_governance.text import formulas
 from headrace_governance.text.html_blocks import CODE, Blocks, write_blocks
-from headrace_governance.text.html_rules import names
+from headrace_governance.text.html_rules import dropped, names
 from headrace_governance.text.html_tokens import Tokens, tokenise
 from headrace_governance.text.main_content import choose
 
 CONFIDENT = 0.5
 _TITLE = re.compile(rb"<title[^>]{0,200}>([^<]{0,2000})", re.IGNORECASE)
-_FORMULA = (b"<math", b":math", b"math/tex", b"mwe-math", b"latex", b'class="math"')
-"""A page without any of these has no formula that needs a look, which is most pages."""
 _LANGUAGE = re.compile(r"(?:^|\s)(?:language|lang|highlight|brush:|sourcecode|source|prism|hljs)[-\s:]*([a-z0-9+#_.]{1,20})(?=\s|$|;)")
 _NO_LANGUAGE = frozenset("default none text notranslate plain plaintext nohighlight source code highlight console-output linenos".split())
 _SPACES = re.compile(r"[ \t\u00a0]{2,}|\u00a0")
@@ -55,14 +53,13 @@ def read_page(markup: str, *, fallback: bool = True) -> PageText:
     data = markup.encode("utf-8", "replace")
     found = _TITLE.search(data)
     title = " ".join(html.unescape(found[1].decode("utf-8", "replace")).split()) if found else ""
-    if any(sign in data for sign in _FORMULA):
-        data = formulas.as_text(data)
     tokens = tokenise(data)
+    if tokens.formulas and tokens.hostile is None:
+        tokens = tokenise(formulas.as_text(data))
     if tokens.hostile is not None:
         return PageText("", title or None, 0.0, "fast", tokens.hostile)
-    said = names(tokens)
-    written = write_blocks(tokens, said.dropped)
-    chosen, confidence = choose(written, tokens.nodes[:, 0], said)
+    written = write_blocks(tokens, dropped(tokens))
+    chosen, confidence = choose(written, tokens.nodes[:, 0], names(tokens, written.spans))
     text = _assemble(tokens, written, chosen)
     if not fallback or confidence >= CONFIDENT:
         return PageText(text, title or None, confidence, "fast")

@@ -181,9 +181,9 @@ def _write(data: Any, events: Any, nodes: Any, tables: Any, dropped: Any, proper
             if block or tag == _BR:
                 pending = True
                 block = False
-        elif block or tag == _HR:
+        elif table < 0 and (block or tag == _HR):
             # -- end of a block
-            if pos > begin and table < 0:
+            if pos > begin:
                 level = tag - _H1 + 1 if kind == CLOSE and _H1 <= tag <= _H6 else 0
                 is_code = kind == CLOSE and (tag == _PRE or tag == _XMP or tag == _LISTING)
                 if is_code:

@@ -77,6 +77,8 @@ _INLINE = re.compile(
     r"(?:^|[\s_-])(?:headerlink|permalink|anchor-?link|heading-?anchor|header-?anchor|mw-editsection|editsection|sr-only|visually-?hidden|"
     r"screen-?reader\w*|linenos?|line-?numbers?|noprint|copybtn|mw-cite-backlink)(?:$|[\s_-])"
 )
+_SECTION = re.compile(r"^(?:section|sect\d|refsect\d|level\d|refentry|chapter|appendix)(?:$|\s)")
+_SECTION_TAG = number("section")
 _MAIN, _ARTICLE = number("main"), number("article")
 _MARKED_TAGS = np.zeros(256, dtype=np.bool_)
 _MARKED_TAGS[[number(n) for n in "nav footer aside menu search".split()]] = True
@@ -144,6 +146,8 @@ def names(tokens: Tokens, spans: Any) -> Names:
 def _verdict(tag: int, cls: bytes, identifier: bytes) -> tuple[int, int]:
     """Mark and rank of a block element."""
     one, two = cls.decode("utf-8", "replace").lower(), identifier.decode("utf-8", "replace").lower()
+    if _SECTION.search(one) or (tag == _SECTION_TAG and not one):
+        return NOTHING, 0  # documentation: its id is made of a heading's words
     name = f"{one} {two}"
     found = NOTHING
     if tag not in (_MAIN, _ARTICLE):

@@ -22,6 +22,8 @@ from headrace_governance.text.html_tags import BLOCK, PROPERTIES
 
 LINKED = 0.5
 """Share of a block inside of links from which it is navigation (jusText's 0.2 is for longer blocks; boilerpipe learnt 0.33-0.56)."""
+TABLE_LINKED = 0.9
+"""The same for a table of data, where names are often links."""
 TEXT_BYTES = 60
 """From this size a block counts as text without more evidence (about 10 English words, boilerpipe's number; 20 Chinese characters)."""
 WRAPPER = 0.5
@@ -57,7 +59,7 @@ def choose(written: Blocks, tags: Any, names: Names) -> tuple[Any, float]:
     start, end = found if found is not None else _densest(spans, tags, _sums(weights * free))
     inside = np.zeros(len(blocks), dtype=np.bool_)
     inside[start:end] = True
-    taken = inside & free & ~(linked & (kind != HEADING) & (kind != CODE))
+    taken = inside & free & ~(linked & (kind != HEADING) & (kind != CODE) & ~((kind == TABLE) & (link < TABLE_LINKED * size)))
     chosen = _trimmed(written, np.flatnonzero(taken))
     text, everything = int(prose[chosen].sum()), int(prose.sum())
     bytes_, links = int(size[chosen].sum()), int(link[chosen].sum())

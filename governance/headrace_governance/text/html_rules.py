@@ -1,0 +1,186 @@
+"""What an element's tag, class, id and role say about it: main content, boilerplate, comments, or nothing.
+
+The words are those that real templates use. They follow trafilatura's `BODY_XPATH` and `OVERALL_DISCARD_XPATH` (Barbaresi 2021,
+Apache-2.0) and readability's `unlikelyCandidates` (Mozilla, Apache-2.0), with the templates of documentation tools added
+(DocBook's `navheader`, Sphinx's `related` and `headerlink`, MediaWiki's `mw-editsection`).
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from headrace_governance.text.html_tags import BLOCK, NAMED, PROPERTIES, number
+from headrace_governance.text.html_tokens import ARTICLE_BODY, HIDDEN, ROLE_ARTICLE, ROLE_DROPPED, ROLE_MAIN, Tokens
+
+NOTHING, BOILERPLATE, COMMENTS, DOUBTFUL = 0, 1, 2, 3
+"""DOUBTFUL: boilerplate as a rule, but also what a theme calls its wrappers; not believed where it leaves a page without text."""
+LONGEST_NAME = 300
+"""Characters of a class or id that are looked at."""
+
+_PARTS = re.compile(r"[\s_-]+")
+# Class lists and ids are cut at spaces, - and _; a pair is two neighbouring parts ("read-more"), a whole is a class or id uncut.
+_BOILERPLATE = frozenset(
+    (
+        "nav navi navbar navbox navigation navheader navfooter subnav sitenav topnav docnav menu submenu sidebar sidebar1 sidebar2 sidenav "
+        "toc breadcrumb breadcrumbs crumbs pager pagination paginator foot footer masthead topbar consent gdpr share shares sharing sharer "
+        "social sociable socials syndication adv adsense adsbygoogle outbrain taboola criteo readmore signup login copyright akismet "
+        "headerlink permalink editsection catlinks printfooter lineno linenos copybtn"
+    ).split()
+)
+_DOUBTFUL = frozenset(
+    (
+        "toolbar banner follow tweet recommended recommendation recommendations popular trending teaser teasers register paywall popup modal "
+        "overlay lightbox tooltip skip skiplink bio metadata meta timestamp dateline tags categories search searchbox searchform disclaimer "
+        "legal respond reply credit credits infoline options gutter embed embedded icon icons carousel slideshow slider button buttons btn "
+        "cta donate donation flyout dropdown attachment"
+    ).split()
+)
+_WHOLE = frozenset(
+    "hidden hide is-hidden d-none print noprint no-print next prev previous ad ads tag widget widgets sticky sr-only".split()
+)
+_PREFIXES = ("cookie", "sharedaddy", "addthis", "sphinxsidebar", "shariff", "newsletter", "subscri", "related")
+_DOUBTFUL_PREFIXES = ("advert", "sponsor", "promo", "byline", "author", "rating")
+_PAIRS = frozenset(
+    (
+        "sidebar sidenav breadcrumb breadcrumbs morestories morearticles morenews moreposts morelinks morefrom mostpopular mostread mostviewed "
+        "alsoread alsolike readmore readnext nextpost nextarticle nextstory prevpost prevarticle signup login byline postmeta postinfo "
+        "postdate postfooter posttags entrymeta entryinfo entrydate entryfooter entrytags entrycategories articlemeta articleinfo articledate "
+        "articlefooter articletags newsmeta newsinfo taglist tagcloud taglinks catlinks visuallyhidden screenreader "
+        "linenumbers linenumber rstversions editpage editlink editthis userinfo userprofile usermenu jumplink wynav"
+    ).split()
+)
+_INSIDE = re.compile(r"footer|sidebar|related|newsletter|breadcrumb|cookie|sponsor|sharedaddy|navigation|outbrain|taboola|shariff")
+"""Words that say the same inside of longer ones ("SiteFooter", "relatedArticles")."""
+_COMMENT_PARTS = frozenset("comment comments commentlist commentarea commentsection comol".split())
+_COMMENT_PREFIXES = ("disqus", "dsq")
+_WORDPRESS_POST = re.compile(r"(?:^|\s)(?:hentry|post-\d+|type-post|type-page|format-standard)(?:$|\s)")
+
+_RANKS = (
+    re.compile(
+        r"^(?:post|entry)$|post[-_]?(?:text|body|entry|content)|entry[-_]?(?:content|text|body)|article[-_]{0,2}(?:text|content|body|container|main)|"
+        r"page-content|text-content|body-text|art-content|story[-_]?(?:body|text)|rich-?text|mw-parser-output|markdown-body"
+    ),
+    None,  # <article>
+    re.compile(
+        r"post-?bodycopy|story-?content|postarea|theme-content|blog-content|section-content|single-content|single-post|main-column|"
+        r"wpb_text_column|^primary|^article(?:\s|$)|^text$|^cell$|^story$|field-body|fulltext|news-?(?:text|body|content|detail)"
+    ),
+    re.compile(r"content[-_]{0,2}(?:main|body)|main[-_]?content|^content$|^documentwrapper$|^bodywrapper$"),
+    re.compile(r"^main"),
+)
+RANKS = len(_RANKS)
+_INLINE = re.compile(
+    r"(?:^|[\s_-])(?:headerlink|permalink|anchor-?link|heading-?anchor|header-?anchor|mw-editsection|editsection|sr-only|visually-?hidden|"
+    r"screen-?reader\w*|linenos?|line-?numbers?|noprint|copybtn|mw-cite-backlink)(?:$|[\s_-])"
+)
+_SECTION = re.compile(r"^(?:section|sect\d|refsect\d|level\d|refentry|chapter|appendix)(?:$|\s)")
+_SECTION_TAG = number("section")
+_MAIN, _ARTICLE = number("main"), number("article")
+_MARKED_TAGS = np.zeros(256, dtype=np.bool_)
+_MARKED_TAGS[[number(n) for n in "nav footer aside menu search".split()]] = True
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What the names of a page's nodes say, by node.
+
+    Attributes:
+        marks: BOILERPLATE, COMMENTS, DOUBTFUL or NOTHING.
+        ranks: 1 (surest) to 5 for an element that names itself main content, else 0.
+    """
+
+    marks: Any
+    ranks: Any
+
+
+def dropped(tokens: Tokens) -> Any:
+    """A flag a node: inline elements that are no text (hidden ones, permalinks, line numbers, texts for screen readers)."""
+    nodes = tokens.nodes
+    inline = (PROPERTIES[nodes[:, 0]] & BLOCK) == 0
+    out = inline & ((nodes[:, 6] & HIDDEN) != 0)
+    classed = np.flatnonzero(inline & (nodes[:, 3] > nodes[:, 2]))
+    data = tokens.data.data
+    for k, (a, b) in zip(classed.tolist(), nodes[classed, 2:4].tolist(), strict=True):
+        if b - a < LONGEST_NAME and _is_dropped(bytes(data[a:b])):
+            out[k] = True
+    return out
+
+
+@lru_cache(maxsize=4096)
+def _is_dropped(cls: bytes) -> bool:
+    return _INLINE.search(cls.decode("utf-8", "replace").lower()) is not None
+
+
+def names(tokens: Tokens, spans: Any) -> Names:
+    """Read the names of the nodes that hold blocks."""
+    nodes = tokens.nodes
+    tags, flags = nodes[:, 0], nodes[:, 6]
+    block = (PROPERTIES[tags] & BLOCK) != 0
+    holds = block & (spans[:, 1] > spans[:, 0])
+    marks = np.where(holds & (((flags & (HIDDEN | ROLE_DROPPED)) != 0) | _MARKED_TAGS[tags]), BOILERPLATE, NOTHING).astype(np.int8)
+    ranks = np.zeros(len(nodes), dtype=np.int8)
+    data = tokens.data.data
+    named = np.flatnonzero(holds & ((nodes[:, 3] > nodes[:, 2]) | (nodes[:, 5] > nodes[:, 4])))
+    for k, (tag, a, b, c, d) in zip(named.tolist(), nodes[named][:, [0, 2, 3, 4, 5]].tolist(), strict=True):
+        mark, rank = _verdict(tag, bytes(data[a : min(b, a + LONGEST_NAME)]), bytes(data[c : min(d, c + LONGEST_NAME)]))
+        if mark and not marks[k]:
+            marks[k] = mark
+        if rank:
+            ranks[k] = rank
+    for where, rank in (
+        (tags == _MAIN, RANKS),
+        ((flags & ROLE_MAIN) != 0, RANKS),
+        ((flags & ROLE_ARTICLE) != 0, 2),
+        (tags == _ARTICLE, 2),
+        ((flags & ARTICLE_BODY) != 0, 1),
+    ):
+        ranks[holds & where & ((ranks == 0) | (ranks > rank))] = rank
+    return Names(marks, ranks)
+
+
+@lru_cache(maxsize=16384)
+def _verdict(tag: int, cls: bytes, identifier: bytes) -> tuple[int, int]:
+    """Mark and rank of a block element."""
+    one, two = cls.decode("utf-8", "replace").lower(), identifier.decode("utf-8", "replace").lower()
+    if _SECTION.search(one) or (tag == _SECTION_TAG and not one):
+        return NOTHING, 0  # documentation: its id is made of a heading's words
+    name = f"{one} {two}"
+    found = NOTHING
+    if tag not in (_MAIN, _ARTICLE):
+        found = _mark(name)
+    if not PROPERTIES[tag] & NAMED:
+        return found, 0
+    for rank, words in enumerate(_RANKS, start=1):
+        if words is not None and ((one and words.search(one)) or (two and words.search(two))):
+            return found, rank
+    return found, 0
+
+
+def _mark(name: str) -> int:
+    parts = _PARTS.split(name)
+    if not _COMMENT_PARTS.isdisjoint(parts) or any(p.startswith(_COMMENT_PREFIXES) for p in parts):
+        return COMMENTS
+    whole = name.split()
+    if (
+        not _BOILERPLATE.isdisjoint(parts)
+        or any(p.startswith(_PREFIXES) for p in parts)
+        or not _PAIRS.isdisjoint([a + b for a, b in itertools.pairwise(parts)])
+        or _INSIDE.search(name) is not None
+    ):
+        found = BOILERPLATE
+    elif (
+        not _DOUBTFUL.isdisjoint(parts)
+        or not _WHOLE.isdisjoint(whole)
+        or any(p.startswith(_DOUBTFUL_PREFIXES) for p in parts)
+        or any(w.startswith("widget") for w in whole)
+    ):
+        found = DOUBTFUL
+    else:
+        return NOTHING
+    return NOTHING if _WORDPRESS_POST.search(name) else found

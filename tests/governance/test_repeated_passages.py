@@ -61,6 +61,8 @@ def repeated_bytes(text: str, earlier: list[str], least: int) -> set[int]:
             same = np.frombuffer(one[low:high], np.uint8) == np.frombuffer(other[low - shift : high - shift], np.uint8)
             edges = np.flatnonzero(np.diff(np.concatenate([[False], same, [False]]).astype(np.int8)))
             for first, last in zip(edges[::2] + low, edges[1::2] + low, strict=True):
+                if last - first < least - 1:  # a unit of weight 2 takes a byte and a space
+                    continue
                 whole = [u for u in units if u[0] >= first and u[1] <= last]
                 if sum(u[2] for u in whole) >= least:
                     found |= set(range(whole[0][0], whole[-1][1]))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -60,8 +61,9 @@ def _text(text: str | None, digest: str, characters: int) -> tuple[str, str]:
 
 
 def jsonl(sample: Sample, shown: Sequence[dict[str, Any]]) -> str:
-    """One line a case."""
-    return "".join(json.dumps({"sample": sample.fingerprint, **case}, ensure_ascii=False) + "\n" for case in shown)
+    """One line a case; what some readers take for line ends (U+0085, U+2028, U+2029) is escaped."""
+    lines = [json.dumps({"sample": sample.fingerprint, **case}, ensure_ascii=False) for case in shown]
+    return "".join(re.sub("[\x85\u2028\u2029]", lambda m: f"\\u{ord(m[0]):04x}", line) + "\n" for line in lines)
 
 
 def page(sample: Sample, shown: Sequence[dict[str, Any]]) -> str:

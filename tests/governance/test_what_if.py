@@ -35,13 +35,15 @@ def house(tmp_path_factory: pytest.TempPathFactory, checkout: Path) -> tuple[Lak
             entry["params_from"] = str((base / entry["params_from"]).resolve())
         if entry["use"].endswith(":Select"):
             entry["params"] = {"verdicts": ["language", "gopher_repetition", "fineweb", "gopher_quality"]}
+        if entry["use"].endswith(":GopherRepetition"):  # our sentences have few words, and repeat them
+            entry["params"] = {"languages": {"en": {"top_n_grams": {2: 0.5, 3: 0.5, 4: 0.5}, "dup_n_grams": {}}}}
         if entry["use"].endswith(":Tokenise"):
             entry["params"] = {**entry.get("params", {}), "masks": {}}
     (folder / "text.yaml").write_text(yaml.safe_dump(written, sort_keys=False), encoding="utf-8")
     lake, pipeline = Lake.open(settings), load_pipeline(settings, folder / "text.yaml").only(STAGES)
     for seed, slice_ in enumerate(SLICES):
         lengths = [t for n in (4, 6, 9, 14) for t in texts(10 * seed + n, originals=8)[1:]]
-        trimmed = [t[: 90 + 37 * i] for i, t in enumerate(lengths)]
+        trimmed = [t[: 90 + 37 * i].rstrip(" .") + "." for i, t in enumerate(lengths)]
         write_documents(lake, slice_, trimmed)
         run_pipeline(lake, pipeline, slice_)
     return lake, pipeline

@@ -6,7 +6,7 @@ verdicts *as committed* and the edited parameters: where the pipeline's own para
 code is not, that is part of the difference, and a note says so.
 
 Tokens of documents that would leave are counted (passports); of those that would come in, estimated from the bytes by the tokens a
-byte of their language. Cost: numbers of a document, about 3 microseconds and 500 bytes each.
+byte of their language. Cost: 19 microseconds and 1.4 kB a document.
 """
 
 from __future__ import annotations

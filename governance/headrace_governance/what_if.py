@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -161,56 +162,26 @@ def what_if(
     Raises:
         InputError: a slice has no statistics or no verdict of an edited stage yet.
     """
+    if not slices:
+        raise InputError("no slice with documents to look at", "run 'headrace crawl' and 'headrace slice run text' first")
     select = next((s for s in pipeline.stages if isinstance(s, Select)), None)
-    joined = select.params.verdicts if select is not None else tuple(v for s in stages if (v := _verdict(s)))
+    joined = select.params.verdicts if select is not None else tuple(_verdict(s) for s in stages)
     originals = {s.name: s for s in pipeline.stages}
     tables = _Tables(lake, slices)
-    groups: dict[tuple[str, ...], Change] = {}
-    shown: dict[tuple[str, ...], list[tuple[Slice, str]]] = {}
     rows = _rows(tables, stages, joined)
-    rates = _tokens_a_byte(tables)
-    answer = WhatIf([], Totals(), _stale(lake, slices, [originals[s.name] for s in stages]), len(rows))
-    for row in rows:
-        _count(answer.totals, row, rates)
-        for stage in stages:
-            _add(groups, shown, stage.name, row, rates)
-    answer.changes = sorted(groups.values(), key=lambda c: (-c.documents, c.stage, c.source, c.language, c.rule, c.newly))
+    answer = WhatIf([], _totals(rows), _stale(lake, slices, [originals[s.name] for s in stages]), rows.num_rows)
+    places: dict[int, list[tuple[str, str, str]]] = {}
+    for stage in stages:
+        answer.changes += _changes(rows, stage.name, places)
+    answer.changes.sort(key=lambda c: (-c.documents, c.stage, c.source, c.language, c.rule, c.newly))
     if samples:
-        _show(lake, groups, shown, samples, characters)
+        _show(lake, answer.changes, places, samples, characters)
     return answer
-
-
-@dataclass
-class _Row:
-    """One document: what it is, and for each edited stage (keeps now, would keep, reason now, reason then)."""
-
-    slice_: Slice
-    uid: str
-    language: str
-    bytes: int
-    tokens: int | None
-    others: bool
-    stages: dict[str, tuple[bool, bool, str | None, str | None]]
-
-    @property
-    def admitted_now(self) -> bool:
-        return self.others and all(now for now, _, _, _ in self.stages.values())
-
-    @property
-    def admitted_then(self) -> bool:
-        return self.others and all(then for _, then, _, _ in self.stages.values())
-
-    def tokens_or(self, rates: Mapping[str, float]) -> int:
-        """Counted, or else estimated."""
-        return self.tokens if self.tokens is not None else round(self.bytes * rates.get(self.language, rates.get("*", 0.0)))
 
 
 def _verdict(stage: Stage) -> str:
     assert stage.output is not None
     return stage.output.removeprefix("verdict_")
-
-
-_Both = tuple[bool, bool, str | None, str | None]
 
 
 class _Tables:
@@ -236,27 +207,35 @@ class _Tables:
         return rows.filter(pc.is_in(home, value_set=self._wanted))
 
 
-def _rows(tables: _Tables, stages: Sequence[Stage], joined: Sequence[str]) -> list[_Row]:
-    documents = tables.read("documents", ["bytes"])
-    keys = documents["key"]
-    language = _aligned(keys, tables.read("text_statistics", ["language"]), "language")
+def _rows(tables: _Tables, stages: Sequence[Stage], joined: Sequence[str]) -> pa.Table:
+    """The documents that every edited stage judges, before and after: `source`, `slice`, `uid`, `language`, `bytes`, `tokens`,
+    `admitted`, `would` (be admitted), and of each stage `NAME.keep`, `NAME.would`, `NAME.reason`, `NAME.would_reason`."""
+    rows = tables.read("documents", ["bytes"])
+    keys = rows["key"]
+    language = pc.fill_null(_aligned(keys, tables.read("text_statistics", ["language"]), "language"), "und")
     tokens = _aligned(keys, tables.read("passports", ["token_count"]), "token_count")
-    others = [True] * len(keys)
+    rows = rows.append_column("language", language).append_column(
+        "tokens", _or_estimated(tokens, rows["bytes"], language, _tokens_a_byte(tables))
+    )
+    others = pa.array(np.ones(len(keys), np.bool_))
     for verdict in sorted(set(joined) - {_verdict(s) for s in stages}):
         keep = _aligned(keys, tables.read(f"verdict_{verdict}", ["keep"]), "keep")
-        others = [a and bool(k) for a, k in zip(others, keep, strict=True)]
-    judged = {s.name: _both(tables, s, keys) for s in stages}
-    found = []
-    places = zip(*(documents[c].to_pylist() for c in ("source", "slice", "uid", "bytes")), strict=True)
-    for i, (source, interval, uid, size) in enumerate(places):
-        mine = {name: both for name, values in judged.items() if (both := values[i]) is not None}
-        if len(mine) == len(stages):
-            found.append(_Row(Slice(source, interval), uid, language[i] or "und", size, tokens[i], others[i], mine))
-    return found
+        others = pc.and_(others, pc.fill_null(keep, False))
+    admitted = would = others
+    judged = pa.array(np.ones(len(keys), np.bool_))
+    for stage in stages:
+        both = _both(tables, stage, keys)
+        for name, column in both.items():
+            rows = rows.append_column(f"{stage.name}.{name}", column)
+        # A document that either verdict lacks was quarantined there; an edit does not bring it back.
+        judged = pc.and_(judged, pc.and_(pc.is_valid(both["keep"]), pc.is_valid(both["would"])))
+        if _verdict(stage) in joined:
+            admitted, would = pc.and_(admitted, both["keep"]), pc.and_(would, both["would"])
+    return rows.append_column("admitted", admitted).append_column("would", would).filter(judged)
 
 
-def _both(tables: _Tables, stage: Stage, keys: pa.ChunkedArray) -> list[_Both | None]:
-    """For each document: kept now, kept then, the reasons; None where either verdict is missing (quarantined)."""
+def _both(tables: _Tables, stage: Stage, keys: pa.ChunkedArray) -> dict[str, pa.Array]:
+    """Of each document, kept now and then, with the reasons; null where there is no verdict."""
     assert stage.output is not None
     wanted = stage.inputs()
     numbers = tables.read(wanted.primary, wanted.columns)
@@ -267,69 +246,66 @@ def _both(tables: _Tables, stage: Stage, keys: pa.ChunkedArray) -> list[_Both | 
     # The stage names its rows by uid and keeps their order, so the keys can be put beside them.
     then = pa.concat_tables([stage.process(numbers.slice(i, stage.batch_rows)) for i in range(0, numbers.num_rows, stage.batch_rows)])
     then = then.select(["keep", DROP_REASON]).append_column("key", numbers["key"])
-    columns = [_aligned(keys, current, "keep"), _aligned(keys, then, "keep"), _aligned(keys, current, "reason")]
-    after = _aligned(keys, then, DROP_REASON)
-    return [None if a is None or b is None else (a, b, c, d) for a, b, c, d in zip(*columns, after, strict=True)]
+    return {
+        "keep": _aligned(keys, current, "keep"),
+        "reason": _aligned(keys, current, "reason"),
+        "would": _aligned(keys, then, "keep"),
+        "would_reason": _aligned(keys, then, DROP_REASON),
+    }
 
 
-def _aligned(keys: pa.ChunkedArray, rows: pa.Table, column: str) -> list[Any]:
-    """A column in the order of the documents; None where there is no row."""
+def _aligned(keys: pa.ChunkedArray, rows: pa.Table, column: str) -> pa.Array:
+    """A column in the order of the documents; null where there is no row."""
     if not rows.num_rows:
-        return [None] * len(keys)
+        return pa.nulls(len(keys), rows.schema.field(column).type)
+    if rows["key"].equals(keys):  # as most tables are: a stage keeps the order of its rows
+        return rows[column].combine_chunks()
     at = pc.index_in(keys, value_set=rows["key"].combine_chunks())
-    values: list[Any] = rows[column].combine_chunks().take(at.combine_chunks()).to_pylist()
-    return values
+    return rows[column].combine_chunks().take(at.combine_chunks())
 
 
-def _count(totals: Totals, row: _Row, rates: Mapping[str, float]) -> None:
-    if row.admitted_now:
-        _plus(totals.now, row, rates)
-    if row.admitted_now and not row.admitted_then:
-        _plus(totals.leave, row, rates)
-    if row.admitted_then and not row.admitted_now:
-        _plus(totals.enter, row, rates)
+def _or_estimated(tokens: pa.Array, size: pa.ChunkedArray, language: pa.Array, rates: Mapping[str, float]) -> pa.Array:
+    """Tokens as counted, or else by the tokens a byte of the language."""
+    codes = language.dictionary_encode()
+    of_language = np.array([rates.get(name, rates.get("*", 0.0)) for name in codes.dictionary.to_pylist()], np.float64)
+    rate = of_language[codes.indices.to_numpy(zero_copy_only=False)] if len(of_language) else np.zeros(len(size))
+    return pc.coalesce(tokens, pa.array(np.rint(size.to_numpy() * rate).astype(np.int64)))
 
 
-def _plus(sums: list[int], row: _Row, rates: Mapping[str, float]) -> None:
-    for i, value in enumerate((1, row.bytes, row.tokens_or(rates))):
-        sums[i] += value
+def _totals(rows: pa.Table) -> Totals:
+    def sums(chosen: pa.ChunkedArray) -> list[int]:
+        mine = rows.filter(chosen)
+        return [mine.num_rows, *(int(pc.sum(mine[c]).as_py() or 0) for c in ("bytes", "tokens"))]
+
+    now, then = rows["admitted"], rows["would"]
+    return Totals(sums(now), sums(pc.and_(now, pc.invert(then))), sums(pc.and_(then, pc.invert(now))))
 
 
-def _add(
-    groups: dict[tuple[str, ...], Change],
-    shown: dict[tuple[str, ...], list[tuple[Slice, str]]],
-    stage: str,
-    row: _Row,
-    rates: Mapping[str, float],
-) -> None:
-    now, then, reason_now, reason_then = row.stages[stage]
-    if now == then:
-        return
-    newly: Newly = "dropped" if now else "kept"
-    rule = (reason_then if now else reason_now) or ""
-    key = (stage, row.slice_.source, row.language, rule, newly)
-    change = groups.setdefault(key, Change(stage, row.slice_.source, row.language, rule, newly))
-    change.documents += 1
-    change.bytes += row.bytes
-    if row.admitted_now != row.admitted_then:
-        change.admitted += 1
-        change.admitted_bytes += row.bytes
-        change.tokens += row.tokens_or(rates)
-    shown.setdefault(key, []).append((row.slice_, row.uid))
+def _changes(rows: pa.Table, stage: str, places: dict[int, list[tuple[str, str, str]]]) -> list[Change]:
+    """What changes in one stage's verdict; `places` takes the documents of each change, under its `id`."""
+    rows = rows.filter(pc.not_equal(rows[f"{stage}.keep"], rows[f"{stage}.would"]))
+    found: dict[tuple[str, ...], Change] = {}
+    for row in rows.to_pylist():
+        newly: Newly = "dropped" if row[f"{stage}.keep"] else "kept"
+        rule = row[f"{stage}.{'would_reason' if newly == 'dropped' else 'reason'}"] or ""
+        key = (row["source"], row["language"], rule, newly)
+        change = found.setdefault(key, Change(stage, row["source"], row["language"], rule, newly))
+        change.documents += 1
+        change.bytes += row["bytes"]
+        if row["admitted"] != row["would"]:
+            change.admitted += 1
+            change.admitted_bytes += row["bytes"]
+            change.tokens += row["tokens"]
+        places.setdefault(id(change), []).append((row["uid"], row["source"], row["slice"]))
+    return list(found.values())
 
 
-def _show(
-    lake: Lake,
-    groups: Mapping[tuple[str, ...], Change],
-    shown: Mapping[tuple[str, ...], list[tuple[Slice, str]]],
-    samples: int,
-    characters: int,
-) -> None:
+def _show(lake: Lake, changes: Sequence[Change], places: Mapping[int, list[tuple[str, str, str]]], samples: int, characters: int) -> None:
     """Samples by uid, which is a digest: the same every time, and of all slices alike."""
-    chosen = {key: sorted(rows, key=lambda r: (r[1], str(r[0])))[:samples] for key, rows in shown.items()}
-    texts = read_texts(lake, [place for rows in chosen.values() for place in rows])
-    for key, rows in chosen.items():
-        groups[key].samples = [(f"{s}/{uid}", " ".join(texts.get((s, uid), "")[: 4 * characters].split())[:characters]) for s, uid in rows]
+    chosen = [(c, [(Slice(source, slice_), uid) for uid, source, slice_ in sorted(places[id(c)])[:samples]]) for c in changes]
+    texts = read_texts(lake, [place for _, mine in chosen for place in mine])
+    for change, mine in chosen:
+        change.samples = [(f"{s}/{uid}", " ".join(texts.get((s, uid), "")[: 4 * characters].split())[:characters]) for s, uid in mine]
 
 
 def _tokens_a_byte(tables: _Tables) -> dict[str, float]:

@@ -6,7 +6,8 @@ verdicts *as committed* and the edited parameters: where the pipeline's own para
 code is not, that is part of the difference, and a note says so.
 
 Tokens of documents that would leave are counted (passports); of those that would come in, estimated from the bytes by the tokens a
-byte of their language. Cost: 19 microseconds and 1.4 kB a document.
+byte of their language. Cost: 7 microseconds and 650 bytes a document, 20 microseconds for one whose verdict changes (200,000
+documents, one core).
 """
 
 from __future__ import annotations

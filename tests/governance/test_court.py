@@ -77,6 +77,19 @@ def test_of_a_simple_sample_the_interval_is_clopper_and_pearsons_and_of_a_propor
     assert (parts.low, parts.high) == pytest.approx((simple.low, simple.high), abs=1e-6)
 
 
+@pytest.mark.parametrize(("population", "judged"), [(9, 4), (9, 7), (20, 16), (42, 40), (60, 30), (120, 114), (450, 400)])
+def test_neither_end_errs_too_often_however_much_of_a_population_is_judged(population: int, judged: int) -> None:
+    intervals = [stratified([Tally(population, judged, right)]) for right in range(judged + 1)]
+    for right in range(population + 1):
+        chances = {
+            found: math.comb(right, found) * math.comb(population - right, judged - found) / math.comb(population, judged)
+            for found in range(max(0, judged - (population - right)), min(judged, right) + 1)
+        }
+        truth = right / population
+        assert sum(c for found, c in chances.items() if intervals[found].low > truth + 1e-12) <= 0.025
+        assert sum(c for found, c in chances.items() if intervals[found].high < truth - 1e-12) <= 0.025
+
+
 def removals(sizes: dict[tuple[str, str], int]) -> pa.Table:
     """Removals of a filter: (language, source) → how many."""
     rows = []

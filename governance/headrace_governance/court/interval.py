@@ -1,10 +1,11 @@
 """Intervals: Clopper-Pearson for a proportion, and for a stratified sample with unequal weights.
 
 The stratified interval is Korn and Graubard's (Survey Methodology 24, 1998): Clopper and Pearson's with an effective sample size.
-The effective size is the smallest that any true proportions could give: with weights W, the variance of the stratified mean is
-sum W²·p(1-p)/n·(N-n)/(N-1), at most c·sum W·p(1-p) with c the largest W/n·(N-n)/(N-1), and that at most c·p(1-p) of the whole. So
-1/c draws of a simple sample vary at least as much, whatever the strata hold, and small strata without a single error do not narrow
-the interval. A stratum that is judged completely adds nothing to c; if all are, the interval is the value itself.
+The effective size is the smallest that any true proportions could give: with weights W, the variance of the stratified mean is at
+most sum W²·p(1-p)/n, at most c·sum W·p(1-p) with c the largest W/n, and that at most c·p(1-p) of the whole. So 1/c draws of a
+simple sample vary at least as much, whatever the strata hold, and small strata without a single error do not narrow the interval.
+Strata that are judged completely are known and stand outside it. Of those judged in part, that a sample is drawn without
+replacement is not used: with Clopper and Pearson's interval, a correction for it errs by up to 20 % at one end.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ class Tally:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A proportion with its interval. `effective` is the size of a simple sample that says as much (infinite for a full count)."""
+    """A proportion with its interval. `effective` is the size of a simple sample that says as much about the strata that are judged
+    in part (infinite if there are none)."""
 
     value: float
     low: float
@@ -47,16 +49,23 @@ def stratified(strata: Sequence[Tally], confidence: float = 0.95) -> Estimate:
     A stratum of which nothing is judged counts as all wrong at the lower end and as all right at the upper one.
     """
     total = sum(s.population for s in strata)
-    seen = [s for s in strata if s.judged]
-    known = sum(s.population for s in seen)
-    if not known:
-        return Estimate(0.0, 0.0, 1.0, 0.0) if total else Estimate(1.0, 1.0, 1.0, math.inf)
-    value = sum(s.population * s.right / s.judged for s in seen) / known
-    c = max(s.population / known / s.judged * (s.population - s.judged) / max(1, s.population - 1) for s in seen)
-    effective = math.inf if c == 0 else 1 / c
-    low, high = (value, value) if c == 0 else clopper_pearson(value * effective, effective, confidence)
-    share = known / total
-    return Estimate(value, min(low, value) * share, max(high, value) * share + 1 - share, effective)
+    if not total:
+        return Estimate(1.0, 1.0, 1.0, math.inf)
+    whole = [s for s in strata if s.judged >= s.population]
+    parts = [s for s in strata if 0 < s.judged < s.population]
+    known, guessed = sum(s.population for s in whole), sum(s.population for s in parts)
+    right = float(sum(s.right for s in whole))
+    if not known + guessed:
+        return Estimate(0.0, 0.0, 1.0, 0.0)
+    if not parts:
+        value = right / known
+        return Estimate(value, right / total, (right + total - known) / total, math.inf)
+    share = sum(s.population * s.right / s.judged for s in parts) / guessed
+    effective = 1 / max(s.population / guessed / s.judged for s in parts)
+    low, high = clopper_pearson(share * effective, effective, confidence)
+    value = (right + guessed * share) / (known + guessed)
+    unseen = total - known - guessed
+    return Estimate(value, (right + guessed * min(low, share)) / total, (right + guessed * max(high, share) + unseen) / total, effective)
 
 
 def beta_quantile(probability: float, a: float, b: float) -> float:

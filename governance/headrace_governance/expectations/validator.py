@@ -100,9 +100,7 @@ def _judge(numbers: Sequence[_Number]) -> list[bool]:
     if not numbers:
         return []
     gx, batch_of = great_expectations()
-    import pandas as pd
-
-    frame = pd.DataFrame({_name(i, n): [n.measured.value] for i, n in enumerate(numbers)})
+    frame = pa.table({_name(i, n): [n.measured.value] for i, n in enumerate(numbers)}).to_pandas()
     # Of a single value the maximum is the value; this expectation is told apart from the others by reporting what it observed.
     suite = gx.ExpectationSuite(
         "metrics",

@@ -254,7 +254,7 @@ def _reasons(drops: Sequence[_Drop]) -> Element:
     shown = [d for found in by_source.values() for d in found if d.alarm or found.index(d) < _SHOWN_REASONS]
     body = [
         [
-            _source_link(d.source, True),
+            _source_link(d.source, True, d.stage),
             *(d.stage, d.reason, d.rows, cell(f"{d.share:.1%}", d.share, class_="n")),
             tag("warn", f"over {ALARM_SHARE:.0%}") if d.alarm else "",
         ]
@@ -321,9 +321,9 @@ def _receipts(receipts: Sequence[Receipt]) -> Element:
     return el("section", el("h2", "Receipts"), prose(why), table(heads, body, name="receipts"), id="receipts")
 
 
-def _source_link(source: str, known: bool) -> Child:
-    """A source's name, leading to its receipts by filling in their filter."""
-    return el("a", source, href="#receipts", data_filter=source) if known else source
+def _source_link(source: str, known: bool, stage: str = "") -> Child:
+    """A source's name, leading to its receipts (of one stage) by filling in their filter."""
+    return el("a", source, href="#receipts", data_filter=f"{source} {stage}".strip()) if known else source
 
 
 def _receipt_link(receipt: Receipt, shown: str = "") -> Element:

@@ -13,6 +13,7 @@ import pytest
 import yaml
 from decontamination_set import KINDS, leaks
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from near_duplicates_set import Planter
 
@@ -125,6 +126,7 @@ WORD = st.sampled_from(["the", "mill", "Mill", "wheel's", "wheels", "Straße", "
 TEXT = st.lists(WORD, max_size=14).map(" ".join)
 
 
+@hypothesis_settings(max_examples=300)
 @given(st.lists(TEXT, min_size=1, max_size=4), st.data())
 def test_the_search_equals_the_oracle(items: list[str], data: st.DataObject) -> None:
     piece = st.one_of(TEXT, st.sampled_from(items), st.sampled_from(items).flatmap(lambda t: st.integers(0, len(t)).map(lambda n: t[n:])))

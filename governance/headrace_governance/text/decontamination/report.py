@@ -11,8 +11,6 @@ import html
 from dataclasses import dataclass, field
 from typing import Any
 
-import pyarrow.compute as pc
-
 from headrace_governance.text.decontamination.index import Index
 from headrace_governance.text.decontamination.rules import DecontaminationParams
 from headrace_lake.lake import Lake
@@ -111,8 +109,7 @@ def _documents_read(lake: Lake, slice_: Slice | None) -> dict[str, int]:
 def _found(lake: Lake, slice_: Slice | None) -> list[dict[str, Any]]:
     """Verdicts with a hit, and whether the document is trained on: admitted, or kept where `select` has not run yet."""
     columns = ["source", "slice", "uid", "keep", "items"]
-    rows = lake.read("verdict_contamination", slice_, columns=columns)
-    rows = rows.filter(pc.greater(pc.list_value_length(rows["items"]), 0))
+    rows = lake.read("verdict_contamination", slice_, columns=columns, where="item is not null")
     rows = rows.sort_by([(c, "ascending") for c in ("source", "slice", "uid")])
     trained: dict[tuple[str, str], set[str] | None] = {}
     for home in sorted({(r["source"], r["slice"]) for r in rows.select(["source", "slice"]).to_pylist()}):

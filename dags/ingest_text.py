@@ -14,7 +14,10 @@ from headrace_operators.templates import ALL, known_sources, slices_of
 
 SLICES = {"each": "{{ slices_of(params, dag_run) | tojson }}"}
 # Everything that looks at one document; duplicates are judged after all slices of the run have their digests.
-CLEAN = "extract,language,text_statistics,gopher_repetition,fineweb,gopher_quality,c4,text_digests,minhash,pii"
+CLEAN = (
+    "extract,language,text_statistics,gopher_repetition,fineweb,gopher_quality,c4,line_statistics,refinedweb,chinese_statistics,"
+    "chinese,text_digests,paragraph_digests,passage_fingerprints,minhash,pii,toxicity"
+)
 
 with DAG(
     dag_id="ingest_text",

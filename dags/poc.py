@@ -14,7 +14,10 @@ from headrace_operators.operator import HeadraceOperator
 from headrace_operators.poc.plan import load_poc_plan
 
 PLAN = load_poc_plan()
-CLEAN = "extract,language,text_statistics,gopher_repetition,fineweb,gopher_quality,c4,text_digests,minhash,pii"
+CLEAN = (
+    "extract,language,text_statistics,gopher_repetition,fineweb,gopher_quality,c4,line_statistics,refinedweb,chinese_statistics,"
+    "chinese,text_digests,paragraph_digests,passage_fingerprints,minhash,pii,toxicity"
+)
 
 with DAG(
     dag_id="poc",

@@ -44,7 +44,8 @@ def test_cleaning_runs_every_stage_that_needs_no_other_slice(dags: dict[str, Any
         if stage.name in looks_further or tables & {wanted.primary, *wanted.sidecars}:
             tables |= {stage.output, *stage.also}
             rest.append(stage.name)
-    assert rest == ["exact_duplicate", "near_duplicate", "select", "tokenise"]
+    duplicates = ["exact_duplicate", "duplicate_paragraph", "exact_substring", "near_duplicate"]
+    assert rest == [*duplicates, "decontamination", "quality", "select", "tokenise"]
     first = [s.name for s in pipeline.stages if s.name not in rest]
     for dag_id, task_id in (("ingest_text", "clean"), ("poc", "clean_1"), ("poc", "clean_2")):
         argv = dags[dag_id].get_task(task_id).argv

@@ -27,6 +27,7 @@ class Imported:
     """What an import and its extraction left behind.
 
     Attributes:
+        every: all texts, in the order of the table.
         texts: address → text.
         fields: address → what the format said beside it.
         reasons: (stage, reason) → addresses or details of what was dropped.
@@ -35,6 +36,7 @@ class Imported:
 
     receipt: Receipt
     captures: list[dict[str, Any]]
+    every: list[str]
     texts: dict[str, str]
     titles: dict[str, str | None]
     fields: dict[str, dict[str, str]]
@@ -60,6 +62,7 @@ def run_import(settings: Settings, fetch: dict[str, Any], licence: dict[str, Any
     return Imported(
         receipt,
         lake.read("captures", SLICE).to_pylist(),
+        [d["text"] for d in documents],
         {d["url"]: d["text"] for d in documents},
         {d["url"]: d["title"] for d in documents},
         {urls[r["uid"]]: json.loads(r["fields"]) for r in lake.read("document_fields", SLICE).to_pylist()},

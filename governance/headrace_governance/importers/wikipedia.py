@@ -4,7 +4,7 @@ That is what `Special:Export/TITLE` answers: the `page` element byte for byte, u
 (database name, base address, the names of the namespaces 6 *file* and 14 *category*). Wikitext becomes Markdown in `extract`.
 
 Dropped: `namespace` (number), `redirect` (target), `content_model` (a page that is no wikitext), `no_text` (revision hidden or
-empty), `too_large`. A page that is no XML is quarantined as `bad_page`. Speed: about 25 MB of XML/s a core, most of it bzip2.
+empty), `too_large`. A page that is no XML is quarantined as `bad_page`. Speed: 11 to 24 MB of XML/s a core, most of it bzip2.
 """
 
 from __future__ import annotations

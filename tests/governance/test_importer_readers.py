@@ -1,0 +1,83 @@
+"""JSON Lines, Parquet and folders: what is read, what is left out and why, what is refused."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from importer_trials import run_import
+
+from headrace_governance.fetching import fetch_slice
+from headrace_governance.sources import Source
+from headrace_lake.errors import InputError
+from headrace_lake.lake import Lake
+from headrace_lake.settings import Settings
+from headrace_lake.slices import Slice
+
+ROWS = [
+    {"text": "The canal feeds the mill.", "url": "https://x.example/1", "lang": "en"},
+    {"text": "Ein zweites.", "url": "https://x.example/1", "lang": "de"},
+    {"text": "No address."},
+    {"text": "x" * 999, "url": "https://x.example/long"},
+    {"text": None, "url": "https://x.example/null"},
+]
+
+
+def test_lines_of_json_are_kept_dropped_or_quarantined(settings: Settings, tmp_path: Path) -> None:
+    lines = [*(json.dumps(r) for r in ROWS), "", "[1]", '{"text":', "[" * 100_000]
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress("\n".join(lines).encode()))
+    fetch = {"kind": "jsonl", "paths": [str(tmp_path / "*.gz")], "url": "url", "language": "lang", "max_bytes": 900}
+    got = run_import(settings, fetch)
+    assert sorted(got.every) == ["Ein zweites.", "No address.", "The canal feeds the mill."]
+    assert {c["url"] for c in got.captures} == {"https://x.example/1", "https://x.example/1#2", "file:a.jsonl.gz#2"}
+    assert {c["language_hint"] for c in got.captures} == {"en", "de", None}
+    assert {reason for _, reason in got.dropped} == {"too_large"}
+    assert sorted(q.partition(":")[0] for q in got.quarantined) == ["bad_line", "bad_line", "bad_line", "no_text"]
+
+
+def test_parquet_gives_the_same_and_names_a_missing_column(settings: Settings, tmp_path: Path) -> None:
+    pq.write_table(pa.Table.from_pylist(ROWS), tmp_path / "a.parquet")
+    fetch = {"kind": "parquet", "paths": [str(tmp_path / "a.parquet")], "url": "url", "language": "lang", "max_bytes": 900}
+    got = run_import(settings, fetch)
+    assert sorted(got.every) == ["Ein zweites.", "No address.", "The canal feeds the mill."]
+    with pytest.raises(InputError, match=r"a.parquet: no column 'body'"):
+        run_import(settings, {**fetch, "text": "body"})
+
+
+def test_a_folder_is_read_and_what_leads_out_of_it_is_not(settings: Settings, tmp_path: Path) -> None:
+    folder = tmp_path / "pages"
+    folder.mkdir()
+    (folder / "a.html").write_text("<p>One page with words.</p>")
+    (folder / "b.txt").write_text("Plain words.")
+    (folder / "c.bin").write_bytes(b"\x00")
+    (tmp_path / "secret.txt").write_text("secret")
+    (folder / "d.txt").symlink_to(tmp_path / "secret.txt")
+    got = run_import(settings, {"kind": "folder", "path": str(folder)})
+    assert got.texts == {"file:a.html": "One page with words.", "file:b.txt": "Plain words."}
+    assert {reason for _, reason in got.dropped} == {"media_type", "outside"}
+
+
+def test_the_same_files_are_adopted_and_changed_ones_imported_again(settings: Settings, tmp_path: Path) -> None:
+    licence = {"id": "MIT", "class": "attribution", "basis": "b", "evidence": {"text": "x"}}
+    source = Source.model_validate({"id": "trial", "licence": licence, "fetch": {"kind": "jsonl", "paths": [str(tmp_path / "a.jsonl")]}})
+    lake, slice_ = Lake.open(settings), Slice("trial", "2026-11-01")
+
+    def run_id(text: str) -> str:
+        (tmp_path / "a.jsonl").write_text(json.dumps({"text": text}))
+        return fetch_slice(lake, source, slice_).run_id
+
+    first = run_id("one")
+    assert run_id("one") == first and run_id("two") != first
+
+
+@pytest.mark.parametrize(
+    ("name", "data"), [("a.jsonl.gz", gzip.compress(b'{"text": "x"}\n' * 999)[:-20]), ("a.parquet", b"PAR1 cut")], ids=["jsonl", "parquet"]
+)
+def test_damaged_files_are_refused_by_name(settings: Settings, tmp_path: Path, name: str, data: bytes) -> None:
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(InputError, match=name):
+        run_import(settings, {"kind": "parquet" if name.endswith("parquet") else "jsonl", "paths": [str(tmp_path / name)]})

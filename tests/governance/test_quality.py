@@ -13,6 +13,7 @@ from pathlib import Path
 from pydoc_data.topics import topics
 from typing import Any
 
+import floret
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -25,7 +26,7 @@ from headrace_governance.text.quality.config import QualityFile
 from headrace_governance.text.quality.data import Document, catalogue, passages, split, without_near_duplicates
 from headrace_governance.text.quality.evaluate import auc, operating_table, tier_cuts
 from headrace_governance.text.quality.generated import KINDS, generate
-from headrace_governance.text.quality.models import Perplexity, load_model
+from headrace_governance.text.quality.models import Classifier, Perplexity, load_model
 from headrace_governance.text.quality.ngram import estimate, write_arpa
 from headrace_governance.text.quality.stage import LanguageModels, ModelName, Quality, QualityParams
 from headrace_governance.text.quality.tokens import tokens_of
@@ -243,6 +244,13 @@ def test_training_again_gives_the_same_bytes_and_the_card_says_how_good_they_are
     shown = card_markdown(card)
     assert "proxies" in shown and "| unseen | proxy |" in shown and "PSF-2.0" in shown and model.digest in shown
     assert [h for _, h in train(lake, files, "ngram", "classifier")] == ["adopted", "adopted"]
+    path = str(lake.storage.local_path(model.path))
+    texts = [
+        " ".join(tokens_of("en").lines(t)) for t in ("buy now | buy cheap | buy", "The statement is executed when the module is loaded.")
+    ]
+    for text, score in zip(texts, Classifier(path).scores(texts), strict=True):
+        by_label = {label: p for p, label in floret.load_model(path).f.predict(text + "\n", 2, 0.0, "strict")}
+        assert score == pytest.approx(by_label["__label__good"], abs=1e-4)
 
     elsewhere = Lake.open(settings.model_copy(update={"lake": settings.lake.model_copy(update={"root": str(tmp_path / "other")})}))
     assert [(a.digest, a.fingerprint) for a, _ in train(elsewhere, files, "ngram", "classifier")] == [

@@ -1,6 +1,7 @@
 """Quality models: n-grams as lmplz estimates them, AUC as scikit-learn has it, training to the byte, and the stage in a slice.
 
-`ngram_lmplz/` holds what `lmplz` of KenLM 0.3.0 made of `text.txt`, which was written for this test.
+`ngram_lmplz/` holds what `lmplz` of KenLM 0.3.0 made of `text.txt`, which was written for this test: log10 probability and back-off
+by order, as `-o 3`, `-o 4 --prune 0 0 1 --discount_fallback` and, of the first three lines, `-o 3 --discount_fallback` print them.
 """
 
 from __future__ import annotations
@@ -9,10 +10,12 @@ import gettext
 import io
 import json
 import math
+import struct
 from pathlib import Path
 from pydoc_data.topics import topics
 from typing import Any
 
+import floret
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -25,7 +28,7 @@ from headrace_governance.text.quality.config import QualityFile
 from headrace_governance.text.quality.data import Document, catalogue, passages, split, without_near_duplicates
 from headrace_governance.text.quality.evaluate import auc, operating_table, tier_cuts
 from headrace_governance.text.quality.generated import KINDS, generate
-from headrace_governance.text.quality.models import Perplexity, load_model
+from headrace_governance.text.quality.models import Classifier, Perplexity, load_model
 from headrace_governance.text.quality.ngram import estimate, write_arpa
 from headrace_governance.text.quality.stage import LanguageModels, ModelName, Quality, QualityParams
 from headrace_governance.text.quality.tokens import tokens_of
@@ -64,7 +67,8 @@ def test_an_ngram_model_is_the_one_that_lmplz_estimates(
     golden: str, lines: int | None, order: int, prune: tuple[int, ...], tmp_path: Path
 ) -> None:
     text = (GOLDEN / "text.txt").read_text(encoding="utf-8").splitlines()[:lines]
-    theirs = arpa((GOLDEN / f"{golden}.arpa").read_text(encoding="utf-8"))
+    every = json.loads((GOLDEN / "lmplz.json").read_text(encoding="utf-8"))
+    theirs = {(n, words): row for n in range(1, order + 1) for words, row in every[f"{golden} {n}"].items()}
     write_arpa(estimate(text, order=order, prune=prune), tmp_path / "a.arpa")
     ours = arpa((tmp_path / "a.arpa").read_text(encoding="utf-8"))
     assert len(theirs) > 20 and ours.keys() == theirs.keys()
@@ -134,16 +138,24 @@ def test_words_are_folded_for_features_and_chinese_is_cut_as_jieba_cuts_it() -> 
     assert tokens_of("zh").lines(text)[0].split() == [w for w in jieba.lcut(text) if w.strip()]
 
 
-def test_a_compiled_catalogue_is_read_as_gettext_reads_it_and_a_broken_one_gives_nothing() -> None:
-    import cron_descriptor
+def compiled(messages: dict[str, str]) -> bytes:
+    """A compiled catalogue, as msgfmt writes it without a hash table."""
+    strings = [m.encode() for m in (*messages, *messages.values())]
+    header = 28 + 8 * len(strings)
+    starts = [header + sum(len(s) + 1 for s in strings[:i]) for i in range(len(strings))]
+    table = b"".join(struct.pack("<2I", len(s), start) for s, start in zip(strings, starts, strict=True))
+    return struct.pack("<7I", 0x950412DE, 0, len(messages), 28, 28 + 4 * len(strings), 0, 0) + table + b"".join(s + b"\0" for s in strings)
 
-    [file] = Path(str(cron_descriptor.__file__)).parent.glob("locale/zh_CN.mo")
-    data = file.read_bytes()
+
+def test_a_compiled_catalogue_is_read_as_gettext_reads_it_and_a_broken_one_gives_nothing() -> None:
+    messages = {"": "Content-Type: text/plain; charset=UTF-8\n", "Open": "打开", "Menu\x04Save _as": "另存为", "page\0pages": "页\0页"}
+    data = compiled({k: messages[k] for k in sorted(messages)})
     theirs: dict[Any, str] = gettext.GNUTranslations(io.BytesIO(data))._catalog  # type: ignore[attr-defined]
     ours = dict(catalogue(data))
-    assert len(ours) > 40 and ours == {(k if isinstance(k, str) else k[0]): v for k, v in theirs.items()}
+    expected = {(k if isinstance(k, str) else k[0]).rpartition("\x04")[2]: v for k, v in theirs.items()}
+    assert ours == expected and ours["Save _as"] == "另存为"
     assert list(catalogue(b"")) == list(catalogue(b"\xde\x12\x04\x95" + b"\xff" * 30)) == list(catalogue(b"PK" + data)) == []
-    assert all(isinstance(m, str) for pair in catalogue(data[:2000]) for m in pair)
+    assert all(isinstance(m, str) for pair in catalogue(data[:150]) for m in pair)
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
@@ -243,6 +255,13 @@ def test_training_again_gives_the_same_bytes_and_the_card_says_how_good_they_are
     shown = card_markdown(card)
     assert "proxies" in shown and "| unseen | proxy |" in shown and "PSF-2.0" in shown and model.digest in shown
     assert [h for _, h in train(lake, files, "ngram", "classifier")] == ["adopted", "adopted"]
+    path = str(lake.storage.local_path(model.path))
+    texts = [
+        " ".join(tokens_of("en").lines(t)) for t in ("buy now | buy cheap | buy", "The statement is executed when the module is loaded.")
+    ]
+    for text, score in zip(texts, Classifier(path).scores(texts), strict=True):
+        by_label = {label: p for p, label in floret.load_model(path).f.predict(text + "\n", 2, 0.0, "strict")}
+        assert score == pytest.approx(by_label["__label__good"], abs=1e-4)
 
     elsewhere = Lake.open(settings.model_copy(update={"lake": settings.lake.model_copy(update={"root": str(tmp_path / "other")})}))
     assert [(a.digest, a.fingerprint) for a, _ in train(elsewhere, files, "ngram", "classifier")] == [

@@ -4,7 +4,8 @@ Nothing is dropped unless a threshold is set: a tier is for the mix. The models 
 named by `filters/quality.yaml`; the newest of a name is used unless its digest is pinned, and its digest is part of the stage's
 fingerprint, so a new model makes the verdict stale. Without a model of a document's language the columns are null and the document is kept.
 
-Reasons: `low_score`, `low_tier`, `high_perplexity`. Speed: 1,700 documents/s of 3 kB English with both models, 700 Chinese, a core.
+Reasons: `low_score`, `low_tier`, `high_perplexity`. Speed with both models, a core: 12 MB/s
+English, 4 MB/s Chinese (benchmarks/text/bench_quality.py).
 """
 
 from __future__ import annotations

@@ -147,7 +147,9 @@ def main() -> None:
     for name, values in by_language.items():
         print(f"    {name:22} " + "  ".join(f"{lang} {v}" for lang, v in values.items()))
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
-        peaks = dict(zip(EXTRACTORS, pool.starmap(_peak, [(n, str(words.articles or "") or None) for n in EXTRACTORS], chunksize=1), strict=True))
+        peaks = dict(
+            zip(EXTRACTORS, pool.starmap(_peak, [(n, str(words.articles or "") or None) for n in EXTRACTORS], chunksize=1), strict=True)
+        )
     for name, spent in seconds.items():
         speed = f"{len(rows) / spent:,.0f} pages/s, {size / spent:.1f} MB/s a core"
         print(f"{name:22} {speed}, {seconds['trafilatura'] / spent:.1f} times trafilatura, peak memory +{peaks[name]:.0f} MiB")

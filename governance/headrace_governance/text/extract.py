@@ -1,8 +1,8 @@
 """Stage `extract`: captures → documents, one Markdown-like text a page.
 
-HTML goes through `markdown.page_text` in a process of its own (see `parser_process`), plain text and Markdown pass as
+HTML goes through `markdown.read_page` in a process of its own (see `parser_process`), plain text and Markdown pass as
 they are. Undecodable bytes are replaced and counted, never a reason to lose a page. The text is not rewritten
-afterwards by any stage. Speed: about 100 manual pages/s a core, most of it parsing.
+afterwards by any stage. Speed: about 500 manual pages/s a core with reading the WARC file, 900 without.
 
 Reasons: `no_text`, `too_large` (bytes), `not_text_media` (type), `hostile_html` (which bound).
 """
@@ -17,7 +17,6 @@ from typing import Any
 import pyarrow as pa
 
 from headrace_governance.text.decode import decode
-from headrace_governance.text.hostile import hostile
 from headrace_governance.text.parser_process import ParserProcess
 from headrace_lake.errors import InputError
 from headrace_lake.schemas import TABLES
@@ -124,16 +123,12 @@ class Extract(Stage):
 
     def _page(self, markup: str) -> tuple[str, str | None, str | None]:
         """Text, title, and why the page is hostile."""
-        bound = hostile(markup)
-        if bound is not None:
-            return "", None, bound
         answer = self._parser.parse(markup)
         if answer is None:
             return "", None, f"killed the parser (limits: {self.params.page_seconds} s, {self.params.parser_memory_bytes >> 20} MiB)"
         if "error" in answer:
             return "", None, answer["error"]
-        # The parser may hand back lone surrogates from character references; UTF-8 has no form for them.
-        return answer["text"].encode("utf-8", "replace").decode("utf-8"), answer["title"], None
+        return answer["text"], answer["title"], answer["hostile"]
 
 
 def read_body(path: str, offset: int, length: int, limit: int) -> bytes:

@@ -41,7 +41,9 @@ _DOUBTFUL = frozenset(
         "cta donate donation flyout dropdown attachment"
     ).split()
 )
-_WHOLE = frozenset("hidden hide is-hidden d-none print noprint no-print next prev previous ad ads tag widget widgets sticky sr-only".split())
+_WHOLE = frozenset(
+    "hidden hide is-hidden d-none print noprint no-print next prev previous ad ads tag widget widgets sticky sr-only".split()
+)
 _PREFIXES = ("cookie", "sharedaddy", "addthis", "sphinxsidebar", "shariff", "newsletter", "subscri", "related")
 _DOUBTFUL_PREFIXES = ("advert", "sponsor", "promo", "byline", "author", "rating")
 _PAIRS = frozenset(
@@ -165,9 +167,12 @@ def _mark(name: str) -> int:
     if not _COMMENT_PARTS.isdisjoint(parts) or any(p.startswith(_COMMENT_PREFIXES) for p in parts):
         return COMMENTS
     whole = name.split()
-    if not _BOILERPLATE.isdisjoint(parts) or any(p.startswith(_PREFIXES) for p in parts):
-        found = BOILERPLATE
-    elif not _PAIRS.isdisjoint([a + b for a, b in itertools.pairwise(parts)]) or _INSIDE.search(name) is not None:
+    if (
+        not _BOILERPLATE.isdisjoint(parts)
+        or any(p.startswith(_PREFIXES) for p in parts)
+        or not _PAIRS.isdisjoint([a + b for a, b in itertools.pairwise(parts)])
+        or _INSIDE.search(name) is not None
+    ):
         found = BOILERPLATE
     elif (
         not _DOUBTFUL.isdisjoint(parts)

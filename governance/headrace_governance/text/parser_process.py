@@ -1,6 +1,6 @@
 """The process that parses pages, so that a page which hangs or eats memory kills it and not the stage.
 
-Frames on stdin and stdout: u32 length, then UTF-8 JSON (`{"markup"}` → `{"text", "title"}` or `{"error"}`). Each page has a
+Frames on stdin and stdout: u32 length, then UTF-8: the markup there, JSON back (`{"text", "title", "hostile"}` or `{"error"}`). Each page has a
 limit of processor time, kept by the kernel (ITIMER_PROF with its default action: it ends the process even inside C
 code), a ten times longer limit of wall time, and an address space limit. It ends with its parent, by end of input.
 """
@@ -33,11 +33,12 @@ class ParserProcess:
         self._process: subprocess.Popen[bytes] | None = None
 
     def parse(self, markup: str) -> dict[str, Any] | None:
-        """`{"text", "title"}`, `{"error"}`, or None if the page killed the process."""
+        """`{"text", "title", "hostile"}`, `{"error"}`, or None if the page killed the process."""
         process = self._process or self._start()
         try:
-            _send(process.stdin, {"markup": markup})
-            answer = _receive(process.stdout)
+            _send(process.stdin, markup.encode("utf-8", "replace"))
+            data = _receive(process.stdout)
+            answer = json.loads(data) if data is not None else None
         except (BrokenPipeError, OSError):
             answer = None
         if answer is None:
@@ -58,48 +59,46 @@ class ParserProcess:
             process.communicate()
 
 
-def _send(stream: IO[bytes] | None, message: dict[str, Any]) -> None:
+def _send(stream: IO[bytes] | None, data: bytes) -> None:
     assert stream is not None
-    data = json.dumps(message).encode("ascii")  # ASCII JSON also carries lone surrogates
     stream.write(FRAME.pack(len(data)) + data)
     stream.flush()
 
 
-def _receive(stream: IO[bytes] | None) -> dict[str, Any] | None:
+def _receive(stream: IO[bytes] | None) -> bytes | None:
     assert stream is not None
     head = stream.read(FRAME.size)
     if len(head) < FRAME.size:
         return None
     (length,) = FRAME.unpack(head)
     data = stream.read(length)
-    if len(data) < length:
-        return None
-    message: dict[str, Any] = json.loads(data)
-    return message
+    return data if len(data) == length else None
 
 
 def serve(seconds: float, memory_bytes: int) -> None:
     """The child's loop."""
     import resource
 
-    from headrace_governance.text.markdown import page_text
+    from headrace_governance.text.markdown import read_page
 
     source, sink = sys.stdin.buffer, sys.stdout.buffer
     sys.stdout = sys.stderr
+    read_page("<p>")  # loads, or on a new machine compiles, what counts as no page's time
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     sys.setrecursionlimit(5000)
-    while (message := _receive(source)) is not None:
+    while (data := _receive(source)) is not None:
         signal.setitimer(signal.ITIMER_PROF, seconds)
         signal.setitimer(signal.ITIMER_REAL, seconds * WALL)
         try:
-            text, title = page_text(message["markup"])
-            answer: dict[str, Any] = {"text": text, "title": title}
+            page = read_page(data.decode("utf-8"))
+            answer: dict[str, Any] = {"text": page.text, "title": page.title, "hostile": page.hostile}
         except (MemoryError, RecursionError) as exc:
             answer = {"error": type(exc).__name__}
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
-        _send(sink, answer)
+        # trafilatura may hand back lone surrogates from character references; UTF-8 has no form for them.
+        _send(sink, json.dumps(answer, ensure_ascii=False).encode("utf-8", "replace"))
 
 
 if __name__ == "__main__":

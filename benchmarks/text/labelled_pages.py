@@ -223,7 +223,7 @@ def _from_sources(root: Path, editions: list[Edition]) -> list[dict[str, str]]:
         for p in every:
             target = sources / p.with_suffix("")
             # Sources that are not chosen stay there under their name for `include`, and are no documents.
-            (target if p in chosen else target).parent.mkdir(parents=True, exist_ok=True)
+            target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes((folder / "_sources" / p).read_bytes())
         conf = _CONF.format(language={"zh": "zh_CN"}.get(editions[0].language, editions[0].language) if len(editions) == 1 else "en")
         others = [p.with_suffix("").as_posix() for p in every if p not in chosen]
@@ -251,7 +251,7 @@ def main() -> None:
     count = Counter(zip(*(table[c].to_pylist() for c in ("language", "package", "kind")), strict=True))
     for (language, package, kind), n in sorted(count.items()):
         print(f"{language} {package} ({kind}): {n}")
-    print({k: v for k, v in sorted(Counter(table["language"].to_pylist()).items())}, table.num_rows)
+    print(dict(sorted(Counter(table["language"].to_pylist()).items())), table.num_rows)
 
 
 if __name__ == "__main__":

@@ -133,7 +133,7 @@ def test_extract_drops_with_a_reason_and_survives_pages_made_to_hang_a_parser(tm
 
 
 def test_a_page_that_uses_up_its_processor_time_kills_the_parser_and_not_the_next_page(tmp_path: Path) -> None:
-    slow = html("<p>" + "<b>" * 400 + "word " * 100 + "".join(f"<i>w{i}</i>" for i in range(120_000)))
+    slow = html("<p>" + "<b>" * 400 + "word " * 100 + "".join(f"<p id=n{i}>w" for i in range(250_000)))
     stage = Extract(ExtractParams(page_seconds=0.05))
     part = Part(tmp_path)
     stage.begin(part, {})

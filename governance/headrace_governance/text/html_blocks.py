@@ -188,7 +188,7 @@ def _write(data: Any, events: Any, nodes: Any, tables: Any, dropped: Any, proper
             # -- end of a block
             if pos > begin:
                 level = tag - _H1 + 1 if kind == CLOSE and _H1 <= tag <= _H6 else 0
-                is_code = kind == CLOSE and (tag == _PRE or tag == _XMP or tag == _LISTING)
+                is_code = kind == CLOSE and (tag in (_PRE, _XMP, _LISTING))
                 if is_code:
                     size = pos - begin
                 while pos > begin and (out[pos - 1] == 32 or out[pos - 1] == 10):
@@ -207,13 +207,10 @@ def _write(data: Any, events: Any, nodes: Any, tables: Any, dropped: Any, proper
                     # Within an item, and from a list's second item on, no empty line.
                     tight = 0
                     if top > 0 and nodes[stack[top - 1, 0], 0] == _LI:
-                        item = top - 1
-                        if (
-                            n_blocks > stack[item, 2]
-                            or (item > 0 and n_blocks > stack[item - 1, 2])
-                            or (item > 1 and nodes[stack[item - 2, 0], 0] == _LI and n_blocks > stack[item - 2, 2])
-                        ):
-                            tight = 1
+                        for up in range(1, min(top, 3) + 1):  # the item, its list, the item around that
+                            holds = nodes[stack[top - up, 0], 0]
+                            if n_blocks > stack[top - up, 2] and (up < 3 or holds == _LI):
+                                tight = 1
                     blocks[n_blocks, TIGHT] = tight
                     blocks[n_blocks, NODE] = node
                     n_blocks += 1
@@ -265,7 +262,7 @@ def _write(data: Any, events: Any, nodes: Any, tables: Any, dropped: Any, proper
                 out[pos], out[pos + 1], out[pos + 2] = 0xE2, 0x80, 0x9C
                 pos += 3
                 code_at = pos
-            elif (tag == _PRE or tag == _XMP or tag == _LISTING) and table < 0:
+            elif (tag in (_PRE, _XMP, _LISTING)) and table < 0:
                 pre += 1
             elif tag == _TABLE:
                 if table < 0 and not _layout_table(tables[node], nodes[node, 6]):
@@ -273,7 +270,7 @@ def _write(data: Any, events: Any, nodes: Any, tables: Any, dropped: Any, proper
                     table_row = table_cell = 0
             elif table >= 0 and tag == _TR:
                 table_cell = 0
-            elif table >= 0 and (tag == _TD or tag == _TH):
+            elif table >= 0 and (tag in (_TD, _TH)):
                 out = _grown(out, pos + 16)
                 if table_cell == 0 and table_row > 0:
                     out[pos] = 10
@@ -283,13 +280,13 @@ def _write(data: Any, events: Any, nodes: Any, tables: Any, dropped: Any, proper
                 pending = False
                 code_at = pos
                 table_cell += 1
-            elif (tag == _UL or tag == _OL or tag == _MENU or tag == _LI or tag == _QUOTE) and table < 0 and top < 512:
+            elif (tag in (_UL, _OL, _MENU, _LI, _QUOTE)) and table < 0 and top < 512:
                 stack[top, 0], stack[top, 1], stack[top, 2] = node, nodes[node, 7], n_blocks
                 if tag == _OL and nodes[node, 7] == 0:
                     stack[top, 1] = 1
                 stack[top, 3], stack[top, 4], stack[top, 5], stack[top, 6] = first_from, first_to, rest_from, rest_to
                 stack[top, 7] = fresh
-                if (tag == _LI or tag == _QUOTE) and nested < MAX_NESTED:
+                if (tag in (_LI, _QUOTE)) and nested < MAX_NESTED:
                     width = rest_to - rest_from
                     out = _grown(out, pos + 3 * width + 64)
                     # The indent lies before the block's text, so the text begins behind it.
@@ -347,9 +344,9 @@ def _write(data: Any, events: Any, nodes: Any, tables: Any, dropped: Any, proper
             out = _grown(out, pos + 16)
             out[pos], out[pos + 1], out[pos + 2] = 0xE2, 0x80, 0x9D
             pos += 3
-        elif (tag == _PRE or tag == _XMP or tag == _LISTING) and pre > 0:
+        elif (tag in (_PRE, _XMP, _LISTING)) and pre > 0:
             pre -= 1
-        elif table >= 0 and (tag == _TD or tag == _TH):
+        elif table >= 0 and (tag in (_TD, _TH)):
             out = _grown(out, pos + 16)
             if out[pos - 1] != 32:
                 out[pos] = 32

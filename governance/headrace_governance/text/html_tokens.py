@@ -163,10 +163,10 @@ _H_DISPLAY, _H_VISIBILITY, _H_HIDDEN = fnv(b"display"), fnv(b"visibility"), fnv(
 @njit(cache=True)
 def _pictures(data: Any, a: int, b: int) -> bool:
     """Whether an image's class begins with the word for a formula."""
+    found = False
     for n in (3, 4, 5):
-        if b - a >= n and _hash(data, a, a + n) in (_H_TEX, _H_MWE, _H_MATH, _H_LATEX):
-            return True
-    return False
+        found |= b - a >= n and _hash(data, a, a + n) in (_H_TEX, _H_MWE, _H_MATH, _H_LATEX)
+    return found
 
 
 @njit(cache=True)
@@ -254,7 +254,7 @@ def _attributes(data: Any, at: int, node: Any, missing: Any) -> tuple[int, int, 
                 node[6] |= ROLE_MAIN
             elif h == _ARTICLE:
                 node[6] |= ROLE_ARTICLE
-            elif h == _PRESENTATION or h == _NONE:
+            elif h in (_PRESENTATION, _NONE):
                 node[6] |= PRESENTATION
             else:
                 for role in _DROPPED_ROLES:
@@ -359,14 +359,14 @@ def _tokenise(data: Any, table: Any, properties: Any) -> tuple[Any, Any, Any, in
             if has & (SKIPPED | VOID | RAW):
                 continue
             heading = _H1 <= tag <= _H6
-            block, in_table = has & BLOCK, tag == _TABLE or tag == _TR or tag == _TD or tag == _TH
+            block, in_table = has & BLOCK, tag in (_TABLE, _TR, _TD, _TH)
             found = -1
             for d in range(depth - 1, -1, -1):
                 t = stack_tag[d]
                 if t == tag or (heading and _H1 <= t <= _H6):
                     found = d
                     break
-                if (not block and properties[t] & BLOCK) or (not in_table and (t == _TD or t == _TH or t == _TABLE)):
+                if (not block and properties[t] & BLOCK) or (not in_table and (t in (_TD, _TH, _TABLE))):
                     break
                 if in_table and tag != _TABLE and t == _TABLE:
                     break
@@ -386,13 +386,12 @@ def _tokenise(data: Any, table: Any, properties: Any) -> tuple[Any, Any, Any, in
         if tag == _MATH or (tag == _SCRIPT and nodes[k, 7] == -1) or (tag == _IMG and _pictures(data, nodes[k, 2], nodes[k, 3])):
             formulas = True
         if has & RAW:
-            if not slash or tag == _SCRIPT:
-                if not no_end[tag]:
-                    end = _raw_end(data, first, j, after)
-                    if end < 0:
-                        no_end[tag] = True
-                    else:
-                        i = start = end
+            if (not slash or tag == _SCRIPT) and not no_end[tag]:
+                end = _raw_end(data, first, j, after)
+                if end < 0:
+                    no_end[tag] = True
+                else:
+                    i = start = end
             continue
         if has & SKIPPED:
             continue
@@ -407,15 +406,15 @@ def _tokenise(data: Any, table: Any, properties: Any) -> tuple[Any, Any, Any, in
                     break
                 if properties[t] & BLOCK:
                     break
-        if tag == _LI or tag == _DT or tag == _DD:
+        if tag in (_LI, _DT, _DD):
             for d in range(keep - 1, -1, -1):
                 t = stack_tag[d]
-                if t == tag or (tag != _LI and (t == _DT or t == _DD)):
+                if t == tag or (tag != _LI and (t in (_DT, _DD))):
                     keep = d
                     break
                 if properties[t] & BLOCK and t != _P and t != _DIV and t != _ADDRESS:
                     break
-        elif tag == _TR or tag == _TD or tag == _TH or tag == _CAPTION:
+        elif tag in (_TR, _TD, _TH, _CAPTION):
             for d in range(keep - 1, -1, -1):
                 t = stack_tag[d]
                 if t == _TABLE or (t == _TR and tag != _TR):
@@ -430,7 +429,7 @@ def _tokenise(data: Any, table: Any, properties: Any) -> tuple[Any, Any, Any, in
                 if t == _A:
                     keep = d
                     break
-                if t == _TD or t == _TH or t == _TABLE:
+                if t in (_TD, _TH, _TABLE):
                     break
         while depth > keep:
             depth -= 1
@@ -443,7 +442,7 @@ def _tokenise(data: Any, table: Any, properties: Any) -> tuple[Any, Any, Any, in
             if tag == _TR:
                 tables[open_table, T_ROWS] += 1
                 columns = 0
-            elif tag == _TD or tag == _TH:
+            elif tag in (_TD, _TH):
                 columns += 1
                 tables[open_table, T_COLUMNS] = max(tables[open_table, T_COLUMNS], columns)
                 if tag == _TH:

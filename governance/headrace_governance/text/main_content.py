@@ -22,8 +22,8 @@ from headrace_governance.text.html_tags import BLOCK, PROPERTIES
 
 LINKED = 0.5
 """Share of a block inside of links from which it is navigation (jusText's 0.2 is for longer blocks; boilerpipe learnt 0.33-0.56)."""
-TABLE_LINKED = 0.9
-"""The same for a table of data, where names are often links."""
+MOSTLY = 0.9
+"""The same for tables of data, whose names are often links, and for sentences, inside of the main content."""
 TEXT_BYTES = 60
 """From this size a block counts as text without more evidence (about 10 English words, boilerpipe's number; 20 Chinese characters)."""
 WRAPPER = 0.5
@@ -54,16 +54,22 @@ def choose(written: Blocks, tags: Any, names: Names) -> tuple[Any, float]:
         marks = sure
     free = marks == NOTHING
     prose = good * free
-    weights = np.where(linked, -size, np.where((kind == CODE) | (kind == TABLE), size // 2, np.where(size >= TEXT_BYTES, size - 2 * link, np.where((kind == HEADING) | (kind == ITEM), 0, -(size // 4)))))  # fmt: skip
+    weights = np.where((kind == HEADING) | (kind == ITEM), 0, -(size // 4))
+    weights = np.where(size >= TEXT_BYTES, size - 2 * link, weights)
+    weights = np.where((kind == CODE) | (kind == TABLE), size // 2, weights)
+    weights = np.where(linked, -size, weights)
     found = _named(spans, names.ranks, _sums(prose))
-    start, end = found if found is not None else _densest(spans, tags, _sums(weights * free))
+    if found is None:
+        found = _densest(spans, tags, _sums(weights * free)) if prose.any() else (0, len(blocks))
+    start, end = found
     inside = np.zeros(len(blocks), dtype=np.bool_)
     inside[start:end] = True
-    taken = inside & free & ~(linked & (kind != HEADING) & (kind != CODE) & ~((kind == TABLE) & (link < TABLE_LINKED * size)))
+    mostly = link > np.where((kind == TABLE) | _sentences(written), MOSTLY, LINKED) * size
+    taken = inside & free & ~(mostly & (kind != HEADING) & (kind != CODE))
     chosen = _trimmed(written, np.flatnonzero(taken))
     text, everything = int(prose[chosen].sum()), int(prose.sum())
     bytes_, links = int(size[chosen].sum()), int(link[chosen].sum())
-    confidence = text / max(1, everything) * min(1.0, bytes_ / ENOUGH) * (1.0 - links / max(1, bytes_))
+    confidence = text / max(1, everything) * min(1.0, bytes_ / max(1, min(ENOUGH, int(size.sum())))) * (1.0 - links / max(1, bytes_))
     marked = int(good.sum()) - everything
     if marked > 2 * text:
         confidence *= 2 * text / marked
@@ -89,6 +95,12 @@ def _trimmed(written: Blocks, chosen: Any) -> Any:
         if rows[i][1] == HEADING and rows[i + 1][1] == HEADING and rows[i + 1][2] <= rows[i][2] and numbers[i + 1] > numbers[i] + 1:
             keep[i] = False
     return chosen[keep]
+
+
+def _sentences(written: Blocks) -> Any:
+    """Blocks of some length that end like a sentence."""
+    rows = written.blocks[:, [SIZE, TEXT_TO]].tolist()
+    return np.array([size >= TEXT_BYTES and _ends_sentence(written.text, to) for size, to in rows], dtype=np.bool_)
 
 
 def _ends_sentence(text: Any, to: int) -> bool:
@@ -132,9 +144,9 @@ def _named(spans: Any, ranks: Any, sums: Any) -> tuple[int, int] | None:
 
 
 def _densest(spans: Any, tags: Any, sums: Any) -> tuple[int, int]:
-    numbers = np.flatnonzero((PROPERTIES[tags] & BLOCK) != 0)
-    if not len(numbers):
-        return 0, len(sums) - 1
+    candidates = (PROPERTIES[tags] & BLOCK) != 0
+    candidates[0] = True  # the whole page
+    numbers = np.flatnonzero(candidates)
     starts, ends = spans[numbers, 0], spans[numbers, 1]
     gains = sums[ends] - sums[starts]
     best = int(gains.argmax())

@@ -1,9 +1,9 @@
 """The process that parses pages, so that a page which hangs or eats memory kills it and not the stage.
 
-Frames on stdin and stdout: u32 length, then UTF-8 JSON. `{"markup"}` (HTML) is answered by `{"text", "title", "fields"}` or `{"error"}`;
-`{"media", "body"}` (the formats of `text/formats`) the same, or by `{"malformed"}`; `{"rules"}`, if there are any, comes first and has no
-answer. Each page has a limit of processor time, kept by the kernel (ITIMER_PROF with its default action: it ends the process even inside C
-code), a ten times longer limit of wall time, and an address space limit. It ends with its parent, by end of input.
+Frames on stdin and stdout: u32 length, then UTF-8 JSON. `{"markup"}` (HTML) is answered by `{"text", "title", "hostile", "fields"}` or
+`{"error"}`; `{"media", "body"}` (the formats of `text/formats`) by the same without `hostile`, or by `{"malformed"}`; `{"rules"}`, if
+there are any, comes first and has no answer. Each page has a limit of processor time, kept by the kernel (ITIMER_PROF with its default
+action: it ends the process even inside C code), a ten times longer limit of wall time, and an address space limit. It ends with its parent, by end of input.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class ParserProcess:
         self._process: subprocess.Popen[bytes] | None = None
 
     def parse(self, markup: str) -> dict[str, Any] | None:
-        """`{"text", "title", "fields"}`, `{"error"}`, or None if the page killed the process."""
+        """`{"text", "title", "hostile", "fields"}`, `{"error"}`, or None if the page killed the process."""
         return self._ask({"markup": markup})
 
     def convert(self, media: str, body: bytes, charset: str | None) -> dict[str, Any] | None:
@@ -73,7 +73,8 @@ class ParserProcess:
 
 def _send(stream: IO[bytes] | None, message: dict[str, Any]) -> None:
     assert stream is not None
-    data = json.dumps(message).encode("ascii")  # ASCII JSON also carries lone surrogates
+    # trafilatura may hand back lone surrogates from character references; UTF-8 has no form for them.
+    data = json.dumps(message, ensure_ascii=False).encode("utf-8", "replace")
     stream.write(FRAME.pack(len(data)) + data)
     stream.flush()
 
@@ -85,9 +86,7 @@ def _receive(stream: IO[bytes] | None) -> dict[str, Any] | None:
         return None
     (length,) = FRAME.unpack(head)
     data = stream.read(length)
-    if len(data) < length:
-        return None
-    message: dict[str, Any] = json.loads(data)
+    message: dict[str, Any] | None = json.loads(data) if len(data) == length else None
     return message
 
 
@@ -97,11 +96,12 @@ def serve(seconds: float, memory_bytes: int) -> None:
 
     from headrace_governance.text.formats.convert import ConversionRules, Malformed, convert
     from headrace_governance.text.formats.news import page_facts
-    from headrace_governance.text.markdown import page_text
+    from headrace_governance.text.markdown import read_page
 
     rules = ConversionRules()
     source, sink = sys.stdin.buffer, sys.stdout.buffer
     sys.stdout = sys.stderr
+    read_page("<p>")  # loads, or on a new machine compiles, what counts as no page's time
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     sys.setrecursionlimit(5000)
@@ -116,8 +116,9 @@ def serve(seconds: float, memory_bytes: int) -> None:
                 converted = convert(message["media"], base64.b64decode(message["body"]), message["charset"], rules)
                 answer: dict[str, Any] = {"text": converted.text, "title": converted.title, "fields": converted.fields}
             else:
-                text, title = page_text(message["markup"])
-                answer = {"text": text, "title": title, "fields": page_facts(message["markup"])}
+                page = read_page(message["markup"])
+                answer = {"text": page.text, "title": page.title, "hostile": page.hostile}
+                answer["fields"] = {} if page.hostile else page_facts(message["markup"])
         except Malformed as exc:
             answer = {"malformed": str(exc)}
         except (MemoryError, RecursionError) as exc:

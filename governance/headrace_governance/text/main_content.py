@@ -151,6 +151,6 @@ def _densest(spans: Any, tags: Any, sums: Any) -> tuple[int, int]:
     gains = sums[ends] - sums[starts]
     best = int(gains.argmax())
     # The outermost that costs little more: headings, short items and quotes around the text belong to it.
-    around = np.flatnonzero((starts <= starts[best]) & (ends >= ends[best]) & (gains >= (1.0 - CLIMB) * gains[best]))
+    around = np.flatnonzero((starts <= starts[best]) & (ends >= ends[best]) & (gains >= gains[best] - CLIMB * abs(gains[best])))
     best = int(around[0])
     return int(starts[best]), int(ends[best])

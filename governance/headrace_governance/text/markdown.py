@@ -77,7 +77,10 @@ def _trafilatura(markup: str) -> str:
     from trafilatura import extract
 
     alone = {"fast": True} if "fast" in inspect.signature(extract).parameters else {"no_fallback": True}
-    return extract(markup, output_format="markdown", include_formatting=True, include_comments=False, **alone) or ""
+    try:
+        return extract(markup, output_format="markdown", include_formatting=True, include_comments=False, **alone) or ""
+    except ValueError:  # lxml writes no control characters; the first reading stays
+        return ""
 
 
 def _assemble(tokens: Tokens, written: Blocks, chosen: Any) -> str:

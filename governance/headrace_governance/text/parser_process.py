@@ -2,8 +2,9 @@
 
 Frames on stdin and stdout: u32 length, then UTF-8 JSON. `{"markup"}` (HTML) is answered by `{"text", "title", "hostile", "fields"}` or
 `{"error"}`; `{"media", "body"}` (the formats of `text/formats`) by the same without `hostile`, or by `{"malformed"}`; `{"rules"}`, if
-there are any, comes first and has no answer. Each page has a limit of processor time, kept by the kernel (ITIMER_PROF with its default
-action: it ends the process even inside C code), a ten times longer limit of wall time, and an address space limit. It ends with its parent, by end of input.
+there are any, comes first and has no answer. Each page has a limit of processor time, kept by the kernel (ITIMER_PROF with its
+default action: it ends the process even inside C code), a ten times longer limit of wall time, and an address space limit. It ends
+with its parent, by end of input.
 """
 
 from __future__ import annotations

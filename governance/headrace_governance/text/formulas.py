@@ -84,9 +84,13 @@ def _drop_preview(script: Any) -> None:
         remove(before)
 
 
+_NO_TEXT = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f\\ufffe\\uffff]")
+"""What lxml refuses to write, and attributes may hold."""
+
+
 def _replace(e: Any, text: str) -> None:
     if e.getparent() is not None:
-        e.tail = text + (e.tail or "")
+        e.tail = _NO_TEXT.sub("", text) + (e.tail or "")
         remove(e)
 
 

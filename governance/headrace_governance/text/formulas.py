@@ -26,7 +26,10 @@ def as_text(data: bytes) -> bytes:
         return data
     if tree is None:
         return data
-    _replace_all(tree)
+    try:
+        _replace_all(tree)
+    except ValueError:  # lxml reads control characters, and refuses to write them
+        return data
     out: bytes = etree.tostring(tree, method="html", encoding="utf-8")
     return out
 
@@ -85,13 +88,9 @@ def _drop_preview(script: Any) -> None:
         remove(before)
 
 
-_NO_TEXT = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f\\ufffe\\uffff]")
-"""What lxml refuses to write, and attributes may hold."""
-
-
 def _replace(e: Any, text: str) -> None:
     if e.getparent() is not None:
-        e.tail = _NO_TEXT.sub("", text) + (e.tail or "")
+        e.tail = text + (e.tail or "")
         remove(e)
 
 

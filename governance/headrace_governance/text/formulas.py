@@ -8,7 +8,6 @@ as LaTeX already (`\\( \\)`, `$$`) stay as they are.
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 _WRAPPERS = ("katex-display", "katex", "mwe-math-element", "MathJax_Display", "MathJax", "mjx-container")

@@ -19,11 +19,8 @@ setup-tests:
 poc: setup ## the whole line on this machine: sources to a released tiny checkpoint, through Airflow, Ray and Megatron
 	@$(BIN)/headrace poc
 
-# Two workers, a file each at a time; what drives Airflow, Ray and a browser comes after them, alone. 5 is "no test chosen".
 test: setup-tests ## the whole suite with coverage; PYTEST_ARGS="-k crawl" narrows it
-	@mkdir -p var/coverage
-	@$(BIN)/python -m pytest --cov --cov-report= -n 2 --dist loadfile --ignore=tests/e2e $(PYTEST_ARGS) || [ $$? = 5 ]
-	@$(BIN)/python -m pytest --cov --cov-append --cov-report=term tests/e2e $(PYTEST_ARGS) || [ $$? = 5 ]
+	@scripts/test $(PYTEST_ARGS)
 
 check: setup lint types floors ## style, types, floors
 

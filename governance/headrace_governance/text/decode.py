@@ -1,8 +1,10 @@
 """Bytes → text, for captures: declared charset, then the page's own, then a guess; what cannot be decoded is counted.
 
-Order: byte-order mark, HTTP charset, `<meta>` in the first 4,096 bytes, UTF-8 if it fits, a guess by
-`charset-normalizer`. A declaration is believed if the bytes decode under it; if under no declaration they do, the first
-one is used with replacement, so a page with a few bad bytes is kept, repaired and counted.
+Order: byte-order mark; UTF-8 where `CERTAIN` sequences of it and no other byte above 127 say so, whatever was declared (a wrong label on
+UTF-8 decodes without an error as GBK: "涓枃"); HTTP charset; `<meta>` in the first 4,096 bytes; UTF-8 if it fits. The server's default
+label, ISO-8859-1, comes after the page's own. A declaration is believed if the bytes decode under it. If under none they do, a page with
+a few bad bytes is kept under the first, repaired and counted; one with many (GBK declared as UTF-8) is read in the charset in which the
+commonest characters of Chinese, Japanese and Korean turn up, or as `charset-normalizer` guesses.
 """
 
 from __future__ import annotations
@@ -26,7 +28,26 @@ _LABELS = {
 }
 """Labels that pages use for a wider charset (WHATWG Encoding Standard, "names and labels")."""
 DAMAGE = 0.05
-"""Share of bad sequences among non-ASCII bytes up to which an undeclared page still counts as damaged UTF-8."""
+"""Share of bad sequences among non-ASCII bytes up to which a page still counts as damaged, not as wrongly labelled."""
+FEW = 10
+"""Bad sequences up to which a declaration is believed whatever their share."""
+CERTAIN = 6
+"""UTF-8 sequences from which on a text in another charset is no explanation: two GBK bytes look like one in about a tenth of the cases."""
+_OWN_SHIFTS = ("utf-16", "utf-32", "utf-7", "iso2022", "hz")
+"""Charsets whose bytes are ASCII, or hold NUL: UTF-8 is no evidence against them."""
+_COMMON = {
+    "gb18030": frozenset(
+        "的一是在不了有和人这中大为上个国我以要他时来用们生到作地于出就分对成会可主发年动同工也能下过子说产种面而方后多定行学法所，。、；：“”（）"
+    ),
+    "big5": frozenset(
+        "的一是在不了有和人這中大為上個國我以要他時來用們生到作地於出就分對成會可主發年動同工也能下過子說產種面而方後多定行學法所，。、；：「」（）"
+    ),
+    "cp932": frozenset("のにはをたがでてとしれさあいるもなこすからまりきっくんでよだうアイスントルリ、。「」・ー"),
+    "euc_jp": frozenset("のにはをたがでてとしれさあいるもなこすからまりきっくんでよだうアイスントルリ、。「」・ー"),
+    "cp949": frozenset("이다는을의에가하고지를은한로기도사리시어그인나있것수들해서정자아대과일으보주전"),
+}
+COMMON_SHARE = 0.15
+"""Of the non-ASCII characters; real texts have 0.25 to 0.6, wrong readings below 0.05."""
 
 
 @dataclass(frozen=True)
@@ -43,24 +64,56 @@ def decode(body: bytes, declared: str | None, *, html: bool) -> Decoded:
     for bom, name in _BOMS:
         if body.startswith(bom):
             return _replacing(body, name)
+    names = _declared(body, declared, html)
+    certain = not (names and names[0].startswith(_OWN_SHIFTS)) and _from(0xC0, body[:_SAMPLE]) >= CERTAIN
+    if certain:
+        names.insert(0, "utf-8")
+    for name in [*names, "utf-8"]:
+        try:
+            text = body.decode(name)
+        except (UnicodeDecodeError, LookupError):
+            continue
+        # Every text decodes as Windows-1252, nearly: what is said by a server's default is asked of the text.
+        guess = _common(body) if name == "cp1252" and not body.isascii() else None
+        return Decoded(text, name, 0) if guess is None else _replacing(body, guess)
+    first = next((n for n in names[certain:]), None)
+    damaged = _replacing(body, first or "utf-8")
+    if damaged.replaced <= max(FEW if first else 0, DAMAGE * _from(0x80, body)):
+        return damaged
+    guess = _common(body) or _guess(body)
+    return _replacing(body, guess) if guess else damaged
+
+
+def _from(byte: int, body: bytes) -> int:
+    """How many bytes are at least this one."""
+    import numpy as np
+
+    return int(np.count_nonzero(np.frombuffer(body, dtype=np.uint8) >= byte))
+
+
+def _declared(body: bytes, declared: str | None, html: bool) -> list[str]:
     candidates = [_codec(declared)]
     if html:
         head = body[:4096]
         found = _XML.search(head) or _META.search(head)
         candidates.append(_codec(found[1].decode("ascii")) if found else None)
     names = [c for c in candidates if c is not None]
-    for name in [*names, "utf-8"]:
-        try:
-            return Decoded(body.decode(name), name, 0)
-        except (UnicodeDecodeError, LookupError):
-            continue
-    if names:
-        return _replacing(body, names[0])
-    damaged = _replacing(body, "utf-8")
-    if damaged.replaced <= DAMAGE * max(1, sum(b > 127 for b in body)):
-        return damaged
-    guess = _guess(body)
-    return _replacing(body, guess) if guess else damaged
+    return names[::-1] if len(names) == 2 and names[0] == "cp1252" else names
+
+
+_SAMPLE = 1 << 16
+
+
+def _common(body: bytes) -> str | None:
+    """The charset of Chinese, Japanese or Korean in which a text's commonest characters are common ones."""
+    best, share = None, COMMON_SHARE
+    for name, common in _COMMON.items():
+        wide = [c for c in body[:_SAMPLE].decode(name, "replace") if ord(c) > 127]
+        bad = wide.count(MARK)
+        found = sum(c in common for c in wide) / max(1, len(wide))
+        if bad <= DAMAGE * len(wide) and found > share:
+            best, share = name, found
+    return best
 
 
 def _replacing(body: bytes, name: str) -> Decoded:

@@ -8,9 +8,12 @@ as LaTeX already (`\\( \\)`, `$$`) stay as they are.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 _WRAPPERS = ("katex-display", "katex", "mwe-math-element", "MathJax_Display", "MathJax", "mjx-container")
+_SUBSET = re.compile(rb"<!DOCTYPE[^>\[]{0,500}\[[^\]]{0,100000}\]\s*>", re.IGNORECASE)
+"""A doctype with declarations, which libxml2's HTML parser would take for text."""
 MAX_FORMULA = 20_000
 
 
@@ -20,7 +23,7 @@ def as_text(data: bytes) -> bytes:
 
     parser = etree.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True)
     try:
-        tree = etree.fromstring(data, parser)
+        tree = etree.fromstring(_SUBSET.sub(b"", data, count=1), parser)
     except etree.XMLSyntaxError:
         return data
     if tree is None:

@@ -294,7 +294,7 @@ def _tokenise(data: Any, table: Any, properties: Any) -> tuple[Any, Any, Any, in
     tables = np.zeros((tags + 2, 8), dtype=np.int32)
     missing = np.zeros(2, dtype=np.bool_)
     no_end = np.zeros(256, dtype=np.bool_)  # raw text elements whose end tag comes no more
-    comment_end_missing = False
+    comment_end_missing = subset_end_missing = False
     stack = np.empty(MAX_DEPTH + 1, dtype=np.int32)
     stack_tag = np.empty(MAX_DEPTH + 1, dtype=np.int32)
     stack_table = np.empty(MAX_DEPTH + 1, dtype=np.int32)
@@ -331,6 +331,17 @@ def _tokenise(data: Any, table: Any, properties: Any) -> tuple[Any, Any, Any, in
                         if (data[j - 1] == 45 and data[j - 2] == 45) or (data[j - 1] == 33 and data[j - 2] == 45 and data[j - 3] == 45):
                             end = j
                             break
+                elif c == 33 and i + 2 < n and _lower(data[i + 2]) == 100 and not subset_end_missing:
+                    # A doctype; what stands in its brackets are XML's declarations.
+                    j = i
+                    while j < n and data[j] != 62 and data[j] != 91:
+                        j += 1
+                    if j < n and data[j] == 91:
+                        j = _find(data, 93, j)
+                        if j < 0:
+                            subset_end_missing = True
+                        else:
+                            end = _find(data, 62, j)
                 if end < 0:
                     end = _find(data, 62, i)
                 i = n if end < 0 else end + 1

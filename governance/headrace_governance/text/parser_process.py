@@ -1,7 +1,7 @@
 """The process that parses pages, so that a page which hangs or eats memory kills it and not the stage.
 
-Frames on stdin and stdout: u32 length, then UTF-8: the markup there, JSON back (`{"text", "title", "hostile"}` or `{"error"}`). Each page has a
-limit of processor time, kept by the kernel (ITIMER_PROF with its default action: it ends the process even inside C
+Frames on stdin and stdout: u32 length, then UTF-8: the markup there, JSON back (`{"text", "title", "hostile"}` or `{"error"}`). Each
+page has a limit of processor time, kept by the kernel (ITIMER_PROF with its default action: it ends the process even inside C
 code), a ten times longer limit of wall time, and an address space limit. It ends with its parent, by end of input.
 """
 

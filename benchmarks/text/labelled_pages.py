@@ -9,8 +9,9 @@ Two kinds of label, neither of them made from the page:
   that list chapters (`toctree`): whether a list of links is main text is a matter of taste.
 - *split*: the package ships the whole book as one text; the label runs from the page's title to the next page's title.
 
-A label must lie in its page: a page of whose label less than `FOUND` is among all the words of the page is left out (an edition that
-is older than its source, a failed split). Packages come by `apt-get download` into `var/samples/packages`, with their checksums.
+Pages of a translation that are still in English are left out. A label must lie in its page: a page of whose label less than `FOUND`
+is among all the words of the page is left out (an edition that is older than its source, a failed split).
+Packages come by `apt-get download` into `var/samples/packages`, with their checksums.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import lxml.html
 import pyarrow as pa
@@ -32,6 +35,7 @@ import pyarrow.parquet as pq
 from scoring import tokens
 
 from headrace_governance.samples.build import fetch_package, unpack
+from headrace_governance.text.language import load_model
 
 CACHE = Path("var/benchmarks/labelled_pages.parquet")
 PACKAGES = Path("var/samples/packages")
@@ -67,6 +71,7 @@ def _split(language: str, package: str, folder: str, text: str, licence: str) ->
 
 
 _DOC = "usr/share/doc"
+_REFERENCE, _FAQ = "usr/share/debian-reference", f"{_DOC}/debian/FAQ"
 _KERNEL = f"{_DOC}/linux-doc-6.1/html"
 EDITIONS = (
     *(
@@ -89,8 +94,8 @@ EDITIONS = (
     Edition("en", "debian-policy", f"{_DOC}/debian-policy/policy.html", "GPL-2.0-or-later"),
     Edition("ja", "debian-policy-ja", f"{_DOC}/debian-policy/ja/policy.html", "GPL-2.0-or-later"),
     *(
-        _split(c[:2], f"debian-faq{'' if c == 'en' else '-' + c}", f"{_DOC}/debian/FAQ" + ("" if c == "en" else f"/{c}"), f"{_DOC}/debian/FAQ/debian-faq.{c}.txt.gz", "LicenseRef-Debian-FAQ")
-        for c in ("en", "de", "fr", "it", "ja", "ko", "ru", "zh-cn")
+        _split(c[:2], f"debian-faq{x}", f"{_FAQ}{x.replace('-', '/', 1)}", f"{_FAQ}/debian-faq.{c}.txt.gz", "LicenseRef-Debian-FAQ")
+        for c, x in ((c, "" if c == "en" else f"-{c}") for c in ("en", "de", "fr", "it", "ja", "ko", "ru", "zh-cn"))
     ),
     *(
         _split(c[:2], p, f"{_DOC}/{p}/html", f"{_DOC}/{p}/maint-guide.{c}.txt.gz", "GPL-2.0-or-later")
@@ -101,7 +106,7 @@ EDITIONS = (
         for c in ("en", "de", "ja", "ru", "zh-cn", "zh-tw")
     ),
     *(
-        _split(c[:2], f"debian-reference-{c}", "usr/share/debian-reference", f"usr/share/debian-reference/debian-reference.{c}.txt.gz", "GPL-2.0-or-later")
+        _split(c[:2], f"debian-reference-{c}", _REFERENCE, f"{_REFERENCE}/debian-reference.{c}.txt.gz", "GPL-2.0-or-later")
         for c in ("en", "de", "es", "fr", "it", "ja", "pt", "zh-cn")
     ),
 )  # fmt: skip
@@ -140,10 +145,21 @@ def _unfair(row: dict[str, str]) -> str | None:
     label = Counter(tokens(row["label"]))
     if label.total() < MIN_TOKENS:
         return "short"
+    if _language(row["label"]) != row["language"]:
+        return "not translated"
     tree = lxml.html.document_fromstring(re.sub(r"^\s*<\?xml[^>]*\?>", "", row["html"]))
     # Joined by a space: text_content() would glue the words of neighbouring blocks.
     seen = Counter(tokens(" ".join(tree.itertext()))) | Counter(tokens(tree.text_content()))
     return "label not in page" if (label & seen).total() < FOUND * label.total() else None
+
+
+def _language(text: str) -> str:
+    return str(_model().predict(" ".join(text.split())[:4000])[0][0]).removeprefix("__label__")
+
+
+@cache
+def _model() -> Any:
+    return load_model()
 
 
 def _row(e: Edition, page: Path, root: Path, kind: str, label: str) -> dict[str, str]:

@@ -27,27 +27,34 @@ def paragraphs(sentences: list[str]) -> str:
 
 
 BLOG = f"""<html><head><title>Mill blog</title></head><body><div id="header"><h2><a href=/>A blog about mills</a></h2>{NAVIGATION}</div>
-<div class="wrapper has-sidebar"><div class="post-1 post type-post tag-sidebar hentry"><h1>The canal</h1><p class="post-meta">3 May 2026 by Jo</p>
+<div class="wrapper has-sidebar">
+<div class="post-1 post type-post tag-sidebar hentry"><h1>The canal</h1><p class="post-meta">3 May 2026 by Jo</p>
 <div class="entry-content">{paragraphs(MILL)}<div class="sharedaddy"><a href=#>Tweet this</a> <a href=#>Share that</a></div></div></div>
 <div id="sidebar"><h3>About me</h3><p>I have lived beside a mill all my life and write down what the miller tells me on Sundays.</p>
 <h3>Archive</h3>{RELATED}</div></div><div id="comments"><h3>2 comments</h3><p>What a lovely article, I have read it twice and sent it to
 my aunt.</p><p>My grandfather was a miller too, and he always said that the ice was the worst of it all.</p></div>{FOOTER}</body></html>"""
-NEWS = f"""<html><body>{COOKIES}<div class="ads"><p>Buy flour now! Our flour is the finest flour that has ever been sold in this town.</p></div>
+NEWS = f"""<html><body>{COOKIES}<div class="ads">
+<p>Buy flour now! Our flour is the finest flour that has ever been sold in this town.</p></div>
 <header>{NAVIGATION}</header><main><article class="article"><h1>Ice stops the mill</h1>{paragraphs(MILL[:2])}
-<div class="advertisement"><p>Advertisement: a new wheel in only four weeks, with a guarantee of twenty years.</p></div>{paragraphs(MILL[2:])}
+<div class="advertisement">
+<p>Advertisement: a new wheel in only four weeks, with a guarantee of twenty years.</p></div>{paragraphs(MILL[2:])}
 <h3>More on this topic</h3>{RELATED}</article><aside><h2>Most read</h2>{RELATED}</aside></main>{FOOTER}</body></html>"""
-FORUM = f"""<html><body><div class="topbar">{NAVIGATION}</div><table class="breadcrumbs"><tr><td><a href=/>Forum</a> &gt; <a href=/m>Mills</a></td></tr></table>
+FORUM = f"""<html><body><div class="topbar">{NAVIGATION}</div><table class="breadcrumbs">
+<tr><td><a href=/>Forum</a>
+&gt; <a href=/m>Mills</a></td></tr></table>
 <div class="thread">""" + "".join(
     f'<div class="postbox"><div class="author"><a href=/u{i}>user{i}</a> Posts: 12</div><div class="postbody">{s}</div></div>'
     for i, s in enumerate(MILL)
 ) + f"</div>{FOOTER}</body></html>"  # fmt: skip
 DOCS = f"""<html><body><div class="related" role="navigation"><ul><li><a href=i>index</a></ul></div><div class="document"><div class="body"
 role="main"><section id="related-work"><h1>Sluice<a class="headerlink" href="#s" title="Permalink">¶</a></h1><p>{MILL[0]}</p>
-<div class="highlight-python3 notranslate"><div class="highlight"><pre><span></span><span class="linenos">1</span><span>gate</span>.<span>open</span>()
+<div class="highlight-python3 notranslate">
+<div class="highlight"><pre><span></span><span class="linenos">1</span><span>gate</span>.<span>open</span>()
 </pre></div></div><dl><dt><code>gate.open()</code></dt><dd><p>{MILL[1]}</p></dd></dl></section></div></div><div class="sphinxsidebar">
 <h3>Table of Contents</h3><ul><li><a href=a>Sluice</a></ul></div></body></html>"""
 OLD = f"""<html><body bgcolor=white><table width=100%><tr><td colspan=2><font size=6>The mill page</font></td></tr><tr><td width=20%>
-<a href=1>Start</a><br><a href=2>Pictures</a><br><a href=3>Guest book</a><br><a href=4>Links to other mills</a></td><td><h2>History</h2>{MILL[0]}<br><br>{MILL[1]}
+<a href=1>Start</a><br><a href=2>Pictures</a><br><a href=3>Guest book</a><br><a href=4>Links to other mills</a></td>
+<td><h2>History</h2>{MILL[0]}<br><br>{MILL[1]}
 <p>{MILL[2]}<p>{MILL[3]}</td></tr></table></body></html>"""  # fmt: skip
 BODY = "\n\n".join(MILL)
 
@@ -75,7 +82,10 @@ def test_chinese_pages_are_read_like_others() -> None:
         "农民从各个山谷带着粮食来，一边等一边谈论价格、婚礼和天气。",
     ] * 3
     links = "".join(f"<li><a href=/{i}>相关新闻：第{i}座磨坊的故事</a></li>" for i in range(8))
-    page = f"<div class=menu><ul>{links}</ul></div><div class=content><h1>磨坊</h1>{paragraphs(sentences)}</div><div class=footer>版权所有</div>"
+    page = (
+        f"<div class=menu><ul>{links}</ul></div>"
+        + f"<div class=content><h1>磨坊</h1>{paragraphs(sentences)}</div><div class=footer>版权所有</div>"
+    )
     assert read_page(page, fallback=False).text == "# 磨坊\n\n" + "\n\n".join(sentences)
 
 
@@ -92,7 +102,10 @@ def test_an_unsure_page_is_read_again_by_trafilatura() -> None:
 
 
 def test_what_is_called_comments_but_is_the_page_stays() -> None:
-    page = f"<body><div class=comments>{paragraphs(MILL)}</div><p>A short notice that stands alone, with the visitors' talk above it.</p></body>"
+    page = (
+        f"<body><div class=comments>{paragraphs(MILL)}</div>"
+        + "<p>A short notice that stands alone, with the visitors' talk above it.</p></body>"
+    )
     assert read_page(page, fallback=False).text.startswith(BODY)
 
 

@@ -12,22 +12,9 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from headrace_governance.text.html_attributes import HREF, PRESENTATION
 from headrace_governance.text.html_tags import BLOCK, INLINE_CODE, PROPERTIES, VOID, number
-from headrace_governance.text.html_tokens import (
-    CLOSE,
-    HREF,
-    OPEN,
-    PRESENTATION,
-    T_BLOCKS,
-    T_COLUMNS,
-    T_HEADER,
-    T_LAYOUT,
-    T_NESTED,
-    T_PRE,
-    T_ROWS,
-    TEXT,
-    Tokens,
-)
+from headrace_governance.text.html_tokens import CLOSE, OPEN, T_COLUMNS, TEXT, Tokens, only_places
 
 PROSE, HEADING, ITEM, CODE, TABLE = range(5)
 TEXT_FROM, TEXT_TO, FIRST_FROM, FIRST_TO, REST_FROM, REST_TO, SIZE, LINK, KIND, LEVEL, TIGHT, NODE, FIELDS = range(13)
@@ -40,7 +27,6 @@ MAX_COLUMNS = 200
 _H1, _H6, _LI, _UL, _OL, _MENU, _QUOTE, _PRE, _XMP, _LISTING, _TABLE, _TR, _TD, _TH, _A, _BR, _HR, _Q, _CAPTION = (
     number(n) for n in "h1 h6 li ul ol menu blockquote pre xmp listing table tr td th a br hr q caption".split()
 )
-_LAYOUT, _DATA = 1, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +48,6 @@ def write_blocks(tokens: Tokens, dropped: Any) -> Blocks:
     """Write a page's blocks, without the content of `dropped` nodes (a flag a node)."""
     text, n, blocks, n_blocks, spans = _write(tokens.data, tokens.events, tokens.nodes, tokens.tables, dropped, PROPERTIES)
     return Blocks(text[:n], blocks[:n_blocks], spans)
-
-
-@njit(cache=True)
-def _layout_table(t: Any, flags: int) -> bool:
-    """Whether a table only places things; its cells are then read as any other container."""
-    if t[T_ROWS] == 0 or t[T_COLUMNS] <= 1 or t[T_NESTED] or t[T_PRE] or flags & PRESENTATION:
-        return True
-    if t[T_HEADER]:
-        return False
-    if t[T_LAYOUT]:
-        return True
-    return bool(t[T_ROWS] <= 3 and t[T_BLOCKS])
 
 
 @njit(cache=True)
@@ -265,7 +239,7 @@ def _write(data: Any, events: Any, nodes: Any, tables: Any, dropped: Any, proper
             elif (tag in (_PRE, _XMP, _LISTING)) and table < 0:
                 pre += 1
             elif tag == _TABLE:
-                if table < 0 and not _layout_table(tables[node], nodes[node, 6]):
+                if table < 0 and not only_places(tables[node], nodes[node, 6] & PRESENTATION):
                     table = node
                     table_row = table_cell = 0
             elif table >= 0 and tag == _TR:

@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from headrace_governance.text.html_attributes import ARTICLE_BODY, HIDDEN, ROLE_ARTICLE, ROLE_DROPPED, ROLE_MAIN
 from headrace_governance.text.html_tags import BLOCK, NAMED, PROPERTIES, number
-from headrace_governance.text.html_tokens import ARTICLE_BODY, HIDDEN, ROLE_ARTICLE, ROLE_DROPPED, ROLE_MAIN, Tokens
+from headrace_governance.text.html_tokens import Tokens
 
 NOTHING, BOILERPLATE, COMMENTS, DOUBTFUL = 0, 1, 2, 3
 """DOUBTFUL: boilerplate as a rule, but also what a theme calls its wrappers; not believed where it leaves a page without text."""
@@ -27,18 +28,18 @@ _PARTS = re.compile(r"[\s_-]+")
 # Class lists and ids are cut at spaces, - and _; a pair is two neighbouring parts ("read-more"), a whole is a class or id uncut.
 _BOILERPLATE = frozenset(
     (
-        "nav navi navbar navbox navigation navheader navfooter subnav sitenav topnav docnav menu submenu sidebar sidebar1 sidebar2 sidenav "
-        "toc breadcrumb breadcrumbs crumbs pager pagination paginator foot footer masthead topbar consent gdpr share shares sharing sharer "
-        "social sociable socials syndication adv adsense adsbygoogle outbrain taboola criteo readmore signup login copyright akismet "
-        "headerlink permalink editsection catlinks printfooter lineno linenos copybtn"
+        "nav navi navbar navbox navigation navheader navfooter subnav sitenav topnav docnav menu submenu sidebar sidebar1 sidebar2 "
+        "sidenav toc breadcrumb breadcrumbs crumbs pager pagination paginator foot footer masthead topbar consent gdpr share shares "
+        "sharing sharer social sociable socials syndication adv adsense adsbygoogle outbrain taboola criteo readmore signup login "
+        "copyright akismet headerlink permalink editsection catlinks printfooter lineno linenos copybtn"
     ).split()
 )
 _DOUBTFUL = frozenset(
     (
-        "toolbar banner follow tweet recommended recommendation recommendations popular trending teaser teasers register paywall popup modal "
-        "overlay lightbox tooltip skip skiplink bio metadata meta timestamp dateline tags categories search searchbox searchform disclaimer "
-        "legal respond reply credit credits infoline options gutter embed embedded icon icons carousel slideshow slider button buttons btn "
-        "cta donate donation flyout dropdown attachment"
+        "toolbar banner follow tweet recommended recommendation recommendations popular trending teaser teasers register paywall "
+        "popup modal overlay lightbox tooltip skip skiplink bio metadata meta timestamp dateline tags categories search searchbox "
+        "searchform disclaimer legal respond reply credit credits infoline options gutter embed embedded icon icons carousel "
+        "slideshow slider button buttons btn cta donate donation flyout dropdown attachment"
     ).split()
 )
 _WHOLE = frozenset(
@@ -48,11 +49,12 @@ _PREFIXES = ("cookie", "sharedaddy", "addthis", "sphinxsidebar", "shariff", "new
 _DOUBTFUL_PREFIXES = ("advert", "sponsor", "promo", "byline", "author", "rating")
 _PAIRS = frozenset(
     (
-        "sidebar sidenav breadcrumb breadcrumbs morestories morearticles morenews moreposts morelinks morefrom mostpopular mostread mostviewed "
-        "alsoread alsolike readmore readnext nextpost nextarticle nextstory prevpost prevarticle signup login byline postmeta postinfo "
-        "postdate postfooter posttags entrymeta entryinfo entrydate entryfooter entrytags entrycategories articlemeta articleinfo articledate "
-        "articlefooter articletags newsmeta newsinfo taglist tagcloud taglinks catlinks visuallyhidden screenreader "
-        "linenumbers linenumber rstversions editpage editlink editthis userinfo userprofile usermenu jumplink wynav"
+        "sidebar sidenav breadcrumb breadcrumbs morestories morearticles morenews moreposts morelinks morefrom mostpopular mostread "
+        "mostviewed alsoread alsolike readmore readnext nextpost nextarticle nextstory prevpost prevarticle signup login byline "
+        "postmeta postinfo postdate postfooter posttags entrymeta entryinfo entrydate entryfooter entrytags entrycategories "
+        "articlemeta articleinfo articledate articlefooter articletags newsmeta newsinfo taglist tagcloud taglinks catlinks "
+        "visuallyhidden screenreader linenumbers linenumber rstversions editpage editlink editthis userinfo userprofile usermenu "
+        "jumplink wynav"
     ).split()
 )
 _INSIDE = re.compile(r"footer|sidebar|related|newsletter|breadcrumb|cookie|sponsor|sharedaddy|navigation|outbrain|taboola|shariff")

@@ -14,18 +14,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from headrace_governance.text.html_tags import (
-    BLOCK,
-    CLOSES_P,
-    PROPERTIES,
-    RAW,
-    SKIPPED,
-    SLOTS,
-    TABLE,
-    VOID,
-    fnv,
-    number,
-)
+from headrace_governance.text.html_attributes import find, hash_of, is_formula, is_space, lookup, lower, raw_end, read_attributes
+from headrace_governance.text.html_tags import BLOCK, CLOSES_P, PROPERTIES, RAW, SKIPPED, TABLE, VOID, number
 
 MAX_DEPTH = 512
 """Open elements. HTML parsers themselves recommend 512 (WebKit's limit); the deepest of 25,000 manual pages has 40 levels."""
@@ -33,32 +23,17 @@ MAX_TAGS = 300_000
 MAX_ATTRIBUTES = 1_000
 """In one tag."""
 TEXT, OPEN, CLOSE = 0, 1, 2
-HREF, HIDDEN, ROLE_DROPPED, ROLE_MAIN, ROLE_ARTICLE, ARTICLE_BODY, PRESENTATION = 1, 2, 4, 8, 16, 32, 64
-T_ROWS, T_COLUMNS, T_NESTED, T_HEADER, T_LAYOUT, T_BLOCKS, T_PRE, T_WIDTH = 0, 1, 2, 3, 4, 5, 6, 7
+T_ROWS, T_COLUMNS, T_NESTED, T_HEADER, T_LAYOUT, T_BLOCKS, T_PRE = 0, 1, 2, 3, 4, 5, 6
 _DEEP, _TAGS, _ATTRIBUTES = 1, 2, 3
 
-_P, _LI, _DT, _DD, _UL, _OL, _DL, _MENU = (number(n) for n in "p li dt dd ul ol dl menu".split())
+_P, _LI, _DT, _DD = (number(n) for n in "p li dt dd".split())
 _TABLE, _TR, _TD, _TH, _CAPTION, _A, _H1, _H6 = (number(n) for n in "table tr td th caption a h1 h6".split())
-_CUSTOM, _SCRIPT, _PRE, _BR, _DIV, _ADDRESS, _H4 = (number(n) for n in "custom-element script pre br div address h4".split())
+_CUSTOM, _SCRIPT, _PRE, _DIV, _ADDRESS = (number(n) for n in "custom-element script pre div address".split())
 _LAYOUT_TAGS = np.zeros(256, dtype=np.bool_)
 _LAYOUT_TAGS[[number(n) for n in "h1 h2 h3 h4 form pre blockquote article section nav".split()]] = True
 _CELL_BLOCKS = np.zeros(256, dtype=np.bool_)
 _CELL_BLOCKS[[number(n) for n in "p div ul br".split()]] = True
 _MATH, _IMG = number("math"), number("img")
-_TYPE, _MATH_TEX = fnv(b"type"), fnv(b"math/tex")
-_CLASS, _ID, _ROLE, _ITEMPROP, _HREF, _HIDDEN, _ARIA_HIDDEN, _STYLE, _START = (
-    fnv(n) for n in b"class id role itemprop href hidden aria-hidden style start".split()
-)
-_DROPPED_ROLES = np.array(
-    sorted(
-        fnv(n)
-        for n in b"navigation banner contentinfo search complementary menu menubar dialog alert alertdialog tablist toolbar tooltip".split()
-    ),
-    dtype=np.int64,
-)
-_MAIN, _ARTICLE, _ARTICLE_BODY, _PRESENTATION, _NONE, _TRUE = (
-    fnv(n) for n in (b"main", b"article", b"articlebody", b"presentation", b"none", b"true")
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,185 +70,15 @@ def tokenise(markup: bytes) -> Tokens:
 
 
 @njit(cache=True)
-def _lower(c: int) -> int:
-    return c + 32 if 65 <= c <= 90 else c
-
-
-@njit(cache=True)
-def _is_space(c: int) -> bool:
-    return c == 32 or (9 <= c <= 13)
-
-
-@njit(cache=True)
-def _hash(data: Any, a: int, b: int) -> int:
-    h = 2166136261
-    for i in range(a, b):
-        h = ((h ^ _lower(data[i])) * 16777619) & 0xFFFFFFFF
-    return h
-
-
-@njit(cache=True)
-def _lookup(h: int, table: Any) -> int:
-    slot = h % SLOTS
-    while table[slot, 1] != 0:
-        if table[slot, 0] == h:
-            return int(table[slot, 1])
-        slot = (slot + 1) % SLOTS
-    return 0
-
-
-@njit(cache=True)
-def _find(data: Any, c: int, at: int) -> int:
-    for i in range(at, len(data)):
-        if data[i] == c:
-            return i
-    return -1
-
-
-@njit(cache=True)
-def _hides(data: Any, a: int, b: int) -> bool:
-    """Whether a style says display:none or visibility:hidden: its `none` or `hidden` follows a colon and that word."""
-    word = colon = 0
-    i = a
-    while i < b:
-        c = _lower(data[i])
-        if c == 59:  # ;
-            word = colon = 0
-        elif c == 58:  # :
-            colon = 1
-        elif not _is_space(c):
-            end = i
-            while end < b and data[end] != 58 and data[end] != 59 and data[end] != 33 and not _is_space(data[end]):
-                end += 1
-            h = _hash(data, i, end)
-            if colon == 0:
-                word = h
-            elif (word == _H_DISPLAY and h == _NONE) or (word == _H_VISIBILITY and h == _H_HIDDEN):
-                return True
-            i = max(end, i + 1)
-            continue
-        i += 1
-    return False
-
-
-_H_TEX, _H_MWE, _H_MATH, _H_LATEX = fnv(b"tex"), fnv(b"mwe-"), fnv(b"math"), fnv(b"latex")
-_H_DISPLAY, _H_VISIBILITY, _H_HIDDEN = fnv(b"display"), fnv(b"visibility"), fnv(b"hidden")
-
-
-@njit(cache=True)
-def _pictures(data: Any, a: int, b: int) -> bool:
-    """Whether an image's class begins with the word for a formula."""
-    found = False
-    for n in (3, 4, 5):
-        found |= b - a >= n and _hash(data, a, a + n) in (_H_TEX, _H_MWE, _H_MATH, _H_LATEX)
-    return found
-
-
-@njit(cache=True)
-def _raw_end(data: Any, name_from: int, name_to: int, at: int) -> int:
-    """Behind the end tag of a raw text element that begins before `at`, or -1."""
-    n, length = len(data), name_to - name_from
-    i = at
-    while True:
-        i = _find(data, 60, i)
-        if i < 0 or i + 2 + length > n:
-            return -1
-        if data[i + 1] == 47:
-            same = True
-            for k in range(length):
-                if _lower(data[i + 2 + k]) != _lower(data[name_from + k]):
-                    same = False
-                    break
-            if same and (i + 2 + length == n or _is_space(data[i + 2 + length]) or data[i + 2 + length] in (47, 62)):
-                end = _find(data, 62, i)
-                return end + 1 if end >= 0 else n
-        i += 1
-
-
-@njit(cache=True)
-def _attributes(data: Any, at: int, node: Any, missing: Any) -> tuple[int, int, bool]:
-    """Read a tag's attributes from `at`; returns (behind the tag, how many, self-closing)."""
-    n, count, slash, i = len(data), 0, False, at
-    while i < n:
-        while i < n and (_is_space(data[i]) or data[i] == 47):
-            slash = data[i] == 47
-            i += 1
-        if i >= n or data[i] == 62:
-            break
-        if data[i] == 60 and count > 0:  # a tag that is never closed before the next begins
-            return i, count, False
-        slash = False
-        a = i
-        i += 1
-        while i < n and not _is_space(data[i]) and data[i] != 61 and data[i] != 62 and data[i] != 47:
-            i += 1
-        name = _hash(data, a, i)
-        count += 1
-        j = i
-        while j < n and _is_space(data[j]):
-            j += 1
-        va = vb = 0
-        if j < n and data[j] == 61:
-            i = j + 1
-            while i < n and _is_space(data[i]):
-                i += 1
-            quote = data[i] if i < n else 0
-            end = -1
-            if quote == 34 or quote == 39:
-                kind = 0 if quote == 34 else 1
-                if not missing[kind]:
-                    end = _find(data, quote, i + 1)
-                    if end < 0:
-                        missing[kind] = True
-                va = i + 1
-            if end >= 0:
-                vb = end
-                i = end + 1
-            else:
-                va = i
-                while i < n and not _is_space(data[i]) and data[i] != 62:
-                    i += 1
-                vb = i
-        if name == _CLASS:
-            node[2], node[3] = va, vb
-        elif name == _ID:
-            node[4], node[5] = va, vb
-        elif name == _HREF:
-            node[6] |= HREF
-        elif name == _HIDDEN:
-            node[6] |= HIDDEN
-        elif name == _ARIA_HIDDEN:
-            if _hash(data, va, vb) == _TRUE:
-                node[6] |= HIDDEN
-        elif name == _STYLE:
-            if _hides(data, va, vb):
-                node[6] |= HIDDEN
-        elif name == _ROLE:
-            h = _hash(data, va, vb)
-            if h == _MAIN:
-                node[6] |= ROLE_MAIN
-            elif h == _ARTICLE:
-                node[6] |= ROLE_ARTICLE
-            elif h in (_PRESENTATION, _NONE):
-                node[6] |= PRESENTATION
-            else:
-                for role in _DROPPED_ROLES:
-                    if role == h:
-                        node[6] |= ROLE_DROPPED
-        elif name == _ITEMPROP:
-            if _hash(data, va, vb) == _ARTICLE_BODY:
-                node[6] |= ARTICLE_BODY
-        elif name == _TYPE:
-            if vb - va >= 8 and _hash(data, va, va + 8) == _MATH_TEX:
-                node[7] = -1
-        elif name == _START:
-            value = 0
-            for k in range(va, min(vb, va + 8)):
-                if data[k] < 48 or data[k] > 57:
-                    break
-                value = value * 10 + (data[k] - 48)
-            node[7] = value
-    return (i + 1 if i < n else n), count, slash
+def only_places(t: Any, presentation: int) -> bool:
+    """Whether a table only places things; its cells are then read as any other container."""
+    if t[T_ROWS] == 0 or t[T_COLUMNS] <= 1 or t[T_NESTED] or t[T_PRE] or presentation:
+        return True
+    if t[T_HEADER]:
+        return False
+    if t[T_LAYOUT]:
+        return True
+    return bool(t[T_ROWS] <= 3 and t[T_BLOCKS])
 
 
 @njit(cache=True)
@@ -312,10 +117,10 @@ def _tokenise(data: Any, table: Any, properties: Any) -> tuple[Any, Any, Any, in
         if data[i] != 60:
             i += 1
             continue
-        c = _lower(data[i + 1]) if i + 1 < n else 0
+        c = lower(data[i + 1]) if i + 1 < n else 0
         closing = c == 47
         first = i + 2 if closing else i + 1
-        letter = _lower(data[first]) if first < n else 0
+        letter = lower(data[first]) if first < n else 0
         if not (97 <= letter <= 122):
             if c == 33 or c == 63 or closing:  # comment, doctype, processing instruction, nonsense end tag
                 if i > start:
@@ -324,26 +129,26 @@ def _tokenise(data: Any, table: Any, properties: Any) -> tuple[Any, Any, Any, in
                 if c == 33 and i + 3 < n and data[i + 2] == 45 and data[i + 3] == 45 and not comment_end_missing:
                     j = i + 2
                     while True:
-                        j = _find(data, 62, j + 1)
+                        j = find(data, 62, j + 1)
                         if j < 0:
                             comment_end_missing = True
                             break
                         if (data[j - 1] == 45 and data[j - 2] == 45) or (data[j - 1] == 33 and data[j - 2] == 45 and data[j - 3] == 45):
                             end = j
                             break
-                elif c == 33 and i + 2 < n and _lower(data[i + 2]) == 100 and not subset_end_missing:
+                elif c == 33 and i + 2 < n and lower(data[i + 2]) == 100 and not subset_end_missing:
                     # A doctype; what stands in its brackets are XML's declarations.
                     j = i
                     while j < n and data[j] != 62 and data[j] != 91:
                         j += 1
                     if j < n and data[j] == 91:
-                        j = _find(data, 93, j)
+                        j = find(data, 93, j)
                         if j < 0:
                             subset_end_missing = True
                         else:
-                            end = _find(data, 62, j)
+                            end = find(data, 62, j)
                 if end < 0:
-                    end = _find(data, 62, i)
+                    end = find(data, 62, i)
                 i = n if end < 0 else end + 1
                 start = i
             else:
@@ -355,16 +160,16 @@ def _tokenise(data: Any, table: Any, properties: Any) -> tuple[Any, Any, Any, in
         if i > start:
             e = _event(events, e, TEXT, 0, start, i)
         j, hyphen = first, False
-        while j < n and not _is_space(data[j]) and data[j] != 62 and data[j] != 47:
+        while j < n and not is_space(data[j]) and data[j] != 62 and data[j] != 47:
             hyphen |= data[j] == 45
             j += 1
-        tag = _lookup(_hash(data, first, j), table)
+        tag = lookup(hash_of(data, first, j), table)
         if tag == 0 and hyphen:
             tag = _CUSTOM
         has = properties[tag]
 
         if closing:
-            end = _find(data, 62, j)
+            end = find(data, 62, j)
             i = n if end < 0 else end + 1
             start = i
             if has & (SKIPPED | VOID | RAW):
@@ -390,15 +195,15 @@ def _tokenise(data: Any, table: Any, properties: Any) -> tuple[Any, Any, Any, in
             continue
 
         nodes[k, 2:] = 0
-        after, count, slash = _attributes(data, j, nodes[k], missing)
+        after, count, slash = read_attributes(data, j, nodes[k], missing)
         if count > MAX_ATTRIBUTES:
             return events, nodes, tables, e, k, formulas, _ATTRIBUTES
         i = start = after
-        if tag == _MATH or (tag == _SCRIPT and nodes[k, 7] == -1) or (tag == _IMG and _pictures(data, nodes[k, 2], nodes[k, 3])):
+        if tag == _MATH or (tag == _SCRIPT and nodes[k, 7] == -1) or (tag == _IMG and is_formula(data, nodes[k, 2], nodes[k, 3])):
             formulas = True
         if has & RAW:
             if (not slash or tag == _SCRIPT) and not no_end[tag]:
-                end = _raw_end(data, first, j, after)
+                end = raw_end(data, first, j, after)
                 if end < 0:
                     no_end[tag] = True
                 else:

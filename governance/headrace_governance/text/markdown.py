@@ -19,7 +19,7 @@ from headrace_governance.text.html_tokens import Tokens, tokenise
 from headrace_governance.text.main_content import choose
 
 CONFIDENT = 0.45
-"""Below it a page is read again: about one web page in sixteen, and one manual page in a thousand (`benchmarks/text/bench_extraction.py`)."""
+"""Below it a page is read again: about one web page in sixteen, and hardly a manual page (`benchmarks/text/bench_extraction.py`)."""
 _TITLE = re.compile(rb"<title[^>]{0,200}>([^<]{0,2000})", re.IGNORECASE)
 _LANGUAGE = re.compile(r"(?:^|\s)(?:language|lang|highlight|brush:|sourcecode|source|prism|hljs)[-\s:]*([a-z0-9+#_.]{1,20})(?=\s|$|;)")
 _NO_LANGUAGE = frozenset("default none text notranslate plain plaintext nohighlight source code highlight console-output linenos".split())

@@ -16,6 +16,7 @@ import numpy as np
 from numba import njit
 
 from headrace_governance.text.decontamination.characters import TWICE
+from headrace_governance.text.hashing import mixed
 from headrace_governance.text.near_duplicates.characters import ALONE, SKIPPED
 from headrace_governance.text.utf8 import Int64, code_point
 
@@ -24,15 +25,6 @@ BASE = 0x9E3779B97F4A7C15
 _POINT = (1 << 21) - 1
 COVERED, SEEDED, GRAM = 1, 2, 4
 """Flags of a unit of an item: it lies in a run; a seed, an n-gram that begins here does."""
-
-
-@njit(cache=True)
-def mixed(h: Any) -> Any:
-    """splitmix64's finaliser."""
-    h = np.uint64(h)
-    h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return h ^ (h >> np.uint64(31))
 
 
 @njit(cache=True)

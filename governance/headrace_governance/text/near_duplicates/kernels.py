@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from headrace_governance.text.hashing import mixed
 from headrace_governance.text.near_duplicates.characters import ALONE, DIGIT, SEPARATOR, SKIPPED, UPPER
 from headrace_governance.text.utf8 import Int64, code_point
 
@@ -26,18 +27,9 @@ _MOST_COMPARED = 256
 
 
 @njit(cache=True)
-def _mixed(h: Any) -> Any:
-    """splitmix64's finaliser."""
-    h = np.uint64(h)
-    h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return h ^ (h >> np.uint64(31))
-
-
-@njit(cache=True)
 def _keep_fact(facts: Any, counts: Any, kind: int, h: Any) -> None:
     """Keep the `FACTS` smallest different hashes, in order; count all different ones while they fit."""
-    value = np.uint32(_mixed(h) >> np.uint64(32))
+    value = np.uint32(mixed(h) >> np.uint64(32))
     place = FACTS
     while place > 0 and facts[kind, place - 1] >= value:
         place -= 1
@@ -94,7 +86,7 @@ def sign_document(data: Any, start: int, end: int, fold: Any, width: int, a: Any
         alone = value & ALONE
         if letters > 0 and (value == SEPARATOR or alone):
             units += 1
-            ring[units % width] = _mixed(word)
+            ring[units % width] = mixed(word)
             if units >= width:
                 _shingle(ring, units + 1, width, a, b, signature)
             # A word all in capitals is emphasis or an abbreviation, and a whole text may be written so.
@@ -120,7 +112,7 @@ def sign_document(data: Any, start: int, end: int, fold: Any, width: int, a: Any
             digits += 1
         if alone:
             units += 1
-            ring[units % width] = _mixed((offset ^ folded) * prime)
+            ring[units % width] = mixed((offset ^ folded) * prime)
             if units >= width:
                 _shingle(ring, units + 1, width, a, b, signature)
             opens = False
@@ -153,7 +145,7 @@ def _vote(ring: Any, units: int, width: int, votes: Any) -> None:
     for i in range(width):
         x = (x ^ ring[(units - width + i) % len(ring)]) * np.uint64(0x9E3779B97F4A7C15)
         x ^= x >> np.uint64(29)
-    x = _mixed(x)
+    x = mixed(x)
     for bit in range(64):
         votes[bit] += 1 if (x >> np.uint64(bit)) & np.uint64(1) else -1
 
@@ -176,7 +168,7 @@ def simhash_documents(data: Any, offsets: Any, fold: Any, width: int, hashes: An
                 continue
             alone = value & ALONE
             if letters > 0 and (value == SEPARATOR or alone):
-                ring[units % width] = _mixed(word)
+                ring[units % width] = mixed(word)
                 units += 1
                 if units >= width:
                     _vote(ring, units, width, votes)
@@ -185,7 +177,7 @@ def simhash_documents(data: Any, offsets: Any, fold: Any, width: int, hashes: An
                 continue
             folded = (word ^ np.uint64(value & _POINT)) * prime
             if alone:
-                ring[units % width] = _mixed(folded)
+                ring[units % width] = mixed(folded)
                 units += 1
                 if units >= width:
                     _vote(ring, units, width, votes)
@@ -212,7 +204,7 @@ def band_hashes(signatures: Any, bands: int, rows: int, out: Any) -> None:
         for band in range(bands):
             h = np.uint64(band)
             for row in range(rows):
-                h = _mixed(h ^ np.uint64(signatures[i, band * rows + row]))
+                h = mixed(h ^ np.uint64(signatures[i, band * rows + row]))
             out[i, band] = np.uint32(h >> np.uint64(32))
 
 

@@ -11,21 +11,13 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from headrace_governance.text.hashing import mixed
 from headrace_governance.text.near_duplicates.characters import ALONE, SEPARATOR, SKIPPED
 from headrace_governance.text.utf8 import Int64, code_point
 
 WIDTH, WINDOW = 25, 26
 """Units under a fingerprint, and hashes of which one is kept: every shared run of 50 units has one."""
 _BASE = np.uint64(0x9E3779B97F4A7C15)
-
-
-@njit(cache=True)
-def _mixed(h: Any) -> Any:
-    """splitmix64's finaliser."""
-    h = np.uint64(h)
-    h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return h ^ (h >> np.uint64(31))
 
 
 @njit(cache=True)
@@ -68,9 +60,9 @@ def paragraphs(data: Any, start: int, end: int, fold: Any, least: int, digests: 
                 continue
             point, size = code_point(data, at)
             if blank:
-                h = _mixed(h ^ np.uint64(0x20)) * _BASE
+                h = mixed(h ^ np.uint64(0x20)) * _BASE
                 blank = False
-            h = _mixed(h ^ np.uint64(point)) * _BASE
+            h = mixed(h ^ np.uint64(point)) * _BASE
             begun = True
             weight += _weight(fold, point)
             at += size
@@ -137,12 +129,12 @@ def fingerprints(data: Any, start: int, end: int, fold: Any, hashes: Any, places
     sums, powers = np.empty(size + 1, np.uint64), np.empty(size + 1, np.uint64)
     sums[0], powers[0] = np.uint64(0), np.uint64(1)
     for i in range(size):
-        sums[i + 1] = sums[i] * _BASE + _mixed(data[start + i])
+        sums[i + 1] = sums[i] * _BASE + mixed(data[start + i])
         powers[i + 1] = powers[i] * _BASE
     values = np.empty(windows, np.uint64)
     for i in range(windows):
         a, b = firsts[i], lasts[i + WIDTH - 1]
-        values[i] = _mixed(sums[b] - sums[a] * powers[b - a])
+        values[i] = mixed(sums[b] - sums[a] * powers[b - a])
     chosen = -1
     for last in range(min(WINDOW, windows) - 1, windows):
         low = max(0, last - WINDOW + 1)

@@ -87,12 +87,7 @@ EDITIONS = (
         for u, n in (("tutorial", 1), ("howto", 1), ("faq", 1), ("whatsnew", 2), ("library", 3), ("c-api", 3), ("reference", 1))
     ),
     Edition("en", "developers-reference", "usr/share/developers-reference", "GPL-2.0-or-later"),
-    *(
-        Edition(c, f"developers-reference-{c}", f"usr/share/developers-reference/{c}", "GPL-2.0-or-later")
-        for c in ("de", "fr", "it", "ja", "ru")
-    ),
     Edition("en", "debian-policy", f"{_DOC}/debian-policy/policy.html", "GPL-2.0-or-later"),
-    Edition("ja", "debian-policy-ja", f"{_DOC}/debian-policy/ja/policy.html", "GPL-2.0-or-later"),
     *(
         _split(c[:2], f"debian-faq{x}", f"{_FAQ}{x.replace('-', '/', 1)}", f"{_FAQ}/debian-faq.{c}.txt.gz", "LicenseRef-Debian-FAQ")
         for c, x in ((c, "" if c == "en" else f"-{c}") for c in ("en", "de", "fr", "it", "ja", "ko", "ru", "zh-cn"))

@@ -156,28 +156,51 @@ class SpacedWords(Words):
         hashes = np.empty(most, np.uint64)
         n, unknown = self._kernels.stretches(points, self._known.keys, self._known.values, starts, ends, hashes, found)
         if unknown:
-            new: dict[int, int] = {}
-            for i in np.flatnonzero(found[:n] < 0).tolist():
-                key = int(hashes[i])
-                if key not in new:
-                    new[key] = self._learn(text[starts[i] : ends[i]], hashes[i])
-                found[i] = new[key]
+            new: dict[int, str] = {}
+            fresh = np.flatnonzero(found[:n] < 0).tolist()
+            for i in fresh:
+                new.setdefault(int(hashes[i]), text[starts[i] : ends[i]])
+            first = self._known.size
+            for key, words in zip(new, self._words_of(list(new.values())), strict=True):
+                self._learn(words, np.uint64(key))
+            entries = dict(zip(new, range(first, self._known.size), strict=True))
+            for i in fresh:
+                found[i] = entries[int(hashes[i])]
         out: Int64s = self._kernels.gather(found[:n], self._firsts, self._flat)
         return out
 
-    def _learn(self, stretch: str, key: np.uint64) -> int:
-        """Split a stretch and remember its words; returns its entry."""
-        words = [self._number(w) for w in self._tokenizer.word_tokenize(stretch)]
+    def _words_of(self, stretches: list[str]) -> list[list[str]]:
+        """The words of each stretch; spaCy is asked once for all of them, because a call costs more than a stretch."""
+        line = " ".join(stretches)
+        if len(stretches) < 2 or "IS_ALPHA" in line or (self._exceptions is not None and self._exceptions.search(line)):
+            return [self._tokenizer.word_tokenize(s) for s in stretches]
+        inner = self._tokenizer.tokenizer
+        out: list[list[str]] = []
+        with inner.memory_zone():
+            tokens = [(t.idx, t.text) for t in inner.tokenizer(line)]
+        at = end = 0
+        for stretch in stretches:
+            end += len(stretch) + 1
+            words: list[str] = []
+            while at < len(tokens) and tokens[at][0] < end:
+                if word := tokens[at][1].strip():
+                    words.append(word)
+                at += 1
+            out.append(words)
+        return out
+
+    def _learn(self, words: list[str], key: np.uint64) -> None:
+        """Remember the words of a stretch."""
+        numbers = [self._number(w) for w in words]
         entry = self._known.size
         if entry + 2 > len(self._firsts):
             self._firsts = np.concatenate([self._firsts, np.zeros_like(self._firsts)])
         first = int(self._firsts[entry])
-        while first + len(words) > len(self._flat):
+        while first + len(numbers) > len(self._flat):
             self._flat = np.concatenate([self._flat, np.zeros_like(self._flat)])
-        self._flat[first : first + len(words)] = words
-        self._firsts[entry + 1] = first + len(words)
+        self._flat[first : first + len(numbers)] = numbers
+        self._firsts[entry + 1] = first + len(numbers)
         self._known.put(key, entry)
-        return entry
 
 
 class ChineseWords(Words):

@@ -4,10 +4,11 @@
     python benchmarks/text/bench_extraction.py --articles FOLDER     # a checkout of scrapinghub's article-extraction-benchmark instead
     python benchmarks/text/bench_extraction.py --worst 5             # and each extractor's worst pages
 
-Scores: see `scoring.py` (bags of tokens, a page, averaged over pages; bags of four tokens in a row beside them). `all text` is every text
-of the page outside of scripts: what a label leaves to gain. Times are of the processor, in this one process, each extractor over all
-pages after a first run over a few; ours twice, without and with the fallback to trafilatura where its confidence is low. Peak memory is
-of a process of its own an extractor.
+Our rules were chosen while these pages were looked at, so the figure is one of a development set; documentation has less boilerplate
+than the open web (see `all text`), and is where `--articles` comes in. Scores: see `scoring.py` (bags of tokens, a page, averaged over
+pages; bags of four tokens in a row beside them). `all text` is every text of the page outside of scripts: what a label leaves to gain.
+Times are of the processor, in this one process, each extractor over all pages after a first run over a few; ours twice, without and
+with the fallback to trafilatura where its confidence is low. Peak memory is of a process of its own an extractor.
 """
 
 from __future__ import annotations

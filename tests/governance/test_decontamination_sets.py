@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from decontamination_set import leaks
+from slices import write_documents
 from test_decontamination import CHINESE, QUESTION, planted, units_of
-from test_near_duplicates import write
 from typer.testing import CliRunner
 
 from headrace_governance.text.decontamination.items import MAX_TEXT, Mapping, Rows, SetAbout, item_row, read_items
@@ -96,8 +96,8 @@ def a_set(name: str, language: str, *texts: tuple[str, str]) -> tuple[SetAbout, 
 def lake(tmp_path: Path) -> Lake:
     """Two slices, English and German, two documents of which hold something."""
     made = Lake.open(Settings(lake=LakeSettings(root=str(tmp_path / "lake")), base=tmp_path))
-    write(made, EN, {"en1": PROSE * 3, "en2": f"{PROSE}\n{QUESTION}\n{PROSE}", "en3": f"{PROSE} {CHINESE} {PROSE}"})
-    write(made, DE, {"de1": GERMAN * 3, "de2": GERMAN * 2 + QUESTION.lower()})
+    write_documents(made, EN, {"en1": PROSE * 3, "en2": f"{PROSE}\n{QUESTION}\n{PROSE}", "en3": f"{PROSE} {CHINESE} {PROSE}"})
+    write_documents(made, DE, {"de1": GERMAN * 3, "de2": GERMAN * 2 + QUESTION.lower()})
     return made
 
 
@@ -183,7 +183,7 @@ def test_verdicts_do_not_depend_on_batches_or_the_order_of_registration(tmp_path
     tables = []
     for number, order in enumerate(((0, 1), (1, 0))):
         lake = Lake.open(Settings(lake=LakeSettings(root=str(tmp_path / str(number))), base=tmp_path))
-        write(lake, EN, texts)
+        write_documents(lake, EN, texts)
         for half in order:
             register(lake, *a_set(f"set{half}", "en", *[("question", t) for _, t in items[half::2]]))
         stage = Decontamination()
@@ -202,7 +202,7 @@ def test_a_held_out_document_does_not_contaminate_itself_but_its_copy_is_found(l
     assert found["en2"]["keep"] and found["en2"]["items"] == []
     assert not found["de2"]["keep"] and found["de2"]["item"] in {r["uid"] for r in rows.items}
     site = Slice("site", "2026-11-01")
-    write(lake, site, {f"p{n}": f"Page {n} of it.\n {PROSE}\nText of page {n}, {QUESTION}" for n in range(11)})
+    write_documents(lake, site, {f"p{n}": f"Page {n} of it.\n {PROSE}\nText of page {n}, {QUESTION}" for n in range(11)})
     texts = [r["text"] for r in held_out_rows(lake, "s", [(site, "p3"), (site, "p4")]).items]
     assert texts == ["Page 3 of it.", f"Text of page 3, {QUESTION}", "Page 4 of it.", f"Text of page 4, {QUESTION}"], (
         "no footer of the site"
@@ -215,7 +215,7 @@ def test_a_phrase_that_stands_in_many_documents_is_no_evidence_once_it_is_counte
     phrase = "This program comes with absolutely no warranty to the extent that is permitted by the applicable law of the land."
     other = Slice("licences", "2026-11-01")
     names = list(itertools.islice(itertools.product("abcdefgh", repeat=2), 12))
-    write(lake, other, {f"l{a}{b}": f"{PROSE} Part {a} {b} of it. {phrase}" for a, b in names})
+    write_documents(lake, other, {f"l{a}{b}": f"{PROSE} Part {a} {b} of it. {phrase}" for a, b in names})
     register(lake, *a_set("quiz", "en", ("question", phrase), ("question", QUESTION)))
     run_pipeline(lake, LINE, other)
     assert not any(r["keep"] for r in lake.read("verdict_contamination", other).to_pylist())

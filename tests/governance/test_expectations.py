@@ -245,7 +245,13 @@ def verdicts() -> Callable[..., None]:
 
     def commit(lake: Lake, slice_: Slice, scores: list[float]) -> None:
         n = len(scores)
-        columns = {"uid": [digest_of([str(slice_), i]) for i in range(n)], "keep": [True] * n, "language": ["en"] * n, "score": scores}
+        columns = {
+            "uid": [digest_of([str(slice_), i]) for i in range(n)],
+            "keep": [True] * n,
+            "language": ["en"] * n,
+            "score": scores,
+            "script": ["Latn"] * n,
+        }
         shard = lake.write_shard("verdict_language", slice_, 0, pa.table(columns))
         now = datetime.now(UTC)
         receipt = Receipt(

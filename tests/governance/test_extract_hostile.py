@@ -162,5 +162,5 @@ def test_a_page_that_needs_more_memory_than_it_may_have_is_named_and_the_next_on
     assert answer is None or answer.get("error") == "MemoryError"
     process.close()
     roomy = ParserProcess(seconds=10, memory_bytes=3 << 30)
-    assert roomy.parse(big) == {"text": ("word " * 1_500_000).strip(), "title": None, "hostile": None}
+    assert roomy.parse(big) == {"text": ("word " * 1_500_000).strip(), "title": None, "hostile": None, "fields": {}}
     roomy.close()

@@ -195,11 +195,12 @@ def test_masks_and_cuts_go_together() -> None:
 
 def test_a_slice_shows_each_rule_by_document_and_by_reason_and_raises_the_alarm(settings: Settings, tmp_path: Path) -> None:
     lake, slice_ = Lake.open(settings), Slice("mill", "2026-11-01")
-    pages = [f"{PROSE * 2}Page number {i}.\n" + f"IN CHAPTER {i} WE LOOK AT THE MILL WHEEL" * (i % 2) for i in range(60)]
+    # Not at the end of a page, where extraction trims short lines.
+    pages = [f"{PROSE}Page number {i}.\n" + f"IN CHAPTER {i} WE LOOK AT THE MILL WHEEL\n" * (i % 2) + PROSE for i in range(60)]
     text = (
         "我们的磨坊是这样工作的：水渠把水引到磨坊，磨坊主人在冬天也要保持水闸清洁，因为水轮不能停。六百年来一直有人清理它，孩子们也来看。"
     )
-    chinese = [text + f"第{i}页的说明在这里。" + "\n上\n下\n左" * (i % 2) for i in range(60)]
+    chinese = [text + f"第{i}页的说明在这里。" + "\n上\n下\n左" * (i % 2) + f"\n{text}" for i in range(60)]
     folder = tmp_path / "pages"
     folder.mkdir()
     for i, text in enumerate([*pages, *chinese]):

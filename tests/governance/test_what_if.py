@@ -38,7 +38,7 @@ def house(tmp_path_factory: pytest.TempPathFactory, checkout: Path) -> tuple[Lak
         if entry["use"].endswith(":GopherRepetition"):  # our sentences have few words, and repeat them
             entry["params"] = {"languages": {"en": {"top_n_grams": {2: 0.5, 3: 0.5, 4: 0.5}, "dup_n_grams": {}}}}
         if entry["use"].endswith(":Tokenise"):
-            entry["params"] = {**entry.get("params", {}), "masks": {}}
+            entry["params"] = {**entry.get("params", {}), "masks": {}, "cut": []}
     (folder / "text.yaml").write_text(yaml.safe_dump(written, sort_keys=False), encoding="utf-8")
     lake, pipeline = Lake.open(settings), load_pipeline(settings, folder / "text.yaml").only(STAGES)
     for seed, slice_ in enumerate(SLICES):

@@ -2,6 +2,7 @@
 
     python benchmarks/text/bench_near_duplicates.py --documents 10000
     python benchmarks/text/bench_near_duplicates.py --scale 100000 1000000
+    python benchmarks/text/bench_near_duplicates.py --residual 20000
 
 Data: pages of the sample packages in languages with spaces, and planted pairs (tests/governance/near_duplicates_set.py): lightly
 edited, framed, re-spaced, re-cased and cut texts, and hard negatives: letters, change logs, contracts of one form with other facts.
@@ -12,6 +13,9 @@ which the engine writes for every stage alike.
 
 `--scale` makes documents from the pages' sentences at random, 15 % of them near duplicates, and shows time a document and peak
 memory as their number grows, a fresh process each.
+
+`--residual` looks for what was missed: of the pages that stay, every pair of exact Jaccard similarity 0.8 or more over 5-grams, by an
+index of all shingles and no signatures. Pairs that were told apart by their facts (numbers, names) are counted beside the others.
 """
 
 from __future__ import annotations
@@ -20,11 +24,13 @@ import argparse
 import contextlib
 import io
 import random
+import re
 import resource
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -185,17 +191,76 @@ def one_size(n: int, sentences_file: Path) -> None:
     )
 
 
+def residual(documents: int) -> None:
+    """Share of the documents that stay which have a near duplicate among them, with the upper end of Wilson's 95 % interval."""
+    from corpus import corpus
+
+    texts = corpus(documents * 0.006)["text"].slice(0, documents)
+    dropped = set(ours(texts.combine_chunks(), Signer(MinhashParams())))
+    told_apart = set(ours_without_facts(texts.combine_chunks())) - dropped
+    stay = [i for i in range(len(texts)) if i not in dropped]
+    grams = {i: shingles(texts[i].as_py()) for i in stay}
+    holders: dict[int, list[int]] = {}
+    for i, found in grams.items():
+        for gram in found:
+            holders.setdefault(gram, []).append(i)
+    left: set[int] = set()
+    rest: set[int] = set()
+    for i, found in grams.items():
+        near: Counter[int] = Counter()
+        for gram in found:
+            if len(holders[gram]) <= MOST_HOLDERS:
+                near.update(holders[gram])
+        for j, _ in near.most_common(20):
+            if j != i and len(found & grams[j]) >= 0.8 * len(found | grams[j]):
+                left |= {i, j}
+                rest |= set() if {i, j} & told_apart else {i, j}
+    for name, counted in (("all of them", left), ("without pairs told apart by facts", rest)):
+        n, k = len(stay), len(counted)
+        z = 1.959964
+        upper = (k / n + z * z / (2 * n) + z * ((k / n * (1 - k / n) + z * z / (4 * n)) / n) ** 0.5) / (1 + z * z / n)
+        print(f"residual near duplicates, {name}: {k:,} of {n:,} that stay ({len(texts):,} pages), {k / n:.2%}, upper bound {upper:.2%}")
+
+
+MOST_HOLDERS = 200
+"""Shingles of more documents point to no pair; those of real near duplicates have rarer ones too."""
+
+
+def ours_without_facts(texts: pa.Array) -> dict[int, int]:
+    """`ours`, with signatures alone deciding."""
+    signer = Signer(MinhashParams())
+    parts = [signer.sign(texts.slice(at, SIGN_AT_ONCE)) for at in range(0, len(texts), SIGN_AT_ONCE)]
+    columns = {name: pa.chunked_array([p[name] for p in parts]) for name in parts[0]}
+    n = len(texts)
+    own = pa.table({"uid": [f"{i:010}" for i in range(n)], "source": ["bench"] * n, "slice": ["1"] * n, **columns})
+    rows = Matcher([own], NearDuplicateParams(min_fact_similarity=0)).duplicates()
+    return {int(uid): 0 for uid in rows["uid"].to_pylist()}
+
+
+_UNITS = re.compile(r"[\u3041-\u30ff\u3400-\u9fff]|[^\W_]+")
+
+
+def shingles(text: str) -> set[int]:
+    """Hashes of the text's 5-grams of words, or of characters where there are no spaces."""
+    units = _UNITS.findall(text.lower())
+    width = min(5, len(units))
+    return {hash(tuple(units[i : i + width])) for i in range(len(units) - width + 1)} if units else set()
+
+
 def main() -> None:
-    """Compare with the peer, or grow."""
+    """Compare with the peer, grow, or look for what was missed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--documents", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--scale", type=int, nargs="+")
+    parser.add_argument("--residual", type=int)
     parser.add_argument("--one", type=int)
     parser.add_argument("--sentences", type=Path)
     words = parser.parse_args()
     if words.one:
         one_size(words.one, words.sentences)
+    elif words.residual:
+        residual(words.residual)
     elif words.scale:
         grow(words.scale)
     else:

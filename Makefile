@@ -5,7 +5,7 @@ SHELL := bash
 BIN := .venv/bin
 PYTEST_ARGS ?=
 
-.PHONY: help setup setup-tests poc test check lint format types floors bench docs lock clean
+.PHONY: help setup setup-tests poc test coverage check lint format types floors bench docs lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,8 +19,11 @@ setup-tests:
 poc: setup ## the whole line on this machine: sources to a released tiny checkpoint, through Airflow, Ray and Megatron
 	@$(BIN)/headrace poc
 
-test: setup-tests ## the whole suite with coverage; PYTEST_ARGS="-k crawl" narrows it
+test: setup-tests ## the whole suite; PYTEST_ARGS="-k crawl" narrows it
 	@scripts/test $(PYTEST_ARGS)
+
+coverage: setup-tests ## the whole suite with coverage, child processes included
+	@scripts/test --coverage $(PYTEST_ARGS)
 
 check: setup lint types floors ## style, types, floors
 

@@ -46,7 +46,8 @@ def conform(table: pa.Table, spec: TableSpec, slice_: Slice | None = None, part:
                 column = column.cast(field.type)
             except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as exc:
                 raise StageError(
-                    f"table {spec.name}: column '{field.name}' is {column.type}, not {field.type}", str(exc).splitlines()[0]
+                    f"table {spec.name}: column '{field.name}' is {column.type}, not {field.type} ({str(exc).splitlines()[0]})",
+                    f"emit it as {field.type}",
                 ) from exc
         if not field.nullable and column.null_count:
             raise StageError(f"table {spec.name}: column '{field.name}' has {column.null_count} nulls", "fill it, or declare it nullable")

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from headrace_governance.importers.containers import blocks, local_name, members, parse_xml
+from headrace_governance.importers.containers import local_name, parse_xml
 from headrace_governance.importers.formats import JatsFetch
 from headrace_governance.importers.item import Item
-from headrace_governance.importers.streams import bounded, is_tar
+from headrace_governance.importers.streams import files_within
 
 MEDIA_TYPE = "application/jats+xml"
 _XML = (".xml", ".nxml")
@@ -29,22 +29,8 @@ def read_jats(fetch: JatsFetch, files: list[Path]) -> Iterator[Item]:
         InputError: a file or package is damaged.
     """
     for file in files:
-        if is_tar(file):
-            stream = bounded(file, fetch.max_ratio)
-            for member in members(str(file), stream, max_members=10_000_000, max_bytes=fetch.max_bytes):
-                if Path(member.name).suffix.lower() in _XML:
-                    name = f"{file.name}/{member.name}"
-                    yield Item(url=f"file:{name}", problem=member.problem) if member.problem else _item(fetch, name, member.data)
-            continue
-        data, size = bytearray(), 0
-        for block in blocks(file, fetch.max_ratio):
-            size += len(block)
-            if size <= fetch.max_bytes:
-                data += block
-        if size > fetch.max_bytes:
-            yield Item(url=f"file:{file.name}", problem=("too_large", f"{size} bytes"))
-        else:
-            yield _item(fetch, file.name, bytes(data))
+        for name, data, problem in files_within(file, _XML, max_ratio=fetch.max_ratio, max_bytes=fetch.max_bytes):
+            yield Item(url=f"file:{name}", problem=problem) if problem else _item(fetch, name, data)
 
 
 def _item(fetch: JatsFetch, name: str, data: bytes) -> Item:

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
-from headrace_governance.importers.containers import blocks, local_name, members, parse_xml
+from headrace_governance.importers.containers import local_name, parse_xml
 from headrace_governance.importers.formats import LegalFetch
 from headrace_governance.importers.item import Item
-from headrace_governance.importers.streams import bounded, is_tar
+from headrace_governance.importers.streams import files_within
 from headrace_governance.text.formats.legal import AKN_ROOTS, FORMEX_ROOTS, USLM_ROOTS, facts_of
 
 _MEDIA_TYPES = {
@@ -35,21 +35,8 @@ def read_legal(fetch: LegalFetch, files: list[Path]) -> Iterator[Item]:
         InputError: a file or package is damaged.
     """
     for file in files:
-        if is_tar(file):
-            stream = bounded(file, fetch.max_ratio)
-            for member in members(str(file), stream, max_members=10_000_000, max_bytes=fetch.max_bytes):
-                if member.name.lower().endswith((".xml", ".akn")):
-                    name = f"{file.name}/{member.name}"
-                    yield Item(url=f"file:{name}", problem=member.problem) if member.problem else _item(fetch, name, member.data)
-            continue
-        data, size = bytearray(), 0
-        for block in blocks(file, fetch.max_ratio):
-            size += len(block)
-            data += block if size <= fetch.max_bytes else b""
-        if size > fetch.max_bytes:
-            yield Item(url=f"file:{file.name}", problem=("too_large", f"{size} bytes"))
-        else:
-            yield _item(fetch, file.name, bytes(data))
+        for name, data, problem in files_within(file, (".xml", ".akn"), max_ratio=fetch.max_ratio, max_bytes=fetch.max_bytes):
+            yield Item(url=f"file:{name}", problem=problem) if problem else _item(fetch, name, data)
 
 
 def _item(fetch: LegalFetch, name: str, data: bytes) -> Item:

@@ -16,6 +16,8 @@ from headrace_lake.errors import ServiceError
 RUN_ENDED = frozenset({"success", "failed"})
 TASK_ENDED = frozenset({"success", "failed", "upstream_failed", "skipped", "removed"})
 
+_BUSY = ("answered 503", "'reason': 'Database error'")
+"""Airflow's words for a locked database: the backfill's, and every other endpoint's."""
 _BUSY_TRIES, _BUSY_PAUSE_S = 6, 2.0
 
 
@@ -67,6 +69,17 @@ class AirflowApi:
             raise ServiceError(f"Airflow: {method} {path} answered {response.status_code}: {_detail(response)}", "see the Airflow UI")
         return response.json() if response.content else None
 
+    def _create(self, path: str, body: Any) -> Any:
+        """A POST that is asked again while the database is locked (SQLite): Airflow rolled all of it back."""
+        for _ in range(_BUSY_TRIES - 1):
+            try:
+                return self.call("POST", path, body)
+            except ServiceError as exc:
+                if not any(words in str(exc) for words in _BUSY):
+                    raise
+                time.sleep(_BUSY_PAUSE_S)
+        return self.call("POST", path, body)
+
     def _login(self) -> None:
         try:
             response = self._client.post("/auth/token", json={"username": self.user, "password": self._password})
@@ -103,7 +116,7 @@ class AirflowApi:
     def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None, *, logical_date: datetime | None = None) -> str:
         """Start a run with parameters; returns its id."""
         body = {"logical_date": logical_date.isoformat() if logical_date else None, "conf": dict(conf or {})}
-        return str(self.call("POST", f"/dags/{dag_id}/dagRuns", body)["dag_run_id"])
+        return str(self._create(f"/dags/{dag_id}/dagRuns", body)["dag_run_id"])
 
     def run(self, dag_id: str, run_id: str) -> dict[str, Any]:
         """A run as Airflow describes it."""
@@ -166,15 +179,7 @@ class AirflowApi:
             "max_active_runs": active_runs,
             "reprocess_behavior": "completed",
         }
-        for _ in range(_BUSY_TRIES - 1):
-            try:
-                return int(self.call("POST", "/backfills", body)["id"])
-            except ServiceError as exc:
-                # Airflow's own word for a database that was locked (SQLite): all of it was rolled back, so ask again.
-                if "answered 503" not in str(exc):
-                    raise
-                time.sleep(_BUSY_PAUSE_S)
-        return int(self.call("POST", "/backfills", body)["id"])
+        return int(self._create("/backfills", body)["id"])
 
     def runs(self, dag_id: str, **params: Any) -> list[dict[str, Any]]:
         """Runs of a DAG."""

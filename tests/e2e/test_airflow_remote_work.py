@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import sqlite3
 import time
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -92,6 +95,18 @@ def test_two_runs_of_the_same_work_share_one_job(stack: Any, begun: dict[str, st
     asked = [stack.admin.xcom("probe_log", run, "count", "ray_job") for run in runs]
     assert sorted(a["decision"] for a in asked) == ["attached", "submitted"]
     assert len({a["submission_id"] for a in asked}) == 1
+
+
+def test_a_run_is_triggered_while_another_process_holds_the_database(stack: Any) -> None:
+    database = stack.services.airflow.folder / "airflow.db"
+    with ThreadPoolExecutor(1) as pool, contextlib.closing(sqlite3.connect(database, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        body = {"logical_date": None, "conf": {"lines": 1, "tag": uuid.uuid4().hex}}
+        answer = pool.submit(stack.admin.call, "POST", "/dags/probe_log/dagRuns", body)  # `call` asks once
+        time.sleep(6.5)  # longer than the 5 s that a connection waits by itself
+        assert not answer.done()
+        other.execute("ROLLBACK")
+        assert answer.result(timeout=30)["state"] == "queued"
 
 
 def test_a_release_gate_is_approved_in_the_ui_by_somebody_else(

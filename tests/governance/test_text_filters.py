@@ -15,6 +15,7 @@ import pyarrow as pa
 import pytest
 import yaml
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from headrace_governance.text.filters.c4 import C4
@@ -200,6 +201,13 @@ def test_every_measured_value_of_a_drop_is_kept(cls: type[Stage]) -> None:
             assert json.loads(row["measured"])["language"] == "en" and json.loads(row["measured"])["value"] is not None, row["reason"]
 
 
+_PIECES = [
+    *(":", ")", "(", "-", "'", "s", "'s", ":)", "):", ":-)", ":'(", "=", "/", "8", "D", '"', "...", "x"),
+    *("don't", "Don't", "we", "'ll", "can", "not", "o'clock", "U.S.", "etc.", "e.g.", "7pm", "http://a.b/c"),
+    *("Wort", "l'", "est-ce", "日本", "です。", "か", "т.д."),
+]
+
+
 @given(
     st.lists(
         st.one_of(
@@ -225,6 +233,15 @@ def test_statistics_equal_datatroves_functions_on_any_text(parts: list[str]) -> 
         assert row["duplicate_full_line_characters"] == find_duplicates(full)[1]
         for line in full:
             assert words_of(language).sentences(line.strip()) == len(tokenizer_for(language).sent_tokenize(line.strip()))
+
+
+@hypothesis_settings(max_examples=400, deadline=None)
+@given(st.sampled_from(["en", "de", "fr", "ja", "ru"]), st.lists(st.sampled_from(_PIECES), max_size=14), st.data())
+def test_words_are_datatroves_where_exceptions_meet_across_spaces(language: str, pieces: list[str], data: st.DataObject) -> None:
+    text = "".join(p + data.draw(st.sampled_from(["", " ", "  ", "\n", "\u3000"])) for p in pieces)
+    words = words_of(language)
+    numbers = words.of(text).tolist()
+    assert numbers == [words.number(w) for w in tokenizer_for(language).word_tokenize(text)]
 
 
 def test_a_new_threshold_reads_no_text(settings: Settings) -> None:

@@ -37,6 +37,8 @@ PARALLELISM = 4
 """Worker processes: each holds an idle Airflow of about 100 MB, and our tasks only submit and defer."""
 RUNNER_SILENT_S = 60
 """A task runner that has not been heard of for so long is dead: its task is retried (Airflow's default is 300). It reports every 5 s."""
+LOCKED_FOR_S = 60
+"""How long a component waits for SQLite's lock before it says "database is locked" (Python's default is 5; two busy cores took longer)."""
 TRIGGERER_SILENT_S = 15
 """The same for the triggerer, which reports every 2 s: another one then takes over what it watched."""
 USERS = {"admin": "admin", "reviewer": "op"}
@@ -86,7 +88,7 @@ class LocalAirflow:
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self.passwords_file),
             "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "60",
             "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.folder / 'airflow.db'}",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.folder / 'airflow.db'}?timeout={LOCKED_FOR_S}",
             "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(self.folder / "logs"),
             "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
             "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),

@@ -43,6 +43,30 @@ def word_hash(points: Any) -> tuple[Any, Any, Any]:
 
 
 @njit(cache=True)
+def word_hashes(points: Any, lengths: Any, hashes: Any, powers: Any, inverses: Any) -> None:
+    """`word_hash` of words that stand one after another."""
+    at = 0
+    for i in range(len(lengths)):
+        hashes[i], powers[i], inverses[i] = word_hash(points[at : at + lengths[i]])
+        at += lengths[i]
+
+
+@njit(cache=True)
+def flags_of_words(points: Any, lengths: Any, table: Any) -> Any:
+    """1 where all characters of a word have flag 1, 2 where one has flag 2, 4 where all have flag 4."""
+    out = np.empty(len(lengths), np.uint8)
+    at = 0
+    for i in range(len(lengths)):
+        every, some = 5, 0
+        for j in range(at, at + lengths[i]):
+            every &= table[points[j]]
+            some |= table[points[j]]
+        out[i] = every | (some & 2)
+        at += lengths[i]
+    return out
+
+
+@njit(cache=True)
 def _prefixes(words: Any, hashes: Any, powers: Any, inverses: Any, spaced: bool, sums: Any, reaches: Any) -> None:
     """From the first word on: sums of the words' hashes, scaled back to the text's start, and the base's power at each word's end.
 
@@ -204,6 +228,13 @@ def _get(keys: Any, values: Any, key: Any) -> int:
 
 
 @njit(cache=True)
+def put_all(keys: Any, values: Any, new_keys: Any, new_values: Any) -> None:
+    """Add entries to a table that has room and none of their keys."""
+    for i in range(len(new_keys)):
+        put(keys, values, new_keys[i], new_values[i])
+
+
+@njit(cache=True)
 def rehash(keys: Any, values: Any, more_keys: Any, more_values: Any) -> None:
     """Put every entry of a table into a larger one."""
     for i in range(len(keys)):
@@ -254,6 +285,17 @@ def stretches(points: Any, keys: Any, values: Any, starts: Any, ends: Any, hashe
 
 
 @njit(cache=True)
+def neighbours_meet(points: Any, starts: Any, ends: Any, entries: Any, asked: Any, edges: Any, meeting: Any) -> bool:
+    """Whether two stretches one space apart, one of them asked for, meet at their edges (`Affixes.meeting`)."""
+    for i in range(1, len(entries)):
+        left, right = entries[i - 1], entries[i]
+        near = starts[i] - ends[i - 1] == 1 and points[ends[i - 1]] == 0x20
+        if near and (asked[left] or asked[right]) and meeting[edges[left, 0], edges[right, 1]]:
+            return True
+    return False
+
+
+@njit(cache=True)
 def gather(entries: Any, firsts: Any, flat: Any) -> Any:
     """The words of stretches, one after another; those of entry e are `flat[firsts[e]:firsts[e + 1]]`."""
     size = 0
@@ -282,3 +324,57 @@ def look_up(points: Any, starts: Any, ends: Any, keys: Any, values: Any, hashes:
         found[i] = _get(keys, values, h)
         unknown += found[i] < 0
     return unknown
+
+
+@njit(cache=True)
+def places_of_joined(points: Any, joined: Any) -> tuple[Any, Any]:
+    """Where units begin and end, white space at their edges left off and empty ones left out.
+
+    Args:
+        points: code points of a text that is the units one after another.
+        joined: the units with a space between. Where the text has spaces of its own, more of them here than there say that a
+            unit ends among them; which of them it takes along does not matter, as they are left off.
+
+    Returns:
+        int64 starts and ends.
+
+    Raises:
+        ValueError: `joined` is another text's.
+    """
+    starts, ends = np.empty(len(points), np.int64), np.empty(len(points), np.int64)
+    n = first = at = other = 0
+    while at < len(points):
+        if points[at] != 0x20 and (other >= len(joined) or joined[other] != 0x20):
+            if other >= len(joined) or joined[other] != points[at]:
+                raise ValueError("the joined units are not the text's")
+            at += 1
+            other += 1
+            continue
+        own = 0
+        while at + own < len(points) and points[at + own] == 0x20:
+            own += 1
+        spaces = 0
+        while other + spaces < len(joined) and joined[other + spaces] == 0x20:
+            spaces += 1
+        if spaces < own:
+            raise ValueError("the joined units are not the text's")
+        if spaces > own:
+            n = _trimmed(points, first, at, starts, ends, n)
+            first = at + own
+        at += own
+        other += spaces
+    n = _trimmed(points, first, at, starts, ends, n)
+    return starts[:n], ends[:n]
+
+
+@njit(cache=True)
+def _trimmed(points: Any, first: int, end: int, starts: Any, ends: Any, n: int) -> int:
+    """Note what is between two places without white space at its edges, if anything; the number of notes."""
+    while first < end and is_space(points[first]):
+        first += 1
+    while end > first and is_space(points[end - 1]):
+        end -= 1
+    if first < end:
+        starts[n], ends[n] = first, end
+        n += 1
+    return n

@@ -1,9 +1,10 @@
 """Words of a text as numbers, split exactly as datatrove splits them.
 
 spaCy's rule-based tokenisers look at one stretch between white space at a time, so the words of a stretch are the same wherever
-it stands; each is split once and found again by its hash, compiled. Where a language has exceptions that contain a space, lines with
-one of those are split whole. Chinese is cut by `jieba` (`segmenter`), Japanese by Sudachi itself, without what spaCy makes of its
-answers. Texts of other languages whose tokeniser looks further are split whole: Korean, Hindi.
+it stands, but for what `affixes` says; each is split once and found again by its hash, compiled. Where a language has exceptions that
+contain a space, and where words depend on their neighbours, the line is split whole. Chinese is cut by `jieba` (`segmenter`), Japanese
+by Sudachi itself, without what spaCy makes of its answers. Texts of other languages whose tokeniser looks further are split whole:
+Korean, Hindi.
 
 The memory is emptied between documents when it has grown to `MOST_WORDS`; that changes speed, never a word.
 """
@@ -11,11 +12,14 @@ The memory is emptied between documents when it has grown to `MOST_WORDS`; that 
 from __future__ import annotations
 
 import re
-import unicodedata
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from headrace_governance.text.statistics.affixes import Affixes
+from headrace_governance.text.statistics.hash_table import HashTable
+from headrace_governance.text.statistics.word_flags import LETTER, MARK, SYMBOL, word_flags
 
 MOST_WORDS = 1 << 20
 """Different words, or stretches, at most: about 300 MB."""
@@ -47,13 +51,11 @@ class Words:
     """
 
     def __init__(self, tokenizer: Any) -> None:
-        from datatrove.utils.text import PUNCTUATION_SET
         from spacy.pipeline import Sentencizer
 
         from headrace_governance.text.statistics import kernels
 
         self._kernels = kernels
-        self._punctuation = PUNCTUATION_SET
         self._stops = frozenset(Sentencizer.default_punct_chars)
         self._tokenizer = tokenizer
         self._by_stretch, self._exceptions = _stretches_of(tokenizer)
@@ -106,33 +108,51 @@ class Words:
         return self._numbered(self._tokenizer.word_tokenize(text))
 
     def _numbered(self, words: list[str]) -> Int64s:
-        return np.array([self._number(w) for w in words], np.int64)
+        """The number of each word; what is new is described all at once."""
+        numbers = self._numbers
+        out = [-1] * len(words)
+        new: list[str] = []
+        for i, word in enumerate(words):
+            number = numbers.get(word)
+            if number is None:
+                number = numbers[word] = len(numbers)
+                new.append(word)
+            out[i] = number
+        if new:
+            self._describe(new)
+        return np.array(out, np.int64)
 
-    def _number(self, word: str) -> int:
-        number = self._numbers.get(word)
-        if number is not None:
-            return number
-        number = len(self._numbers)
-        if number == len(self.lengths):
-            self._room(2 * number)
-        self._numbers[word] = number
-        self.lengths[number] = len(word)
-        self.hashes[number], self.powers[number], self.inverses[number] = self._kernels.word_hash(_points(word))
-        self.symbols[number] = all(c in self._punctuation for c in word)
-        self.alphas[number] = any(c.isalpha() for c in word)
-        self.stops[number] = word in self._stops
-        self.marks[number] = all(unicodedata.category(c).startswith("P") for c in word)
-        return number
+    def _describe(self, words: list[str]) -> None:
+        """The properties of the words numbered last."""
+        first, end = len(self._numbers) - len(words), len(self._numbers)
+        while end > len(self.lengths):
+            self._room(2 * len(self.lengths))
+        lengths = np.fromiter(map(len, words), np.int64, len(words))
+        points = _points("".join(words))
+        here = slice(first, end)
+        self.lengths[here] = lengths
+        self._kernels.word_hashes(points, lengths, self.hashes[here], self.powers[here], self.inverses[here])
+        flags = word_flags(points, lengths)
+        self.symbols[here] = flags & SYMBOL != 0
+        self.alphas[here] = flags & LETTER != 0
+        self.marks[here] = flags & MARK != 0
+        self.stops[here] = [w in self._stops for w in words]
 
 
 class SpacedWords(Words):
     """Words of a language whose tokeniser looks at one stretch between white space at a time."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        super().__init__(tokenizer)
+        self._affixes = Affixes(tokenizer.tokenizer.tokenizer)
 
     def _empty(self) -> None:
         super()._empty()
         self._known = HashTable()
         self._firsts = np.zeros(1025, np.int64)
         self._flat = np.zeros(4096, np.int64)
+        self._asked = np.zeros(1024, np.bool_)
+        self._edges = np.zeros((1024, 2), np.int64)
 
     @property
     def _full(self) -> bool:
@@ -140,70 +160,76 @@ class SpacedWords(Words):
 
     def _split(self, text: str) -> Int64s:
         if self._exceptions is None or not self._exceptions.search(text):
-            return self._spaced(text)
-        return np.concatenate(
-            [
-                self._numbered(self._tokenizer.word_tokenize(line)) if self._exceptions.search(line) else self._spaced(line)
-                for line in text.splitlines()
-            ]
-            or [np.zeros(0, np.int64)]
-        )
+            numbers = self._spaced(text)
+            if numbers is not None:
+                return numbers
+        return np.concatenate([self._line(line) for line in text.splitlines()] or [np.zeros(0, np.int64)])
 
-    def _spaced(self, text: str) -> Int64s:
+    def _line(self, line: str) -> Int64s:
+        numbers = None if self._exceptions is not None and self._exceptions.search(line) else self._spaced(line)
+        return self._numbered(self._tokenizer.word_tokenize(line)) if numbers is None else numbers
+
+    def _spaced(self, text: str) -> Int64s | None:
+        """The words, stretch by stretch; None where a stretch's words depend on its neighbours."""
         points = _points(text)
         most = len(points) // 2 + 1
         starts, ends, found = (np.empty(most, np.int64) for _ in range(3))
         hashes = np.empty(most, np.uint64)
         n, unknown = self._kernels.stretches(points, self._known.keys, self._known.values, starts, ends, hashes, found)
+        found = found[:n]
         if unknown:
             new: dict[int, str] = {}
-            fresh = np.flatnonzero(found[:n] < 0).tolist()
+            fresh = np.flatnonzero(found < 0).tolist()
             for i in fresh:
                 new.setdefault(int(hashes[i]), text[starts[i] : ends[i]])
             first = self._known.size
-            for key, words in zip(new, self._words_of(list(new.values())), strict=True):
-                self._learn(words, np.uint64(key))
+            self._learn(np.fromiter(new, np.uint64, len(new)), list(new.values()))
             entries = dict(zip(new, range(first, self._known.size), strict=True))
             for i in fresh:
                 found[i] = entries[int(hashes[i])]
-        out: Int64s = self._kernels.gather(found[:n], self._firsts, self._flat)
+        if self._kernels.neighbours_meet(points, starts, ends, found, self._asked, self._edges, self._affixes.meeting):
+            return None
+        out: Int64s = self._kernels.gather(found, self._firsts, self._flat)
         return out
 
-    def _words_of(self, stretches: list[str]) -> list[list[str]]:
-        """The words of each stretch; spaCy is asked once for all of them, because a call costs more than a stretch."""
-        line = " ".join(stretches)
-        if len(stretches) < 2 or "IS_ALPHA" in line or (self._exceptions is not None and self._exceptions.search(line)):
-            return [self._tokenizer.word_tokenize(s) for s in stretches]
-        inner = self._tokenizer.tokenizer
-        out: list[list[str]] = []
-        with inner.memory_zone():
-            tokens = [(t.idx, t.text) for t in inner.tokenizer(line)]
-        at = end = 0
-        for stretch in stretches:
-            end += len(stretch) + 1
-            words: list[str] = []
-            while at < len(tokens) and tokens[at][0] < end:
-                if word := tokens[at][1].strip():
-                    words.append(word)
-                at += 1
-            out.append(words)
-        return out
-
-    def _learn(self, words: list[str], key: np.uint64) -> None:
-        """Remember the words of a stretch."""
-        numbers = [self._number(w) for w in words]
-        entry = self._known.size
-        if entry + 2 > len(self._firsts):
-            self._firsts = np.concatenate([self._firsts, np.zeros_like(self._firsts)])
-        first = int(self._firsts[entry])
-        while first + len(numbers) > len(self._flat):
-            self._flat = np.concatenate([self._flat, np.zeros_like(self._flat)])
-        self._flat[first : first + len(numbers)] = numbers
-        self._firsts[entry + 1] = first + len(numbers)
-        self._known.put(key, entry)
+    def _learn(self, keys: npt.NDArray[np.uint64], stretches: list[str]) -> None:
+        """Find and remember the words of stretches."""
+        found = [self._affixes.words(s) for s in stretches]
+        asked = np.array([words is None for words in found])
+        words = [self._tokenizer.word_tokenize(s) if w is None else w for s, w in zip(stretches, found, strict=True)]
+        numbers = self._numbered([w for some in words for w in some])
+        entry, last = self._known.size, self._known.size + len(words)
+        ends = self._firsts[entry] + np.cumsum(np.fromiter(map(len, words), np.int64, len(words)))
+        self._firsts, self._asked = _with_room(self._firsts, last + 1), _with_room(self._asked, last)
+        self._edges = _with_room(self._edges, last)
+        self._flat = _with_room(self._flat, int(ends[-1]))
+        self._flat[int(self._firsts[entry]) : int(ends[-1])] = numbers
+        self._firsts[entry + 1 : last + 1] = ends
+        self._asked[entry:last] = asked
+        self._edges[entry:last] = [self._affixes.edges(stretch, w) for stretch, w in zip(stretches, found, strict=True)]
+        self._known.put_all(keys, np.arange(entry, last))
 
 
-class ChineseWords(Words):
+class WordsByPlace(Words):
+    """Words of a language whose segmenter says where each begins and ends; each is known again by its hash."""
+
+    def _empty(self) -> None:
+        super()._empty()
+        self._known = HashTable()
+
+    def _at(self, text: str, points: npt.NDArray[np.uint32], starts: Int64s, ends: Int64s) -> Int64s:
+        """The numbers of the words at these places."""
+        hashes, found = np.empty(len(starts), np.uint64), np.empty(len(starts), np.int64)
+        if self._kernels.look_up(points, starts, ends, self._known.keys, self._known.values, hashes, found):
+            fresh = np.flatnonzero(found < 0)
+            seen = len(self._numbers)
+            found[fresh] = self._numbered([text[i:j] for i, j in zip(starts[fresh].tolist(), ends[fresh].tolist(), strict=True)])
+            new, where = np.unique(found[fresh], return_index=True)
+            self._known.put_all(hashes[fresh][where][new >= seen], new[new >= seen])
+        return found
+
+
+class ChineseWords(WordsByPlace):
     """Chinese words: jieba's."""
 
     def __init__(self, tokenizer: Any) -> None:
@@ -212,25 +238,12 @@ class ChineseWords(Words):
         super().__init__(tokenizer)
         self._segmenter = Segmenter()
 
-    def _empty(self) -> None:
-        super()._empty()
-        self._known = HashTable()
-
     def _split(self, text: str) -> Int64s:
         points = _points(text)
-        starts, ends = self._segmenter.places(points)
-        hashes, found = np.empty(len(starts), np.uint64), np.empty(len(starts), np.int64)
-        if self._kernels.look_up(points, starts, ends, self._known.keys, self._known.values, hashes, found):
-            for i in np.flatnonzero(found < 0).tolist():
-                word = text[starts[i] : ends[i]]
-                seen = len(self._numbers)
-                found[i] = self._number(word)
-                if found[i] == seen:
-                    self._known.put(hashes[i], seen)
-        return found
+        return self._at(text, points, *self._segmenter.places(points))
 
 
-class JapaneseWords(Words):
+class JapaneseWords(WordsByPlace):
     """Japanese words: Sudachi's shortest units, which is what spaCy's Japanese tokeniser cuts by."""
 
     _MOST_BYTES = 40_000
@@ -248,35 +261,22 @@ class JapaneseWords(Words):
         if "IS_ALPHA" in text:  # a name inside spaCy, which fails at the word; datatrove has a way around that
             return super()._split(text)
         pieces = self._pieces(text, self._MOST_BYTES) if len(text) * 3 > self._MOST_BYTES else [text]
-        number = self._number
-        return np.array([number(w) for piece in pieces for m in self._sudachi.tokenize(piece) if (w := m.surface().strip())], np.int64)
+        return np.concatenate([self._piece(piece) for piece in pieces] or [np.zeros(0, np.int64)])
 
-
-class HashTable:
-    """Numbers by hash, open addressing, at most half full, for compiled loops."""
-
-    def __init__(self) -> None:
-        from headrace_governance.text.statistics import kernels
-
-        self._kernels = kernels
-        self.keys = np.zeros(4096, np.uint64)
-        self.values = np.zeros(4096, np.int64)
-        self.size = 0
-
-    def put(self, key: np.uint64, value: int) -> None:
-        """Add a hash (not 0) that is not there yet."""
-        if 2 * self.size >= len(self.keys):
-            more = np.zeros(4 * len(self.keys), np.uint64), np.zeros(4 * len(self.keys), np.int64)
-            self._kernels.rehash(self.keys, self.values, *more)
-            self.keys, self.values = more
-        self._kernels.put(self.keys, self.values, key, value)
-        self.size += 1
+    def _piece(self, text: str) -> Int64s:
+        points = _points(text)
+        # All units with a space between, in one string: asking each for its text takes longer than finding them.
+        return self._at(text, points, *self._kernels.places_of_joined(points, _points(str(self._sudachi.tokenize(text)))))
 
 
 def kind_of(language: str, tokenizer: Any) -> type[Words]:
     """The class that splits as a tokeniser does."""
     kinds: dict[str, type[Words]] = {"zh": ChineseWords, "ja": JapaneseWords}
     return kinds.get(language) or (SpacedWords if _stretches_of(tokenizer)[0] else Words)
+
+
+def _with_room(values: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
+    return values if size <= len(values) else np.concatenate([values, np.zeros((max(size, len(values)), *values.shape[1:]), values.dtype)])
 
 
 def _points(text: str) -> npt.NDArray[np.uint32]:

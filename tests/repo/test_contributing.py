@@ -24,6 +24,7 @@ from headrace_lake.engine import Pipeline, RunReport, load_pipeline, preview_pip
 from headrace_lake.fingerprint import digest_of
 from headrace_lake.lake import Lake, StageCommit
 from headrace_lake.receipts import Counts, Receipt, here, new_run_id
+from headrace_lake.schemas import fields
 from headrace_lake.settings import Settings
 from headrace_lake.slices import Slice
 
@@ -43,7 +44,7 @@ def page(checkout: Path) -> dict[str, list[str]]:
 @pytest.fixture
 def tables(page: dict[str, list[str]]) -> Iterator[None]:
     """The page's tables, declared for the length of a test."""
-    added = [eval(line, dict(vars(schemas))) for line in page["schema"]]  # noqa: S307 - a line of our own page
+    added = [eval(line, dict(vars(fields))) for line in page["schema"]]  # noqa: S307 - a line of our own page
     schemas.TABLES.update({spec.name: spec for spec in added})
     yield
     for spec in added:

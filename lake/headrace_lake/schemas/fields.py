@@ -1,0 +1,57 @@
+"""What tables are declared with: fields with units, and the columns that many tables share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """A table: its schema, the columns it is partitioned by, and one line on what it holds."""
+
+    name: str
+    schema: pa.Schema
+    partition: tuple[str, ...]
+    doc: str
+    key: str = "uid"
+
+    @property
+    def is_verdict(self) -> bool:
+        """A verdict table keeps a row for dropped documents too (column `keep`)."""
+        return "keep" in self.schema.names
+
+
+def field(name: str, type_: pa.DataType, doc: str, *, unit: str = "", null: bool = False) -> pa.Field:
+    meta = {"doc": doc} | ({"unit": unit} if unit else {})
+    return pa.field(name, type_, nullable=null, metadata=meta)
+
+
+STRING, INT32, INT64, BOOL, FLOAT64 = pa.string(), pa.int32(), pa.int64(), pa.bool_(), pa.float64()
+TIME = pa.timestamp("us", tz="UTC")
+
+SLICE = [
+    field("source", STRING, "source id"),
+    field("slice", STRING, "interval id within the source"),
+    field("part", INT32, "ordinal of the shard within the slice"),
+]
+ROW = [field("uid", STRING, "document id: 32 hex digits"), *SLICE]
+VERDICT = [
+    *ROW,
+    field("keep", BOOL, "the verdict"),
+    field("reason", STRING, "why not, null when kept", null=True),
+    field("measured", STRING, "measured values behind the verdict, JSON", null=True),
+]
+
+
+def spec(name: str, fields: list[pa.Field], doc: str, partition: tuple[str, ...] = ("source", "slice"), key: str = "uid") -> TableSpec:
+    return TableSpec(name, pa.schema(fields), partition, doc, key)
+
+
+def verdict(name: str, doc: str, extra: list[pa.Field] | None = None) -> TableSpec:
+    return spec(name, [*VERDICT, *(extra or [])], doc)
+
+
+def counts(unit: str, **columns: str) -> list[pa.Field]:
+    return [field(name, INT64, doc, unit=unit) for name, doc in columns.items()]

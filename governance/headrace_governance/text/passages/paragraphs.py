@@ -9,7 +9,7 @@ cut when shards are written, if `tokenise` names the verdict in `cut`; the store
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from headrace_governance.text.passages.spans import SHARED, Rank, Spans, shared_table, span_verdict
+from headrace_governance.text.passages.spans import SHARED, Rank, RepeatedPassages, Spans, shared_table
 from headrace_governance.text.rank import earlier, here
 from headrace_lake.slices import Slice
 from headrace_lake.stage import DROP_DETAIL, DROP_REASON, Inputs, PartWriter, Resources, SliceReader, Stage
@@ -81,26 +81,12 @@ class ParagraphDigests(Stage):
         )
 
 
-class DuplicateParagraphParams(StrictModel):
-    """Parameters of `duplicate_paragraph`.
-
-    Attributes:
-        max_share: of a document's bytes in repeated paragraphs; above it the document is dropped. 0.9 is ours: what is left of such
-            a document is crumbs.
-    """
-
-    max_share: float = Field(default=0.9, gt=0, le=1)
-
-
-class DuplicateParagraph(Stage):
+class DuplicateParagraph(RepeatedPassages):
     """`paragraph_digests` → `verdict_duplicate_paragraph`; reason `duplicate_paragraphs`."""
 
     name = "duplicate_paragraph"
     output = "verdict_duplicate_paragraph"
-    Params = DuplicateParagraphParams
-    batch_rows = 4096
-
-    params: DuplicateParagraphParams
+    reason = "duplicate_paragraphs"
 
     def inputs(self) -> Inputs:
         return Inputs("paragraph_digests", ("uid",))
@@ -125,13 +111,6 @@ class DuplicateParagraph(Stage):
             keeper = keepers.get(digest) or (slice_.interval, slice_.source, uids[documents[firsts[digest]]])
             found.setdefault(uids[documents[i]], Spans()).add(starts[i], ends[i], keeper)
         return {SHARED: shared_table(found, dict(zip(uids, own["bytes"].to_pylist(), strict=True)))}
-
-    def begin(self, part: PartWriter, shared: Mapping[str, pa.Table]) -> None:
-        self._known: dict[str, dict[str, Any]] = {r["uid"]: r for r in shared[SHARED].to_pylist()}
-
-    def process(self, batch: pa.Table) -> pa.Table:
-        assert self.output is not None
-        return span_verdict(batch["uid"], self._known, self.output, "duplicate_paragraphs", self.params.max_share)
 
 
 def _rows(reader: SliceReader, where: str) -> pa.Table:

@@ -1,4 +1,4 @@
-"""What the verdicts over spans share: whose copy stays, and the verdict's columns.
+"""What the verdicts over spans share: whose copy stays, and the stage but for how passages are found.
 
 A passage stays where it occurs first: in the document of the smallest rank (`headrace_governance.text.rank`), at the smallest place.
 """
@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow as pa
+from pydantic import Field
 
 from headrace_lake.schemas import TABLES
-from headrace_lake.stage import DROP_DETAIL, DROP_REASON
+from headrace_lake.stage import DROP_DETAIL, DROP_REASON, PartWriter, Stage
+from headrace_lake.strict import StrictModel
 
 Rank = tuple[str, str, str]
 """Interval, source, uid."""
@@ -56,23 +58,52 @@ def shared_table(found: Mapping[str, Spans], sizes: Mapping[str, int]) -> pa.Tab
     return pa.Table.from_pylist(rows, schema=SCHEMA)
 
 
-def span_verdict(uids: pa.ChunkedArray, known: Mapping[str, dict[str, Any]], table: str, reason: str, max_share: float) -> pa.Table:
-    """The rows of a verdict over spans: dropped is what consists of repeated passages by more than `max_share` of its bytes."""
-    rows = []
-    for uid in uids.to_pylist():
-        found = known.get(uid)
+class RepeatedPassagesParams(StrictModel):
+    """Parameters of a verdict over repeated passages.
+
+    Attributes:
+        max_share: of a document's bytes in repeated passages; above it the document is dropped. 0.9 is ours: what is left of such
+            a document is crumbs.
+    """
+
+    max_share: float = Field(default=0.9, gt=0, le=1)
+
+
+class RepeatedPassages(Stage):
+    """A verdict over spans: dropped is what consists of repeated passages by more than `max_share` of its bytes.
+
+    `prepare` finds them and shares them as `shared_table`.
+
+    Attributes:
+        reason: of the drop.
+    """
+
+    Params = RepeatedPassagesParams
+    batch_rows = 4096
+    reason: ClassVar[str]
+
+    params: RepeatedPassagesParams
+
+    def begin(self, part: PartWriter, shared: Mapping[str, pa.Table]) -> None:
+        self._known: dict[str, dict[str, Any]] = {r["uid"]: r for r in shared[SHARED].to_pylist()}
+
+    def process(self, batch: pa.Table) -> pa.Table:
+        assert self.output is not None
+        schema = TABLES[self.output].schema
+        fields = [f for f in schema if f.name not in ("source", "slice", "part")]
+        rows = [self._row(uid) for uid in batch["uid"].to_pylist()]
+        return pa.Table.from_pylist(rows, schema=pa.schema([*fields, (DROP_REASON, pa.string()), (DROP_DETAIL, pa.string())]))
+
+    def _row(self, uid: str) -> dict[str, Any]:
+        found = self._known.get(uid)
         if found is None:
-            rows.append({"uid": uid, "keep": True, "starts": [], "ends": []})
-            continue
+            return {"uid": uid, "keep": True, "starts": [], "ends": []}
         repeated = sum(found["ends"]) - sum(found["starts"])
         share = repeated / found["bytes"] if found["bytes"] else 0.0
         measured = json.dumps({"keeper": found["keeper"], "share": round(share, 3), "spans": len(found["starts"])})
-        dropped = share > max_share
-        rows.append(
-            {"uid": uid, "keep": not dropped, "reason": reason if dropped else None, "measured": measured}
+        reason = self.reason if share > self.params.max_share else None
+        return (
+            {"uid": uid, "keep": reason is None, "reason": reason, "measured": measured}
             | {"starts": found["starts"], "ends": found["ends"], "keeper": found["keeper"]}
-            | {DROP_REASON: reason if dropped else None, DROP_DETAIL: measured if dropped else None}
+            | {DROP_REASON: reason, DROP_DETAIL: measured if reason else None}
         )
-    schema = TABLES[table].schema
-    fields = [f for f in schema if f.name not in ("source", "slice", "part")]
-    return pa.Table.from_pylist(rows, schema=pa.schema([*fields, (DROP_REASON, pa.string()), (DROP_DETAIL, pa.string())]))

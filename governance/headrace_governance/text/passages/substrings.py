@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from headrace_governance.text.passages.spans import SHARED, Rank, Spans, shared_table, span_verdict
+from headrace_governance.text.passages.spans import SHARED, Rank, RepeatedPassages, RepeatedPassagesParams, Spans, shared_table
 from headrace_governance.text.rank import earlier, here
 from headrace_lake.slices import Slice
 from headrace_lake.stage import DROP_DETAIL, DROP_REASON, Inputs, PartWriter, Resources, SliceReader, Stage
@@ -87,26 +87,24 @@ class PassageFingerprints(Stage):
         )
 
 
-class ExactSubstringParams(StrictModel):
+class ExactSubstringParams(RepeatedPassagesParams):
     """Parameters of `exact_substring`.
 
     Attributes:
         min_weight: words count 2, characters of scripts without spaces 1: 100 is 50 words or 100 characters. Below 100 passages would
             be missed, because fingerprints are made for it.
-        max_share: of a document's bytes in repeated passages; above it the document is dropped. 0.9 is ours.
     """
 
     min_weight: int = Field(default=100, ge=100)
-    max_share: float = Field(default=0.9, gt=0, le=1)
 
 
-class ExactSubstring(Stage):
+class ExactSubstring(RepeatedPassages):
     """`passage_fingerprints` → `verdict_exact_substring`; reason `repeated_passages`."""
 
     name = "exact_substring"
     output = "verdict_exact_substring"
     Params = ExactSubstringParams
-    batch_rows = 4096
+    reason = "repeated_passages"
 
     params: ExactSubstringParams
 
@@ -129,13 +127,6 @@ class ExactSubstring(Stage):
             if spans.starts:
                 found_spans[rank[2]] = spans
         return {SHARED: shared_table(found_spans, {rank[2]: len(texts[rank]) for rank in mine})}
-
-    def begin(self, part: PartWriter, shared: Mapping[str, pa.Table]) -> None:
-        self._known: dict[str, dict[str, Any]] = {r["uid"]: r for r in shared[SHARED].to_pylist()}
-
-    def process(self, batch: pa.Table) -> pa.Table:
-        assert self.output is not None
-        return span_verdict(batch["uid"], self._known, self.output, "repeated_passages", self.params.max_share)
 
 
 class _Comparer:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from headrace_jobs.mix.compile import Mix, compile_mix, load_mix, newest_mix
 from headrace_jobs.mix.recipe import Recipe, load_recipe
 from headrace_lake.errors import ConfigError, InputError
-from headrace_lake.lake import Lake
+from headrace_lake.fingerprint import digest_of
+from headrace_lake.lake import Lake, StageCommit
 from headrace_lake.lineage import up
 from headrace_lake.receipts import Receipt
 from headrace_lake.settings import Settings
@@ -131,3 +133,43 @@ def test_a_mix_knows_the_receipts_it_was_made_from_and_can_be_read_at_its_tag(
     assert set(lake.read("passports", tag=artifact.payload["tag"])["source"].to_pylist()) == {"alpha", "beta"}
     loaded: Mix = load_mix(lake, artifact)
     assert loaded.fingerprint == mix.fingerprint
+
+
+def _judge(lake: Lake, receipts: list[Receipt], tiers: Callable[[int], str | None]) -> None:
+    """Commit a row of `verdict_quality` for every passport of these slices."""
+    for receipt in receipts:
+        passports = lake.read("passports", where=f"source = '{receipt.source}'").sort_by("uid")
+        rows = [{"uid": uid, "keep": True, "tier": tiers(i)} for i, uid in enumerate(passports["uid"].to_pylist())]
+        shard = lake.write_shard("verdict_quality", receipt.slice_, 0, pa.Table.from_pylist(rows))
+        changes = {
+            "stage": "quality",
+            "tables": ("verdict_quality",),
+            "outputs": (shard,),
+            "fingerprint": digest_of(["quality", receipt.source]),
+        }
+        lake.commit(StageCommit(receipt.model_copy(update=changes)))
+
+
+def test_a_recipe_chooses_by_quality_tier(lake: Lake, two_sources: list[Receipt]) -> None:
+    _judge(lake, two_sources, lambda i: ("high", "low", None)[i % 3])
+    wanted = recipe(caps={"epochs": 50}, phases=[{"name": "A", "tokens": 900, "weights": {"tier=high": 0.6, "tier=unjudged": 0.4}}])
+    mix, _ = compile_mix(lake, wanted)
+    tier = {r["uid"]: r["tier"] or "unjudged" for r in lake.read("verdict_quality").to_pylist()}
+    for number, bucket in enumerate(mix.buckets):
+        assert {tier[mix.uid_of(number, i)] for i in range(bucket.documents)} == {bucket.tier}
+    shares = {t: row["share"] for t, row in mix.record["by_tier"].items()}
+    assert shares == pytest.approx({"high": 0.6, "unjudged": 0.4, "low": 0.0}, abs=0.001)
+    assert load_mix(lake, newest_mix(lake, "test")).buckets == mix.buckets
+    assert {r.stage for r in lake.receipts() if r.fingerprint in mix.record["parents"]} == {"tokenise", "quality"}
+
+
+def test_a_tier_that_no_document_has_is_refused(lake: Lake, two_sources: list[Receipt]) -> None:
+    by_tier = recipe(phases=[{"name": "A", "tokens": 900, "weights": {"tier=gold": 1.0}}])
+    with pytest.raises(InputError, match="table verdict_quality is empty: no document has a quality tier"):
+        compile_mix(lake, by_tier)
+    _judge(lake, two_sources[:1], lambda i: "high")
+    with pytest.raises(InputError, match="documents have no quality tier, the first is [0-9a-f]+ of beta/2026-11-01"):
+        compile_mix(lake, by_tier)
+    _judge(lake, two_sources[1:], lambda i: "high")
+    with pytest.raises(ConfigError, match="'tier=gold' matches no admissible document.*tiers: high"):
+        compile_mix(lake, by_tier)

@@ -1,8 +1,9 @@
 """Compile a recipe against the lake: which documents may be drawn, from which buckets, with which weights.
 
-A bucket is (source, slice, language, licence class). The compiled mix holds one row per admissible document (shard,
-ordinal, tokens, bytes, uid: about 40 bytes) in one Parquet object, and a receipt. It reads `passports` and
-`token_shards` at one snapshot each, tagged `mix-<fingerprint>`, so the same mix can be compiled again.
+A bucket is (source, slice, language, licence class), and the quality tier if the recipe asks for tiers. The compiled mix holds one
+row per admissible document (shard, ordinal, tokens, bytes, uid: about 40 bytes) in one Parquet object, and a receipt. It reads
+`passports`, `token_shards` (and `verdict_quality`) at one snapshot each, tagged `mix-<fingerprint>`, so the same mix can be compiled
+again.
 
 Refused here, not in training: another vocabulary's shards, licence classes outside the recipe's policy (those documents
 never enter the arrays), empty pools, and budgets that do not close within the cap on epochs.
@@ -24,7 +25,7 @@ import pyarrow.parquet as pq
 
 from headrace_jobs.mix.held_out import held_out_mask, uid_bytes
 from headrace_jobs.mix.plan import Bucket, PhasePlan, check_closing, grouped, phase_weights
-from headrace_jobs.mix.recipe import Recipe
+from headrace_jobs.mix.recipe import UNJUDGED, Recipe
 from headrace_lake.errors import ConfigError, InputError, LakeError
 from headrace_lake.fingerprint import code_digest, digest_bytes, digest_of
 from headrace_lake.lake import Lake
@@ -34,7 +35,10 @@ from headrace_lake.strict import parse
 from headrace_tokenizers.vocabulary import load_spec
 
 _TABLES = ("passports", "token_shards")
+_QUALITY = "verdict_quality"
 _COLUMNS = ["uid", "source", "slice", "part", "ordinal", "token_count", "byte_start", "byte_end", "language", "licence", "licence_class"]
+
+_TIER_COLUMNS = ["uid", "source", "slice", "tier"]
 
 
 @dataclass(frozen=True)
@@ -98,8 +102,9 @@ def compile_mix(lake: Lake, recipe: Recipe) -> tuple[Mix, str]:
         InputError: shards of another vocabulary, or no passports at all.
     """
     spec = load_spec(lake.settings.resolve(recipe.tokenizer))
-    snapshots = {t: _snapshot(lake, t) for t in _TABLES}
-    inputs = sorted(f"{f.table}:{f.digest}" for t in _TABLES for f in lake.read_files(t, snapshots[t]) if _wanted(recipe, f.path))
+    tables = (*_TABLES, _QUALITY) if recipe.by_tier else _TABLES
+    snapshots = {t: _snapshot(lake, t) for t in tables}
+    inputs = sorted(f"{f.table}:{f.digest}" for t in tables for f in lake.read_files(t, snapshots[t]) if _wanted(recipe, f.path))
     fingerprint = digest_of(
         {"kind": "mix", "inputs": inputs, "params": recipe.mix_record(), "tokenizer": spec.digest(), "code": code_digest(__name__)}
     )
@@ -107,9 +112,11 @@ def compile_mix(lake: Lake, recipe: Recipe) -> tuple[Mix, str]:
     if found is not None and lake.storage.exists(found.path):
         return load_mix(lake, found), "adopted"
     tag = f"mix-{fingerprint[:16]}"
-    if lake.tag(tag, _TABLES) != snapshots:
-        raise LakeError("the lake's token tables moved while the mix was being compiled", "run it again")
+    if lake.tag(tag, tables) != snapshots:
+        raise LakeError("the lake's tables moved while the mix was being compiled", "run it again")
     passports = _passports(lake, recipe, snapshots["passports"])
+    if recipe.by_tier:
+        passports = _with_tiers(passports, _in_slices(recipe, lake.read(_QUALITY, columns=_TIER_COLUMNS, snapshot=snapshots[_QUALITY])))
     shards = _shards(lake, recipe, snapshots["token_shards"], spec.digest())
     record, documents, held_out = _compiled(recipe, passports, shards)
     record |= {
@@ -121,7 +128,10 @@ def compile_mix(lake: Lake, recipe: Recipe) -> tuple[Mix, str]:
         "tag": tag,
         "snapshots": snapshots,
     }
-    parents = sorted({r.fingerprint for r in lake.receipts(stage="tokenise") if _current(lake, r, shards)})
+    stages = {"tokenise": "token_shards"} | ({"quality": _QUALITY} if recipe.by_tier else {})
+    parents = sorted(
+        {r.fingerprint for name, table in stages.items() for r in lake.receipts(stage=name) if _current(lake, r, table, shards)}
+    )
     return _store(lake, record, documents, held_out, parents), "computed"
 
 
@@ -153,7 +163,8 @@ def newest_mix(lake: Lake, recipe: str) -> Artifact:
 def _snapshot(lake: Lake, table: str) -> int:
     snapshot = lake.table(table).current_snapshot()
     if snapshot is None:
-        raise InputError(f"table {table} is empty: nothing has been tokenised", "run 'headrace slice run text SOURCE/INTERVAL' first")
+        what = "no document has a quality tier" if table == _QUALITY else "nothing has been tokenised"
+        raise InputError(f"table {table} is empty: {what}", "run 'headrace slice run text SOURCE/INTERVAL' first")
     return int(snapshot.snapshot_id)
 
 
@@ -170,6 +181,24 @@ def _in_slices(recipe: Recipe, rows: pa.Table) -> pa.Table:
 
 def _passports(lake: Lake, recipe: Recipe, snapshot: int) -> pa.Table:
     return _in_slices(recipe, lake.read("passports", columns=_COLUMNS, snapshot=snapshot))
+
+
+def _with_tiers(passports: pa.Table, quality: pa.Table) -> pa.Table:
+    """Passports with a column `tier`.
+
+    Raises:
+        InputError: a document has no row in `verdict_quality`.
+    """
+    tiers = quality.set_column(quality.schema.get_field_index("tier"), "tier", pc.fill_null(quality["tier"], UNJUDGED))
+    rows = passports.join(tiers, ["uid", "source", "slice"], join_type="left outer")
+    lost = rows.filter(pc.is_null(rows["tier"]))
+    if lost.num_rows:
+        row = lost.slice(0, 1).to_pylist()[0]
+        raise InputError(
+            f"{lost.num_rows} documents have no quality tier, the first is {row['uid']} of {row['source']}/{row['slice']}",
+            f"run 'headrace slice run text {row['source']}/{row['slice']}' again, or name no tier in the recipe",
+        )
+    return rows
 
 
 def _shards(lake: Lake, recipe: Recipe, snapshot: int, tokenizer: str) -> pa.Table:
@@ -193,7 +222,7 @@ def _compiled(recipe: Recipe, passports: pa.Table, shards: pa.Table) -> tuple[di
             f"recipe {recipe.name}: no document's licence class is allowed",
             f"allowed: {', '.join(recipe.licences)}; refused: {_tally(refused)}",
         )
-    key = ["source", "slice", "language", "licence_class"]
+    key = ["source", "slice", "language", "licence_class", *(["tier"] if "tier" in rows.column_names else [])]
     rows = rows.append_column("shard", _shard_numbers(rows, shards)).sort_by([(c, "ascending") for c in (*key, "part", "ordinal")])
     hidden, ranks = held_out_mask(rows, recipe.held_out)
     keep = pa.table(
@@ -218,10 +247,9 @@ def _compiled(recipe: Recipe, passports: pa.Table, shards: pa.Table) -> tuple[di
             continue  # all of it is held out
         numbers[code] = len(buckets)
         digest = digest_bytes(b"".join(part["uid"].to_pylist()) + part["tokens"].to_numpy().tobytes())
-        source, slice_, language, licence = name.split("\0")
-        buckets.append(
-            Bucket(source, slice_, language, licence, part.num_rows, pc.sum(part["tokens"]).as_py(), pc.sum(part["bytes"]).as_py(), digest)
-        )
+        source, slice_, language, licence, *tier = name.split("\0")
+        size = pc.sum(part["tokens"]).as_py(), pc.sum(part["bytes"]).as_py()
+        buckets.append(Bucket(source, slice_, language, licence, part.num_rows, *size, digest, *tier))
     training = training.append_column("bucket", pa.array(numbers[training_codes]))
     held = keep.append_column("language", rows["language"]).append_column("rank", pa.array(ranks))
     held = held.filter(pa.array(hidden)).sort_by([("language", "ascending"), ("rank", "ascending")]).drop_columns(["rank"])
@@ -238,6 +266,7 @@ def _compiled(recipe: Recipe, passports: pa.Table, shards: pa.Table) -> tuple[di
         "by_language": grouped(buckets, planned, "language"),
         "by_source": grouped(buckets, planned, "source"),
         "by_licence_class": grouped(buckets, planned, "licence_class"),
+        "by_tier": grouped(buckets, planned, "tier") if recipe.by_tier else {},
         "by_modality": {"text": {"pool_tokens": sum(b.tokens for b in buckets), "planned_tokens": round(float(planned.sum()))}},
         "licences": _licences(rows.filter(pa.array(~hidden))),
         "refused_licences": _tally(refused),
@@ -266,13 +295,13 @@ def _tally(rows: pa.Table) -> str:
     return ", ".join(f"{c['values']} {c['counts']}" for c in sorted(counts, key=lambda c: str(c["values"]))) or "none"
 
 
-def _current(lake: Lake, receipt: Any, shards: pa.Table) -> bool:
-    """Whether a receipt's shards are the ones that the mix reads."""
+def _current(lake: Lake, receipt: Any, table: str, shards: pa.Table) -> bool:
+    """Whether a receipt's files of a table are the ones that the mix reads."""
     paths = {(s, i) for s, i in zip(shards["source"].to_pylist(), shards["slice"].to_pylist(), strict=True)}
     if (receipt.source, receipt.slice) not in paths:
         return False
-    now = {f.path for f in lake.slice_files("token_shards", receipt.slice_)}
-    return {o.path for o in receipt.outputs_of("token_shards")} == now
+    now = {f.path for f in lake.slice_files(table, receipt.slice_)}
+    return {o.path for o in receipt.outputs_of(table)} == now
 
 
 def _store(lake: Lake, record: dict[str, Any], documents: pa.Table, held_out: pa.Table, parents: list[str]) -> Mix:
@@ -293,6 +322,7 @@ def _store(lake: Lake, record: dict[str, Any], documents: pa.Table, held_out: pa
             "by_language",
             "by_source",
             "by_licence_class",
+            "by_tier",
             "by_modality",
             "licences",
             "refused_licences",

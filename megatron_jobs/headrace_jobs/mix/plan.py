@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from headrace_jobs.mix.recipe import REST, Phase, Recipe, matches
+from headrace_jobs.mix.recipe import REST, Phase, Recipe, matches, parse_selector
 from headrace_lake.errors import ConfigError
 
 
@@ -19,6 +19,7 @@ class Bucket:
     Attributes:
         documents, tokens, bytes: what may be trained on (held-out documents are not counted).
         digest: of the documents' uids and lengths, in order.
+        tier: quality tier, empty where the recipe does not tell tiers apart.
     """
 
     source: str
@@ -29,10 +30,15 @@ class Bucket:
     tokens: int
     bytes: int
     digest: str
+    tier: str = ""
 
     @property
     def key(self) -> str:
-        return f"{self.source}/{self.slice}/{self.language}/{self.licence_class}"
+        return "/".join(filter(None, (self.source, self.slice, self.language, self.licence_class, self.tier)))
+
+    def belongs_to(self, selector: str) -> bool:
+        """Whether a selector names this pool."""
+        return matches(selector, source=self.source, language=self.language, licence=self.licence_class, tier=self.tier)
 
 
 @dataclass(frozen=True)
@@ -56,11 +62,13 @@ def phase_weights(recipe: Recipe, phase: Phase, buckets: list[Bucket]) -> PhaseP
         if selector == REST:
             pool = [i for i in range(len(buckets)) if i not in owner]
         else:
-            pool = [i for i, b in enumerate(buckets) if matches(selector, source=b.source, language=b.language, licence=b.licence_class)]
+            pool = [i for i, b in enumerate(buckets) if b.belongs_to(selector)]
         where = f"recipe {recipe.name}, phase {phase.name}: selector '{selector}'"
         if not pool:
-            known = ", ".join(sorted({b.language for b in buckets}))
-            raise ConfigError(f"{where} matches no admissible document", f"leave it out, or fetch more; languages at hand: {known}")
+            known = f"languages at hand: {', '.join(sorted({b.language for b in buckets}))}"
+            if "tier" in parse_selector(selector):
+                known += f"; tiers: {', '.join(sorted({b.tier for b in buckets}))}"
+            raise ConfigError(f"{where} matches no admissible document", f"leave it out, or fetch more; {known}")
         for i in pool:
             if i in owner:
                 raise ConfigError(
@@ -99,10 +107,7 @@ def check_closing(recipe: Recipe, phases: list[PhasePlan], buckets: list[Bucket]
 
 
 def _selector_of(phase: Phase, buckets: list[Bucket], bucket: int) -> tuple[str, float, list[int]]:
-    named = {
-        s: [i for i, b in enumerate(buckets) if matches(s, source=b.source, language=b.language, licence=b.licence_class)]
-        for s in phase.weights
-    }
+    named = {s: [i for i, b in enumerate(buckets) if b.belongs_to(s)] for s in phase.weights}
     for selector, pool in named.items():
         if bucket in pool:
             return selector, phase.weights[selector], pool

@@ -1,8 +1,9 @@
 """The recipe: a versioned YAML of phases, weights, caps and licence policy, checked before a token is read.
 
-A selector names a pool of documents: `language=en`, `source=debian-*`, `licence=public`, several joined with commas
-(`language=en,source=libreoffice-*`), or `rest` for what no other selector of the phase matches. Values are shell
-patterns. Inside a pool, documents are drawn in proportion to the tokens of each bucket, so a pool is used up evenly.
+A selector names a pool of documents: `language=en`, `source=debian-*`, `licence=public`, `tier=high`, several joined with commas
+(`language=en,source=libreoffice-*`), or `rest` for what no other selector of the phase matches. Values are shell patterns. A tier is
+the quality stage's (`verdict_quality`), `unjudged` where a language has no quality model; buckets are told apart by tier only in a
+recipe that names one. Inside a pool, documents are drawn in proportion to the tokens of each bucket, so a pool is used up evenly.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from headrace_lake.strict import StrictModel, load_yaml
 
 RECIPES = "megatron_jobs/configs/recipes"
 REST = "rest"
-_KEYS = ("source", "language", "licence")
+UNJUDGED = "unjudged"
+_KEYS = ("source", "language", "licence", "tier")
 LicenceClass = Literal["own", "public", "attribution", "share-alike", "copyleft", "restricted"]
 
 
@@ -103,6 +105,11 @@ class Recipe(StrictModel):
         """Tokens of all phases."""
         return sum(p.tokens for p in self.phases)
 
+    @property
+    def by_tier(self) -> bool:
+        """Whether a selector names a quality tier."""
+        return any("tier" in parse_selector(selector) for phase in self.phases for selector in phase.weights)
+
     def mix_record(self) -> dict[str, Any]:
         """What decides the mix: everything but the trainer's fields."""
         return self.model_dump(mode="json", exclude={"train"})
@@ -125,9 +132,9 @@ def parse_selector(selector: str) -> dict[str, str]:
     return parts
 
 
-def matches(selector: str, *, source: str, language: str, licence: str) -> bool:
+def matches(selector: str, *, source: str, language: str, licence: str, tier: str = "") -> bool:
     """Whether a bucket belongs to a selector (never for `rest`, which depends on the others)."""
-    values = {"source": source, "language": language, "licence": licence}
+    values = {"source": source, "language": language, "licence": licence, "tier": tier}
     parts = parse_selector(selector)
     return bool(parts) and all(fnmatch.fnmatchcase(values[k], pattern) for k, pattern in parts.items())
 

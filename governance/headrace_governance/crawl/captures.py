@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import tempfile
 import uuid
+import zlib
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from headrace_lake.slices import Slice
 
 _NAMESPACE = uuid.UUID("6f0d2a4e-6c51-4b8e-9d2f-6d1f2f1d7a10")
+_LEVEL = 6
+"""Of gzip: 9, which warcio takes, costs a fifth more time for 0.4 % less room (pages of handbooks)."""
 _HOP_HEADERS = {"transfer-encoding", "content-encoding", "content-length", "connection", "keep-alive", "set-cookie"}
 
 
@@ -133,7 +136,8 @@ class _WarcPart:
         self._folder = tempfile.TemporaryDirectory(prefix="headrace-warc-")
         self._path = Path(self._folder.name) / "part.warc.gz"
         self._file = self._path.open("wb")
-        self._writer = WARCWriter(self._file, gzip=True, warc_version="1.1")
+        self._record = io.BytesIO()
+        self._writer = WARCWriter(self._record, gzip=False, warc_version="1.1")
         self.records = 0
 
     def add(self, page: StoredPage, body: bytes) -> tuple[int, int]:
@@ -179,6 +183,10 @@ class _WarcPart:
             warc_headers_dict={"WARC-Record-ID": f"<urn:uuid:{record_id}>", "WARC-Date": date},
         )
         self._writer.write_record(record)
+        member = zlib.compressobj(_LEVEL, zlib.DEFLATED, zlib.MAX_WBITS + 16)
+        self._file.write(member.compress(self._record.getvalue()) + member.flush())
+        self._record.seek(0)
+        self._record.truncate()
 
     def finish(self) -> Path:
         """The complete file."""

@@ -12,8 +12,9 @@ from __future__ import annotations
 import json
 import sqlite3
 import zlib
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -60,14 +61,19 @@ class StoredPage:
 
 
 class Frontier:
-    """State of one crawl in one file."""
+    """State of one crawl in one file.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        lasting: whether another process may go on with it; one that is thrown away is neither synced nor are its bodies packed.
+    """
+
+    def __init__(self, path: Path, *, lasting: bool = True) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.db = sqlite3.connect(path, isolation_level=None, timeout=30)
-        self.db.execute("PRAGMA journal_mode=WAL")
-        self.db.execute("PRAGMA synchronous=NORMAL")
+        self.db.execute(f"PRAGMA journal_mode={'WAL' if lasting else 'MEMORY'}")
+        self.db.execute(f"PRAGMA synchronous={'NORMAL' if lasting else 'OFF'}")
         self.db.executescript(_SCHEMA)
+        self._level = 1 if lasting else 0
 
     def close(self) -> None:
         """Close the file."""
@@ -95,7 +101,7 @@ class Frontier:
 
     def admit(self, depth: int, refusals: dict[str, tuple[str, str]], max_pages: int) -> None:
         """Refuse some addresses of a level and admit the rest up to `max_pages` in all, in one transaction."""
-        with self._transaction():
+        with self.transaction():
             for url, (reason, detail) in refusals.items():
                 self._settle(url, "dropped", reason, detail)
             budget = max_pages - int(self.db.execute("SELECT count(*) FROM urls WHERE admitted=1").fetchone()[0])
@@ -127,17 +133,16 @@ class Frontier:
         """
         if self.db.execute("SELECT 1 FROM decisions WHERE url=?", (page.url,)).fetchone() is None:
             raise RuntimeError(f"{page.url}: bytes would be kept without a recorded decision")
-        with self._transaction():
-            meta = json.dumps(asdict(page), ensure_ascii=False)
-            self.db.execute(
-                "INSERT OR REPLACE INTO pages VALUES (?, ?, ?)", (page.url, meta, None if body is None else zlib.compress(body, 1))
-            )
+        with self.transaction():
+            meta = json.dumps(vars(page), ensure_ascii=False)
+            packed = None if body is None else zlib.compress(body, self._level)
+            self.db.execute("INSERT OR REPLACE INTO pages VALUES (?, ?, ?)", (page.url, meta, packed))
             self._settle(page.url, "kept", "", "")
             self._add(links, depth + 1)
 
     def drop(self, url: str, reason: str, detail: str, links: Iterable[str] = (), depth: int = 0) -> None:
         """An address whose page is not kept, by a rule."""
-        with self._transaction():
+        with self.transaction():
             self._settle(url, "dropped", reason, detail)
             self._add(links, depth + 1)
 
@@ -175,16 +180,16 @@ class Frontier:
         """Remember a host's answers for the rest of this crawl."""
         self.db.execute("INSERT OR REPLACE INTO hosts VALUES (?, ?, ?, ?)", (origin, status, robots, tdmrep))
 
-    def _transaction(self) -> _Transaction:
-        return _Transaction(self.db.execute)
-
-
-class _Transaction:
-    def __init__(self, execute: Callable[[str], object]) -> None:
-        self._execute = execute
-
-    def __enter__(self) -> None:
-        self._execute("BEGIN IMMEDIATE")
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        self._execute("COMMIT" if kind is None else "ROLLBACK")
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing; one inside another belongs to the outer one."""
+        if self.db.in_transaction:
+            yield
+            return
+        self.db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self.db.execute("ROLLBACK")
+            raise
+        self.db.execute("COMMIT")

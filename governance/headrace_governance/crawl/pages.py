@@ -17,6 +17,12 @@ from headrace_governance.crawl.licence import PageFacts
 _LOOKED_AT = 1 << 20
 _MAX_LINKS = 5000
 _MAX_URL = 2000
+_VALUE = re.compile(rb"""\s*=\s*(?:"[^"]*"|'[^']*'|[^\s"'>]*)""")
+_TAG_END = re.compile(rb"""(?:[^"'>]|"[^"]*"|'[^']*')*>""")
+_MARGIN = 1024
+"""Bytes beyond the last telling tag, for tags whose quotes are not what they seem."""
+_ASCII_WITHIN = ("utf-8", "utf8", "us-ascii", "ascii", "iso-8859", "latin", "windows-", "cp125", "koi8", "gb", "big5", "shift", "euc-")
+"""Charsets in which an ASCII character is always its own byte."""
 _DEFAULT_PORT = {"http": 80, "https": 443}
 
 
@@ -38,14 +44,49 @@ def media_type(content_type: str) -> tuple[str, str]:
 
 def read_page(url: str, body: bytes, charset: str = "", agent: str = "") -> Page:
     """Read an HTML page; a page that cannot be parsed has no links."""
-    page = Page()
+    return _read(url, body[:_LOOKED_AT], charset, agent, links=True)
+
+
+def read_facts(url: str, body: bytes, charset: str = "") -> Page:
+    """Language and facts of an HTML page, without its links; parses no more of it than can hold them."""
     data = body[:_LOOKED_AT]
+    return _read(url, data[: facts_end(data, charset)], charset, "", links=False)
+
+
+def facts_end(data: bytes, charset: str = "") -> int:
+    """Bytes of a page from its start after which no tag can say anything about its language, licence or robots.
+
+    Such tags are `html`, `meta`, `base` and those whose `rel` may be `license`; their names are ASCII in every encoding but those that
+    are refused here (then all of the page counts). A match that is no tag, in a script for instance, only makes the part longer.
+    """
+    if b"\0" in data or not (not charset or charset.lower().startswith(_ASCII_WITHIN)):
+        return len(data)
+    folded = data.lower()
+    last = max(0, *(folded.rfind(name) for name in (b"<html", b"<meta", b"<base")))
+    at = folded.rfind(b"rel")
+    while at > last and not _names_licence(folded, at + 3):
+        at = folded.rfind(b"rel", 0, at)
+    last = max(last, at)
+    end = _TAG_END.match(data, last)
+    return len(data) if end is None else min(len(data), end.end() + _MARGIN)
+
+
+def _names_licence(folded: bytes, at: int) -> bool:
+    """Whether an attribute's value follows that may hold the word `license`, written out or in character references."""
+    value = _VALUE.match(folded, at)
+    return value is not None and (b"license" in value[0] or b"&" in value[0])
+
+
+def _read(url: str, data: bytes, charset: str, agent: str, *, links: bool) -> Page:
+    page = Page()
     if not data.strip():
         return page
     try:
-        tree = html.document_fromstring(data, parser=html.HTMLParser(encoding=charset or None, huge_tree=False))
-    except LookupError:
-        tree = html.document_fromstring(data, parser=html.HTMLParser(huge_tree=False))
+        try:
+            parser = html.HTMLParser(encoding=charset or None, huge_tree=False)
+        except LookupError:
+            parser = html.HTMLParser(huge_tree=False)
+        tree = html.document_fromstring(data, parser=parser)
     except (ValueError, html.etree.ParserError, html.etree.XMLSyntaxError):
         return page
     base_tag = tree.find(".//base[@href]")
@@ -61,7 +102,7 @@ def read_page(url: str, body: bytes, charset: str = "", agent: str = "") -> Page
             continue
         if "license" in rel:
             page.facts.licence_links.append(("rel-license", _joined(base, href)))
-        follows = element.tag != "link" or bool({"next", "prev"} & set(rel))
+        follows = links and (element.tag != "link" or bool({"next", "prev"} & set(rel)))
         if follows and "nofollow" not in rel and len(page.links) < _MAX_LINKS:
             target = normal_url(_joined(base, href))
             if target:

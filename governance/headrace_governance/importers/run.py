@@ -14,7 +14,7 @@ from headrace_governance.crawl.captures import write_captures
 from headrace_governance.crawl.crawler import Progress
 from headrace_governance.crawl.frontier import Frontier, StoredPage
 from headrace_governance.crawl.licence import Decision, LicencePolicy, PageFacts, decide, load_licence_policy
-from headrace_governance.crawl.pages import read_page
+from headrace_governance.crawl.pages import read_facts
 from headrace_governance.crawl.run import Unkept, commit_captures
 from headrace_governance.importers.formats import RecordsFetch
 from headrace_governance.importers.item import Item
@@ -62,9 +62,10 @@ def import_slice(
         return current
     started = datetime.now(UTC)
     with tempfile.TemporaryDirectory(prefix="headrace-import-") as folder:
-        frontier = Frontier(Path(folder) / "frontier.db")
+        frontier = Frontier(Path(folder) / "frontier.db", lasting=False)
         try:
-            _take(frontier, source, policy, _items(source, files, base), progress)
+            with frontier.transaction():
+                _take(frontier, source, policy, _items(source, files, base), progress)
             shards = write_captures(lake, slice_, frontier.pages(), rows_per_part=rows_per_part)
             dropped = [Unkept(*o) for o in frontier.outcomes("dropped")]
             failed = [Unkept(*o) for o in frontier.outcomes("failed")]
@@ -142,7 +143,7 @@ def _settle(frontier: Frontier, source: Source, policy: LicencePolicy, url: str,
 
 def _judge(source: Source, policy: LicencePolicy, url: str, item: Item) -> tuple[Decision, str]:
     if item.content_type in _HTML:
-        page = read_page(url, item.body, item.charset)
+        page = read_facts(url, item.body, item.charset)
         return decide(source.licence, policy, page.facts, respect_tdm=True), item.language or page.language
     return decide(source.licence, policy, PageFacts(licence_links=list(item.licence_links)), respect_tdm=True), item.language
 

@@ -1,0 +1,63 @@
+"""What is read from a page, and that reading only its telling part changes nothing."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from headrace_governance.crawl.pages import facts_end, read_facts, read_page
+
+URL = "https://example.org/a/b.html"
+_TAGS = [
+    '<html lang="de">',
+    "<HTML xml:lang=fr>",
+    "<head>",
+    "</head><body>",
+    '<base href="https://other.example/x/">',
+    "<base href=y>",
+    '<meta name="robots" content="noai, nofollow">',
+    "<meta content='noindex > all' name = ROBOTS>",
+    "<meta charset=utf-8>",
+    "<meta name=tdm-reservation content=1>",
+    '<meta property="DC.rights" content="CC-BY-4.0">',
+    '<a rel="license" href="/licence">l</a>',
+    "<A REL = License HREF=l2>l</A>",
+    "<link rel='lic&#101;nse' href='https://creativecommons.org/licenses/by/4.0/'>",
+    "<area rel=license href=''>",
+    "<a rel=nofollow href=n>n</a>",
+    "<p>the license of a release rel = none</p>",
+    '<!-- <meta name="robots" content="none"> -->',
+    '<script>var a = "<meta name=robots content=none>";</script>',
+    "<textarea><meta name=robots content=x></textarea>",
+    '<p title="it\'s">text</p>',
+    "<p title='a \"b'>",
+    "<div " + "x" * 40 + ">",
+    "\n" * 30,
+    "<p>" + "word " * 400 + "</p>",
+    "</html>",
+    "<svg><metadata>m</metadata></svg>",
+    "\0",
+    '<meta name="robots" content="',
+    "<",
+]
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(st.sampled_from(_TAGS), max_size=24), st.sampled_from(["", "utf-8", "gb18030", "utf-16", "windows-1252", "nonsense"]))
+def test_the_telling_part_says_what_the_page_says(tags: list[str], charset: str) -> None:
+    body = "".join(tags).encode("utf-16" if charset == "utf-16" else "utf-8")
+    whole, part = read_page(URL, body, charset), read_facts(URL, body, charset)
+    assert (part.facts, part.language, part.links) == (whole.facts, whole.language, [])
+
+
+def test_a_page_whose_head_says_all_is_read_to_its_head() -> None:
+    head = b'<html lang="it"><head><meta name="robots" content="noai"></head>'
+    body = head + b"<body>" + b"<p>parola <a href='x'>y</a></p>" * 5000
+    assert len(head) <= facts_end(body) < 2 * 1024 and facts_end(body, "utf-16") == len(body)
+    page = read_facts(URL, body)
+    assert page.language == "it" and page.facts.robots_tags == ["noai"]
+
+
+def test_a_licence_at_the_foot_counts() -> None:
+    body = b"<html><body>" + b"<p>word</p>" * 5000 + b"<a class=x rel='license nofollow' href='/by'>licence</a>" + b"<p>word</p>" * 5000
+    assert read_facts(URL, body).facts.licence_links == [("rel-license", "https://example.org/by")]

@@ -11,12 +11,13 @@ import random
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 from pyiceberg.exceptions import CommitFailedException
-from pyiceberg.expressions import AlwaysTrue, And, BooleanExpression, EqualTo
+from pyiceberg.expressions import AlwaysTrue, And, BooleanExpression, EqualTo, In
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table, Transaction
 
@@ -183,12 +184,10 @@ class Lake:
                 touched.setdefault(name, []).append(c)
         for attempt in range(_ATTEMPTS):
             receipts_table = self.table("receipts")
-            for c in commits:
-                self._check_expected(c, receipts_table)
+            self._check_expected(commits, receipts_table)
             with explained(f"commit of {', '.join(c.receipt.stage for c in commits)}"):
                 transactions = [tx for name, owners in touched.items() if (tx := self._replacement(name, owners)) is not None]
-                tx = receipts_table.transaction()
-                replace_files(tx, [], self._data_files(receipts_table, receipts), _summary(commits))
+                tx = replace_files(receipts_table, [], self._data_files(receipts_table, receipts), _summary(commits))
                 try:
                     self.catalog.commit_together([*transactions, tx])
                     return
@@ -203,34 +202,32 @@ class Lake:
         table = self.table(name)
         old: list[DataFile] = []
         new: list[ShardFile] = []
-        for c in owners:
-            condition = _of_slice(name, c.receipt.slice_, c.receipt.stage)
-            old += [f for f, _ in self._files(table, condition, None)]
-            new += c.receipt.outputs_of(name)
+        for slice_ in dict.fromkeys(c.receipt.slice_ for c in owners):
+            mine = [c.receipt for c in owners if c.receipt.slice_ == slice_]
+            old += [f for f, _ in self._files(table, _of_slice(name, slice_, [r.stage for r in mine]), None)]
+            new += [shard for r in mine for shard in r.outputs_of(name)]
         if {self.storage.relative(f.file_path) for f in old} == {s.path for s in new}:
             return None
-        tx = table.transaction()
-        replace_files(tx, old, self._data_files(table, new), _summary(owners))
-        return tx
+        return replace_files(table, old, self._data_files(table, new), _summary(owners))
 
     def _data_files(self, table: Table, shards: Sequence[ShardFile]) -> list[DataFile]:
         from pyiceberg.io.pyarrow import parquet_file_to_data_file
 
         return [parquet_file_to_data_file(table.io, table.metadata, self.storage.uri(s.path)) for s in shards]
 
-    def _check_expected(self, commit: StageCommit, receipts: Table) -> None:
-        if commit.expects == ANY:
-            return
-        current = self._current(receipts, commit.receipt.slice_, commit.receipt.stage)
-        found = current.run_id if current is not None else ""
-        if found not in (commit.expects, commit.receipt.run_id):
-            assert current is not None
-            raise SliceConflict(
-                f"slice {commit.receipt.slice_}, stage {commit.receipt.stage}: run {current.run_id} "
-                f"(process {current.process} on {current.host}) committed first, "
-                f"at {current.finished_at:%Y-%m-%d %H:%M:%S} UTC, fingerprint {current.fingerprint[:12]}",
-                "its result stands; run again to replace it",
-            )
+    def _check_expected(self, commits: Sequence[StageCommit], receipts: Table) -> None:
+        careful = [c for c in commits if c.expects != ANY]
+        current = {slice_: self._current(receipts, slice_) for slice_ in {c.receipt.slice_ for c in careful}}
+        for c in careful:
+            found = current[c.receipt.slice_].get(c.receipt.stage)
+            if (found.run_id if found is not None else "") not in (c.expects, c.receipt.run_id):
+                assert found is not None
+                raise SliceConflict(
+                    f"slice {found.slice_}, stage {found.stage}: run {found.run_id} "
+                    f"(process {found.process} on {found.host}) committed first, "
+                    f"at {found.finished_at:%Y-%m-%d %H:%M:%S} UTC, fingerprint {found.fingerprint[:12]}",
+                    "its result stands; run again to replace it",
+                )
 
     def _receipt_shards(self, receipts: Iterable[Receipt]) -> list[ShardFile]:
         rows: dict[Slice, list[Receipt]] = {}
@@ -254,15 +251,15 @@ class Lake:
         """Stage → the receipt whose outputs are visible now."""
         return {r.stage: r for r in self.receipts(slice_)}
 
-    def _current(self, receipts: Table, slice_: Slice, stage: str) -> Receipt | None:
-        shards = [s for _, s in self._files(receipts, _of_slice("receipts", slice_), None)]
-        newest: Receipt | None = None
-        for s in shards:
-            for text in read_shard(self.storage, s, ["receipt"])["receipt"].to_pylist():
-                r = Receipt.model_validate_json(text)
-                if r.stage == stage and (newest is None or r.finished_at > newest.finished_at):
-                    newest = r
-        return newest
+    def _current(self, receipts: Table, slice_: Slice) -> dict[str, Receipt]:
+        """Stage → its newest receipt, as of one state of the table."""
+        newest: dict[str, tuple[datetime, str]] = {}
+        for _, shard in self._files(receipts, _of_slice("receipts", slice_), None):
+            rows = read_shard(self.storage, shard, ["stage", "committed_at", "receipt"])
+            for stage, at, text in zip(*(rows[name].to_pylist() for name in ("stage", "committed_at", "receipt")), strict=True):
+                if stage not in newest or at > newest[stage][0]:
+                    newest[stage] = (at, text)
+        return {stage: Receipt.model_validate_json(text) for stage, (_, text) in newest.items()}
 
     # -- objects and artifacts -----------------------------------------------------------------------------------
 
@@ -290,8 +287,7 @@ class Lake:
         for attempt in range(_ATTEMPTS):
             table = self.table("artifacts")
             with explained(f"artifact {artifact.name}"):
-                tx = table.transaction()
-                replace_files(tx, [], self._data_files(table, [shard]), {"headrace.artifact": artifact.fingerprint})
+                tx = replace_files(table, [], self._data_files(table, [shard]), {"headrace.artifact": artifact.fingerprint})
                 try:
                     self.catalog.commit_together([tx])
                     return
@@ -386,10 +382,10 @@ def expression_columns(expression: Any) -> set[str]:
     return set().union(*(expression_columns(getattr(expression, side)) for side in ("left", "right", "child") if hasattr(expression, side)))
 
 
-def _of_slice(table: str, slice_: Slice, stage: str | None = None) -> BooleanExpression:
+def _of_slice(table: str, slice_: Slice, stages: Sequence[str] = ()) -> BooleanExpression:
     condition: BooleanExpression = And(EqualTo("source", slice_.source), EqualTo("slice", slice_.interval))
-    if stage is not None and "stage" in TABLES[table].partition:
-        condition = And(condition, EqualTo("stage", stage))
+    if stages and "stage" in TABLES[table].partition:
+        condition = And(condition, In("stage", stages))
     return condition
 
 

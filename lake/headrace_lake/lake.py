@@ -216,9 +216,12 @@ class Lake:
         return [parquet_file_to_data_file(table.io, table.metadata, self.storage.uri(s.path)) for s in shards]
 
     def _check_expected(self, commits: Sequence[StageCommit], receipts: Table) -> None:
-        careful = [c for c in commits if c.expects != ANY]
-        current = {slice_: self._current(receipts, slice_) for slice_ in {c.receipt.slice_ for c in careful}}
-        for c in careful:
+        careful: dict[Slice, list[StageCommit]] = {}
+        for c in commits:
+            if c.expects != ANY:
+                careful.setdefault(c.receipt.slice_, []).append(c)
+        current = {slice_: self._current(receipts, slice_, {c.receipt.stage for c in cs}) for slice_, cs in careful.items()}
+        for c in (c for cs in careful.values() for c in cs):
             found = current[c.receipt.slice_].get(c.receipt.stage)
             if (found.run_id if found is not None else "") not in (c.expects, c.receipt.run_id):
                 assert found is not None
@@ -251,13 +254,13 @@ class Lake:
         """Stage → the receipt whose outputs are visible now."""
         return {r.stage: r for r in self.receipts(slice_)}
 
-    def _current(self, receipts: Table, slice_: Slice) -> dict[str, Receipt]:
+    def _current(self, receipts: Table, slice_: Slice, stages: set[str]) -> dict[str, Receipt]:
         """Stage → its newest receipt, as of one state of the table."""
         newest: dict[str, tuple[datetime, str]] = {}
         for _, shard in self._files(receipts, _of_slice("receipts", slice_), None):
             rows = read_shard(self.storage, shard, ["stage", "committed_at", "receipt"])
             for stage, at, text in zip(*(rows[name].to_pylist() for name in ("stage", "committed_at", "receipt")), strict=True):
-                if stage not in newest or at > newest[stage][0]:
+                if stage in stages and (stage not in newest or at > newest[stage][0]):
                     newest[stage] = (at, text)
         return {stage: Receipt.model_validate_json(text) for stage, (_, text) in newest.items()}
 

@@ -11,7 +11,6 @@ import random
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +57,7 @@ class Lake:
         self.storage = storage
         self.catalog = catalog
         self.settings = settings
+        self._answered: tuple[tuple[int | None, Slice], list[Receipt]] | None = None
 
     @classmethod
     def open(cls, settings: Settings) -> Lake:
@@ -216,13 +216,11 @@ class Lake:
         return [parquet_file_to_data_file(table.io, table.metadata, self.storage.uri(s.path)) for s in shards]
 
     def _check_expected(self, commits: Sequence[StageCommit], receipts: Table) -> None:
-        careful: dict[Slice, list[StageCommit]] = {}
+        snapshot = receipts.metadata.current_snapshot_id
         for c in commits:
-            if c.expects != ANY:
-                careful.setdefault(c.receipt.slice_, []).append(c)
-        current = {slice_: self._current(receipts, slice_, {c.receipt.stage for c in cs}) for slice_, cs in careful.items()}
-        for c in (c for cs in careful.values() for c in cs):
-            found = current[c.receipt.slice_].get(c.receipt.stage)
+            if c.expects == ANY:
+                continue
+            found = next((r for r in reversed(self._history(snapshot, c.receipt.slice_)) if r.stage == c.receipt.stage), None)
             if (found.run_id if found is not None else "") not in (c.expects, c.receipt.run_id):
                 assert found is not None
                 raise SliceConflict(
@@ -242,27 +240,29 @@ class Lake:
 
     def receipts(self, slice_: Slice | None = None, stage: str | None = None) -> list[Receipt]:
         """Receipts, oldest first."""
-        rows = self.read("receipts", slice_, columns=["stage", "committed_at", "receipt"])
-        found = [
-            (t, text)
-            for s, t, text in zip(rows["stage"].to_pylist(), rows["committed_at"].to_pylist(), rows["receipt"].to_pylist(), strict=True)
-            if stage is None or s == stage
-        ]
-        return [Receipt.model_validate_json(text) for _, text in sorted(found, key=lambda x: x[0])]
+        snapshot = self.table("receipts").metadata.current_snapshot_id
+        if slice_ is None:
+            return self._read_receipts(snapshot, None, stage)
+        return [r for r in self._history(snapshot, slice_) if stage is None or r.stage == stage]
+
+    def _history(self, snapshot: int | None, slice_: Slice) -> list[Receipt]:
+        """Receipts of a slice as of a snapshot. The last answer is kept, for a run asks before every stage and at every commit."""
+        asked = (snapshot, slice_)
+        if self._answered is None or self._answered[0] != asked:
+            self._answered = (asked, self._read_receipts(snapshot, slice_, None))
+        return self._answered[1]
+
+    def _read_receipts(self, snapshot: int | None, slice_: Slice | None, stage: str | None) -> list[Receipt]:
+        if snapshot is None:
+            return []
+        rows = self.read("receipts", slice_, columns=["stage", "committed_at", "receipt"], snapshot=snapshot)
+        every = zip(*(column.to_pylist() for column in rows.columns), strict=True)
+        found = sorted(((at, text) for s, at, text in every if stage is None or s == stage), key=lambda row: row[0])
+        return [Receipt.model_validate_json(text) for _, text in found]
 
     def current_receipts(self, slice_: Slice) -> dict[str, Receipt]:
         """Stage → the receipt whose outputs are visible now."""
         return {r.stage: r for r in self.receipts(slice_)}
-
-    def _current(self, receipts: Table, slice_: Slice, stages: set[str]) -> dict[str, Receipt]:
-        """Stage → its newest receipt, as of one state of the table."""
-        newest: dict[str, tuple[datetime, str]] = {}
-        for _, shard in self._files(receipts, _of_slice("receipts", slice_), None):
-            rows = read_shard(self.storage, shard, ["stage", "committed_at", "receipt"])
-            for stage, at, text in zip(*(rows[name].to_pylist() for name in ("stage", "committed_at", "receipt")), strict=True):
-                if stage in stages and (stage not in newest or at > newest[stage][0]):
-                    newest[stage] = (at, text)
-        return {stage: Receipt.model_validate_json(text) for stage, (_, text) in newest.items()}
 
     # -- objects and artifacts -----------------------------------------------------------------------------------
 

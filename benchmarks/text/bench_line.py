@@ -33,6 +33,7 @@ from headrace_governance.importers.run import import_slice
 from headrace_governance.sources import Source
 from headrace_governance.text.language import Language, LanguageParams
 from headrace_lake.engine import load_pipeline, run_pipeline
+from headrace_lake.garbage import collect_rarely
 from headrace_lake.lake import Lake
 from headrace_lake.settings import Settings
 from headrace_lake.slices import Slice
@@ -127,6 +128,7 @@ def main() -> None:
     """Run both, print the ratio."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pages", type=int, default=1500)
+    collect_rarely()  # for both: the command line does so too
     files = pages(parser.parse_args().pages)
     size = sum(f.stat().st_size for _, f in files) / 1e6
     print(f"{len(files):,} pages in {len({language for language, _ in files})} languages, {size:.1f} MB of HTML")

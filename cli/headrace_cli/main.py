@@ -14,6 +14,7 @@ import typer
 
 from headrace_lake.console import want_result
 from headrace_lake.errors import HeadraceError
+from headrace_lake.garbage import collect_rarely
 
 app = typer.Typer(
     name="headrace",
@@ -83,6 +84,7 @@ def build(only: str | None = None) -> typer.Typer:
 
 def main() -> None:
     """Entry point of the `headrace` script."""
+    collect_rarely()
     try:
         word = next((word for word in sys.argv[1:] if not word.startswith("-")), None)
         build(word if word in _COMMANDS else None)()  # exits by itself: 0, the command's own code, or 2 for a wrong word or option

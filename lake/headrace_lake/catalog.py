@@ -8,7 +8,6 @@ several in one SQL transaction is atomic. A pointer that moved meanwhile rolls e
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from pyiceberg.catalog import Catalog
 from pyiceberg.catalog.sql import IcebergTables, SqlCatalog
@@ -18,9 +17,11 @@ from pyiceberg.manifest import DataFile, ManifestContent, ManifestFile
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import assign_fresh_schema_ids
 from pyiceberg.table import StagedTable, Table, Transaction
+from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.snapshots import Operation
 from pyiceberg.table.update.snapshot import _ManifestMergeManager, _OverwriteFiles
 from pyiceberg.transforms import IdentityTransform
+from pyiceberg.typedef import Identifier
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
@@ -32,7 +33,22 @@ _MANIFESTS_BEFORE_MERGE = 24
 
 
 class LakeCatalog(SqlCatalog):
-    """A SQL catalog that can commit several tables at once."""
+    """A SQL catalog that can commit several tables at once.
+
+    What it last read of a table is kept: a metadata file is never changed, so only the pointer to it is asked for again.
+    """
+
+    def __init__(self, name: str, **properties: str) -> None:
+        super().__init__(name, **properties)
+        self._known: dict[Identifier, Table] = {}
+
+    def _convert_orm_to_iceberg(self, orm_table: IcebergTables) -> Table:
+        identifier = (*Catalog.identifier_to_tuple(orm_table.table_namespace), orm_table.table_name)
+        known = self._known.get(identifier)
+        if known is None or known.metadata_location != orm_table.metadata_location:
+            known = self._known[identifier] = super()._convert_orm_to_iceberg(orm_table)
+        # One of its own for every caller: a table moves on when it commits or is refreshed.
+        return Table(identifier, known.metadata, known.metadata_location, known.io, self)
 
     def ensure_table(self, spec: TableSpec, location: str) -> Table:
         """The table, created with its partition and name mapping if it does not exist (races are fine)."""
@@ -47,20 +63,17 @@ class LakeCatalog(SqlCatalog):
         fields = [
             PartitionField(schema.find_field(name).field_id, 1000 + i, IdentityTransform(), name) for i, name in enumerate(spec.partition)
         ]
+        mapping = schema.name_mapping.model_dump_json()
         stats = {f"write.metadata.metrics.column.{c}": "full" for c in {*spec.partition, "part"} if c in spec.schema.names}
         try:
-            table = self.create_table(
+            return self.create_table(
                 identifier,
                 schema,
                 location=location,
                 partition_spec=PartitionSpec(*fields),
-                properties={"write.metadata.metrics.default": "none", **stats},
+                properties={"write.metadata.metrics.default": "none", **stats, "schema.name-mapping.default": mapping},
             )
-            with table.transaction() as tx:
-                names: dict[str, Any] = {"schema.name-mapping.default": table.metadata.schema().name_mapping.model_dump_json()}
-                tx.set_properties(**names)
-            return self.load_table(identifier)
-        except (TableAlreadyExistsError, CommitFailedException):
+        except TableAlreadyExistsError:
             return self.load_table(identifier)
 
     def commit_together(self, transactions: Sequence[Transaction]) -> None:
@@ -97,6 +110,14 @@ class LakeCatalog(SqlCatalog):
             session.commit()
 
 
+class LakeTransaction(Transaction):
+    """A transaction that shows the table's own metadata while nothing is staged; pyiceberg's makes a deep copy at every look."""
+
+    @property
+    def table_metadata(self) -> TableMetadata:
+        return super().table_metadata if self._updates else self._table.metadata
+
+
 class ReplaceFiles(_OverwriteFiles):
     """An overwrite in one snapshot that also merges small manifests, so that thousands of slices stay quick to plan."""
 
@@ -111,10 +132,11 @@ class ReplaceFiles(_OverwriteFiles):
         return merger.merge_manifests(data) + [m for m in manifests if m.content != ManifestContent.DATA]
 
 
-def replace_files(tx: Transaction, old: Sequence[DataFile], new: Sequence[DataFile], properties: dict[str, str]) -> None:
-    """Stage one snapshot that removes `old` and adds `new`; a file in both stays untouched."""
+def replace_files(table: Table, old: Sequence[DataFile], new: Sequence[DataFile], properties: dict[str, str]) -> Transaction:
+    """A transaction with one snapshot staged that removes `old` and adds `new`; a file in both stays untouched."""
+    tx = LakeTransaction(table)
     kept = {f.file_path for f in old} & {f.file_path for f in new}
-    producer = ReplaceFiles(tx, tx._table.io, properties)
+    producer = ReplaceFiles(tx, table.io, properties)
     for file in old:
         if file.file_path not in kept:
             producer.delete_data_file(file)
@@ -122,3 +144,4 @@ def replace_files(tx: Transaction, old: Sequence[DataFile], new: Sequence[DataFi
         if file.file_path not in kept:
             producer.append_data_file(file)
     producer.commit()
+    return tx

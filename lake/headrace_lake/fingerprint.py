@@ -108,43 +108,48 @@ def _read(source: bytes, package: str) -> tuple[str, tuple[str, ...]]:
     module of it. Remembered by content, since a plan asks for the same modules hundreds of times and files change meanwhile.
     """
     tree = ast.parse(source)
-    found = tuple(dict.fromkeys(_imported(tree, package)))
-    for node in ast.walk(tree):
-        if (
-            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-            and ast.get_docstring(node, clean=False) is not None
-        ):
+    found: dict[str, None] = {}
+    for node, runs in _blocks(tree, b"TYPE_CHECKING" in source):
+        if isinstance(node, ast.Import | ast.ImportFrom) and runs:
+            found.update(dict.fromkeys(_imported(node, package)))
+        elif isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and _has_docstring(node):
             node.body = node.body[1:] or [ast.Pass()]
-    return digest_bytes(ast.unparse(tree).encode("utf-8")), found
+    return digest_bytes(ast.unparse(tree).encode("utf-8")), tuple(found)
 
 
-def _imported(tree: ast.Module, package: str) -> Iterator[str]:
-    for node in _executed_nodes(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                parents = package.split(".")
-                base = ".".join([*parents[: len(parents) - node.level + 1], *([base] if base else [])])
-            yield base
-            yield from (f"{base}.{alias.name}" for alias in node.names)
+def _imported(node: ast.Import | ast.ImportFrom, package: str) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+        return
+    base = node.module or ""
+    if node.level:
+        parents = package.split(".")
+        base = ".".join([*parents[: len(parents) - node.level + 1], *([base] if base else [])])
+    yield base
+    yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def _has_docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    return ast.get_docstring(node, clean=False) is not None
+
+
+def _blocks(tree: ast.Module, typed: bool) -> Iterator[tuple[ast.AST, bool]]:
+    """Every statement and whether it ever runs: under `if TYPE_CHECKING:` (asked for where `typed`) none does.
+
+    Only statements hold imports, definitions and other statements; the ten times as many expressions are not looked at.
+    """
+    waiting: list[tuple[ast.AST, bool]] = [(tree, True)]
+    while waiting:
+        node, runs = waiting.pop()
+        yield node, runs
+        never = typed and isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for name in ("body", "handlers", "cases", "orelse", "finalbody"):
+            inside = runs and not (never and name == "body")
+            waiting += [(child, inside) for child in getattr(node, name, ())]
 
 
 def _package_of(module: str) -> str:
     return module if _is_package(module) else module.rpartition(".")[0]
-
-
-def _executed_nodes(tree: ast.AST) -> Iterator[ast.AST]:
-    """Every node but those under `if TYPE_CHECKING:`, which never run."""
-    for child in ast.iter_child_nodes(tree):
-        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
-            for other in child.orelse:
-                yield other
-                yield from _executed_nodes(other)
-            continue
-        yield child
-        yield from _executed_nodes(child)
 
 
 def _is_package(module: str) -> bool:

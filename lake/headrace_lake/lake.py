@@ -16,7 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 from pyiceberg.exceptions import CommitFailedException
-from pyiceberg.expressions import AlwaysTrue, And, BooleanExpression, EqualTo
+from pyiceberg.expressions import AlwaysTrue, And, BooleanExpression, EqualTo, In
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table, Transaction
 
@@ -57,6 +57,7 @@ class Lake:
         self.storage = storage
         self.catalog = catalog
         self.settings = settings
+        self._answered: tuple[tuple[int | None, Slice], list[Receipt]] | None = None
 
     @classmethod
     def open(cls, settings: Settings) -> Lake:
@@ -183,12 +184,10 @@ class Lake:
                 touched.setdefault(name, []).append(c)
         for attempt in range(_ATTEMPTS):
             receipts_table = self.table("receipts")
-            for c in commits:
-                self._check_expected(c, receipts_table)
+            self._check_expected(commits, receipts_table)
             with explained(f"commit of {', '.join(c.receipt.stage for c in commits)}"):
                 transactions = [tx for name, owners in touched.items() if (tx := self._replacement(name, owners)) is not None]
-                tx = receipts_table.transaction()
-                replace_files(tx, [], self._data_files(receipts_table, receipts), _summary(commits))
+                tx = replace_files(receipts_table, [], self._data_files(receipts_table, receipts), _summary(commits))
                 try:
                     self.catalog.commit_together([*transactions, tx])
                     return
@@ -203,34 +202,33 @@ class Lake:
         table = self.table(name)
         old: list[DataFile] = []
         new: list[ShardFile] = []
-        for c in owners:
-            condition = _of_slice(name, c.receipt.slice_, c.receipt.stage)
-            old += [f for f, _ in self._files(table, condition, None)]
-            new += c.receipt.outputs_of(name)
+        for slice_ in dict.fromkeys(c.receipt.slice_ for c in owners):
+            mine = [c.receipt for c in owners if c.receipt.slice_ == slice_]
+            old += [f for f, _ in self._files(table, _of_slice(name, slice_, [r.stage for r in mine]), None)]
+            new += [shard for r in mine for shard in r.outputs_of(name)]
         if {self.storage.relative(f.file_path) for f in old} == {s.path for s in new}:
             return None
-        tx = table.transaction()
-        replace_files(tx, old, self._data_files(table, new), _summary(owners))
-        return tx
+        return replace_files(table, old, self._data_files(table, new), _summary(owners))
 
     def _data_files(self, table: Table, shards: Sequence[ShardFile]) -> list[DataFile]:
         from pyiceberg.io.pyarrow import parquet_file_to_data_file
 
         return [parquet_file_to_data_file(table.io, table.metadata, self.storage.uri(s.path)) for s in shards]
 
-    def _check_expected(self, commit: StageCommit, receipts: Table) -> None:
-        if commit.expects == ANY:
-            return
-        current = self._current(receipts, commit.receipt.slice_, commit.receipt.stage)
-        found = current.run_id if current is not None else ""
-        if found not in (commit.expects, commit.receipt.run_id):
-            assert current is not None
-            raise SliceConflict(
-                f"slice {commit.receipt.slice_}, stage {commit.receipt.stage}: run {current.run_id} "
-                f"(process {current.process} on {current.host}) committed first, "
-                f"at {current.finished_at:%Y-%m-%d %H:%M:%S} UTC, fingerprint {current.fingerprint[:12]}",
-                "its result stands; run again to replace it",
-            )
+    def _check_expected(self, commits: Sequence[StageCommit], receipts: Table) -> None:
+        snapshot = receipts.metadata.current_snapshot_id
+        for c in commits:
+            if c.expects == ANY:
+                continue
+            found = next((r for r in reversed(self._history(snapshot, c.receipt.slice_)) if r.stage == c.receipt.stage), None)
+            if (found.run_id if found is not None else "") not in (c.expects, c.receipt.run_id):
+                assert found is not None
+                raise SliceConflict(
+                    f"slice {found.slice_}, stage {found.stage}: run {found.run_id} "
+                    f"(process {found.process} on {found.host}) committed first, "
+                    f"at {found.finished_at:%Y-%m-%d %H:%M:%S} UTC, fingerprint {found.fingerprint[:12]}",
+                    "its result stands; run again to replace it",
+                )
 
     def _receipt_shards(self, receipts: Iterable[Receipt]) -> list[ShardFile]:
         rows: dict[Slice, list[Receipt]] = {}
@@ -242,27 +240,29 @@ class Lake:
 
     def receipts(self, slice_: Slice | None = None, stage: str | None = None) -> list[Receipt]:
         """Receipts, oldest first."""
-        rows = self.read("receipts", slice_, columns=["stage", "committed_at", "receipt"])
-        found = [
-            (t, text)
-            for s, t, text in zip(rows["stage"].to_pylist(), rows["committed_at"].to_pylist(), rows["receipt"].to_pylist(), strict=True)
-            if stage is None or s == stage
-        ]
-        return [Receipt.model_validate_json(text) for _, text in sorted(found, key=lambda x: x[0])]
+        snapshot = self.table("receipts").metadata.current_snapshot_id
+        if slice_ is None:
+            return self._read_receipts(snapshot, None, stage)
+        return [r for r in self._history(snapshot, slice_) if stage is None or r.stage == stage]
+
+    def _history(self, snapshot: int | None, slice_: Slice) -> list[Receipt]:
+        """Receipts of a slice as of a snapshot. The last answer is kept, for a run asks before every stage and at every commit."""
+        asked = (snapshot, slice_)
+        if self._answered is None or self._answered[0] != asked:
+            self._answered = (asked, self._read_receipts(snapshot, slice_, None))
+        return self._answered[1]
+
+    def _read_receipts(self, snapshot: int | None, slice_: Slice | None, stage: str | None) -> list[Receipt]:
+        if snapshot is None:
+            return []
+        rows = self.read("receipts", slice_, columns=["stage", "committed_at", "receipt"], snapshot=snapshot)
+        every = zip(*(column.to_pylist() for column in rows.columns), strict=True)
+        found = sorted(((at, text) for s, at, text in every if stage is None or s == stage), key=lambda row: row[0])
+        return [Receipt.model_validate_json(text) for _, text in found]
 
     def current_receipts(self, slice_: Slice) -> dict[str, Receipt]:
         """Stage → the receipt whose outputs are visible now."""
         return {r.stage: r for r in self.receipts(slice_)}
-
-    def _current(self, receipts: Table, slice_: Slice, stage: str) -> Receipt | None:
-        shards = [s for _, s in self._files(receipts, _of_slice("receipts", slice_), None)]
-        newest: Receipt | None = None
-        for s in shards:
-            for text in read_shard(self.storage, s, ["receipt"])["receipt"].to_pylist():
-                r = Receipt.model_validate_json(text)
-                if r.stage == stage and (newest is None or r.finished_at > newest.finished_at):
-                    newest = r
-        return newest
 
     # -- objects and artifacts -----------------------------------------------------------------------------------
 
@@ -290,8 +290,7 @@ class Lake:
         for attempt in range(_ATTEMPTS):
             table = self.table("artifacts")
             with explained(f"artifact {artifact.name}"):
-                tx = table.transaction()
-                replace_files(tx, [], self._data_files(table, [shard]), {"headrace.artifact": artifact.fingerprint})
+                tx = replace_files(table, [], self._data_files(table, [shard]), {"headrace.artifact": artifact.fingerprint})
                 try:
                     self.catalog.commit_together([tx])
                     return
@@ -386,10 +385,10 @@ def expression_columns(expression: Any) -> set[str]:
     return set().union(*(expression_columns(getattr(expression, side)) for side in ("left", "right", "child") if hasattr(expression, side)))
 
 
-def _of_slice(table: str, slice_: Slice, stage: str | None = None) -> BooleanExpression:
+def _of_slice(table: str, slice_: Slice, stages: Sequence[str] = ()) -> BooleanExpression:
     condition: BooleanExpression = And(EqualTo("source", slice_.source), EqualTo("slice", slice_.interval))
-    if stage is not None and "stage" in TABLES[table].partition:
-        condition = And(condition, EqualTo("stage", stage))
+    if stages and "stage" in TABLES[table].partition:
+        condition = And(condition, In("stage", stages))
     return condition
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from socket import socket
 
 import pytest
+import yaml
 from stages_for_tests import Length
 
 from headrace_lake.engine import Pipeline, run_pipeline
@@ -52,6 +53,12 @@ def test_only_true_and_false_are_booleans() -> None:
         "b": False,
         "c": 1,
     }
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "a: \ud800", "a: !!python/object/apply:os.getcwd []", "a: [1", "a: *b", "a: \x01"])
+def test_what_is_no_yaml_is_said_to_be_none(text: str) -> None:
+    with pytest.raises(yaml.YAMLError):
+        read_yaml(text)
 
 
 def test_an_object_store_that_does_not_answer_is_one_line_without_the_keys(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from conftest import write_documents
 from stages_for_tests import Admit, Length, LengthParams
 
 from headrace_lake import lineage
@@ -38,6 +39,24 @@ def age(lake: Lake, seconds: float = 2 * 86_400.0) -> None:
 
 def artifact(kind: str, name: str, fingerprint: str, *, path: str = "", parents: tuple[str, ...] = ()) -> Artifact:
     return Artifact(kind=kind, name=name, fingerprint=fingerprint, created_at=datetime.now(UTC), path=path, parents=parents, payload={})
+
+
+def test_what_another_process_commits_is_seen_and_what_was_read_stays(lake: Lake, with_documents: Callable[..., Receipt]) -> None:
+    with_documents(DAY)
+    read = lake.table("documents")
+    before, place = read.metadata.model_dump_json(), read.metadata_location
+    other = Lake.open(lake.settings)
+    write_documents(other, NEXT)
+    assert lake.slices("documents") == [DAY, NEXT] == other.slices("documents")
+    assert (read.metadata.model_dump_json(), read.metadata_location) == (before, place)
+    assert lake.table("documents").metadata == other.table("documents").metadata == Lake.open(lake.settings).table("documents").metadata
+
+
+def test_a_table_is_made_with_its_name_mapping(lake: Lake) -> None:
+    for name in ("documents", "exclusions", "receipts"):
+        table = lake.table(name)
+        assert table.name_mapping() == table.schema().name_mapping
+        assert len(table.metadata.metadata_log) == 0
 
 
 def test_a_tag_and_a_snapshot_are_read_as_they_were(lake: Lake, with_documents: Callable[..., Receipt]) -> None:

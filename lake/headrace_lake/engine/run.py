@@ -131,7 +131,8 @@ def _compute(
 ) -> list[StageReport]:
     started = datetime.now(UTC)
     run_id = new_run_id()
-    tasks = _tasks(lake, ready, chain, specs, slice_)
+    files = _files(lake, ready, chain, slice_)
+    tasks = _tasks(lake, ready, chain, specs, slice_, files)
     resources = Resources(
         cpus=max(s.resources.cpus for s in chain), gpus=chain[0].resources.gpus, memory_bytes=max(s.resources.memory_bytes for s in chain)
     )
@@ -142,7 +143,7 @@ def _compute(
             outcomes.append(outcome)
             bar.advance(outcome.stages[0].counts.read)
     outcomes.sort(key=lambda o: o.part)
-    receipts = _receipts(lake, ready, chain, slice_, outcomes, history, run_id, started)
+    receipts = _receipts(ready, chain, slice_, outcomes, files, history, run_id, started)
     if receipts[0].counts.read != rows:
         raise StageError(
             f"stage {chain[0].name}, slice {slice_}: {receipts[0].counts.read} rows processed of {rows}",
@@ -164,8 +165,8 @@ def _compute(
     return [StageReport(s.name, "computed", r) for s, r in zip(chain, receipts, strict=True)]
 
 
-def _tasks(lake: Lake, ready: Ready, chain: list[Stage], specs: list[tuple[str, dict[str, object]]], slice_: Slice) -> list[PartTask]:
-    """One task for each part of the primary input of the first stage."""
+def _files(lake: Lake, ready: Ready, chain: list[Stage], slice_: Slice) -> dict[str, list[ShardFile]]:
+    """The committed files that the chain reads, by table: listed once, so that receipts name what the parts were made from."""
     files = dict(ready.files)
     made: set[str] = set()
     for stage in chain:
@@ -174,6 +175,18 @@ def _tasks(lake: Lake, ready: Ready, chain: list[Stage], specs: list[tuple[str, 
             if table not in files and table not in made:
                 files[table] = lake.slice_files(table, slice_)
         made |= {*stage.also, *([stage.output] if stage.output else [])}
+    return files
+
+
+def _tasks(
+    lake: Lake,
+    ready: Ready,
+    chain: list[Stage],
+    specs: list[tuple[str, dict[str, object]]],
+    slice_: Slice,
+    files: dict[str, list[ShardFile]],
+) -> list[PartTask]:
+    """One task for each part of the primary input of the first stage."""
     shared = {ready.stage.name: {name: store_shared(lake, t, table_digest(t)) for name, t in ready.shared.items()}}
     # The record of a finished part may only be taken by a run that would do the very same thing to the very same input.
     key = digest_of(
@@ -200,16 +213,16 @@ def _tasks(lake: Lake, ready: Ready, chain: list[Stage], specs: list[tuple[str, 
 
 
 def _receipts(
-    lake: Lake,
     ready: Ready,
     chain: list[Stage],
     slice_: Slice,
     outcomes: list[PartOutcome],
+    files: dict[str, list[ShardFile]],
     history: list[Receipt],
     run_id: str,
     started: datetime,
 ) -> list[Receipt]:
-    written: dict[str, list[ShardFile]] = {}
+    files = dict(files)
     producers: dict[str, str] = {}
     receipts: list[Receipt] = []
     for i, stage in enumerate(chain):
@@ -217,10 +230,10 @@ def _receipts(
         outputs = tuple(f for o in mine for f in o.outputs)
         counts = sum((o.counts for o in mine), Counts())
         tables = ("exclusions", "quarantine", *stage.also, *([stage.output] if stage.output else []))
-        inputs = ready.inputs if i == 0 else _inputs(lake, stage, slice_, written, producers, history)
+        inputs = ready.inputs if i == 0 else _inputs(stage, files, producers, history)
         fingerprint = ready.fingerprint if i == 0 else fingerprint_of(stage, slice_, inputs)
         for table in (*stage.also, *([stage.output] if stage.output else [])):
-            written[table] = [f for f in outputs if f.table == table]
+            files[table] = [f for f in outputs if f.table == table]
             producers[table] = fingerprint
         params = stage.params.model_dump(mode="json")
         receipts.append(
@@ -247,14 +260,12 @@ def _receipts(
     return receipts
 
 
-def _inputs(
-    lake: Lake, stage: Stage, slice_: Slice, written: dict[str, list[ShardFile]], producers: dict[str, str], history: list[Receipt]
-) -> tuple[InputRef, ...]:
+def _inputs(stage: Stage, files: dict[str, list[ShardFile]], producers: dict[str, str], history: list[Receipt]) -> tuple[InputRef, ...]:
     """Input references of a fused stage, as `make_ready` would find them after the commit."""
     wanted = stage.inputs()
     refs = []
     for table in (wanted.primary, *wanted.sidecars):
-        files = written[table] if table in written else lake.slice_files(table, slice_)
         producer = producers.get(table) or next((r.fingerprint for r in reversed(history) if any(o.table == table for o in r.outputs)), "")
-        refs.append(InputRef(table=table, digest=content_digest(files), rows=sum(f.rows for f in files), producer=producer))
+        rows = sum(f.rows for f in files[table])
+        refs.append(InputRef(table=table, digest=content_digest(files[table]), rows=rows, producer=producer))
     return tuple(refs)

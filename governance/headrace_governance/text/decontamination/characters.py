@@ -22,8 +22,8 @@ _POINTS = ((0x0591, 0x05BD), (0x064B, 0x065F), (0xFE00, 0xFE0F))
 
 @cache
 def comparison_table() -> npt.NDArray[np.uint32]:
-    """uint32[0x110000] for `kernels.split_units`; takes about 0.2 s the first time."""
-    table = fold_table()
+    """uint32[0x110000] for `kernels.split_units`; made once a process."""
+    table = fold_table().copy()
     for character in _INSIDE_WORDS:
         table[ord(character)] = SKIPPED
     for first, last in _POINTS:

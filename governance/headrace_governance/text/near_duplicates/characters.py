@@ -8,6 +8,7 @@ words every character is a unit of its own; that is decided by the character, so
 from __future__ import annotations
 
 import unicodedata
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -25,34 +26,43 @@ _UNSPACED = (
 """Thai, Lao, Tibetan, Myanmar, Khmer, Han, Hiragana, Katakana."""
 _UNIFORM = ((0x3400, 0x4DC0), (0x4E00, 0xA000), (0x20000, 0x323B0))
 _HANGUL = (0xAC00, 0xD7A4)
+_SURROGATES = (0xD800, 0xE000)
 _ASSIGNED = 0x40000
 
 
+@cache
 def fold_table() -> npt.NDArray[np.uint32]:
-    """uint32[0x110000]: folded code point with flags, `SEPARATOR` or `SKIPPED`; takes about 0.2 s."""
+    """uint32[0x110000]: folded code point with flags, `SEPARATOR` or `SKIPPED`; read-only, made once a process in about 30 ms."""
     table = np.zeros(CODE_POINTS, np.uint32)
     for first, last in (*_UNIFORM, _HANGUL):
         table[first:last] = np.arange(first, last, dtype=np.uint32)
-    point = 0
-    while point < _ASSIGNED:
-        jump = next((last for first, last in (*_UNIFORM, _HANGUL, (0xD800, 0xE000)) if first <= point < last), None)
-        if jump is not None:
-            point = jump
-            continue
-        table[point] = _folded(chr(point))
-        point += 1
+    uniform = np.zeros(_ASSIGNED, np.bool_)
+    for first, last in (*_UNIFORM, _HANGUL, _SURROGATES):
+        uniform[first:last] = True
+    rest = [c for c in map(chr, np.flatnonzero(~uniform).tolist()) if unicodedata.category(c)[0] in "LNM"]
+    table[[ord(c) for c in rest]] = _folded(rest)
+    table[_DIACRITICS.start : _DIACRITICS.stop] = SKIPPED
     for low, high in _UNSPACED:
         part = table[low : high + 1]
         part[part > SKIPPED] |= np.uint32(ALONE)
+    table.setflags(write=False)
     return table
 
 
-def _folded(character: str) -> int:
-    if ord(character) in _DIACRITICS:
-        return SKIPPED
-    if unicodedata.category(character)[0] not in "LNM":
-        return SEPARATOR
-    base = [c for c in unicodedata.normalize("NFKD", character) if ord(c) not in _DIACRITICS] or [character]
-    lower = base[0].lower()[0]
-    flags = (DIGIT if lower.isdecimal() else 0) | (UPPER if base[0] != lower else 0)
-    return ord(lower) | flags
+def _folded(characters: list[str]) -> npt.NDArray[np.uint32]:
+    """Letters, numbers and marks, folded. All at once, on lines of their own: that keeps each from its neighbours, whose marks
+    would be reordered together and before whose end a capital sigma would be a final one.
+    """
+    plain = unicodedata.normalize("NFKD", "\n".join(characters)).split("\n")
+    base = [p[0] for p in plain]
+    for i in np.flatnonzero((_code_points(base) >= _DIACRITICS.start) & (_code_points(base) < _DIACRITICS.stop)).tolist():
+        base[i] = next((c for c in plain[i] if ord(c) not in _DIACRITICS), characters[i])
+    lower = [low[0] for low in "\n".join(base).lower().split("\n")]
+    folded = _code_points(lower)
+    folded[[c.isdecimal() for c in lower]] |= np.uint32(DIGIT)
+    folded[_code_points(base) != _code_points(lower)] |= np.uint32(UPPER)
+    return folded
+
+
+def _code_points(characters: list[str]) -> npt.NDArray[np.uint32]:
+    return np.frombuffer("".join(characters).encode("utf-32-le"), "<u4").astype(np.uint32)

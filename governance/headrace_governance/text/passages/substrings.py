@@ -121,11 +121,12 @@ class ExactSubstring(RepeatedPassages):
                 if rank[:2] == (slice_.interval, slice_.source):
                     mine[rank].append((place, h))
         found_spans: dict[str, Spans] = {}
-        comparer = _Comparer(texts, occurrences, self.params.min_weight)
-        for rank in sorted(mine):
-            spans = comparer.spans(rank, sorted(mine[rank]))
-            if spans.starts:
-                found_spans[rank[2]] = spans
+        if mine:  # most slices have nothing to compare, and then need not load what compares
+            comparer = _Comparer(texts, occurrences, self.params.min_weight)
+            for rank in sorted(mine):
+                spans = comparer.spans(rank, sorted(mine[rank]))
+                if spans.starts:
+                    found_spans[rank[2]] = spans
         return {SHARED: shared_table(found_spans, {rank[2]: len(texts[rank]) for rank in mine})}
 
 

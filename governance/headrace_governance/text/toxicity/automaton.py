@@ -62,39 +62,31 @@ def build(patterns: Sequence[Pattern]) -> Automaton:
         if 0x61 <= byte <= 0x7A:
             classes[byte - 32] = place + 1
     width = len(used) + 1
-    children: list[dict[int, int]] = [{}]
-    ends = [-1]
-    parent_order = []
-    for number, key in enumerate(folded):
-        state = 0
-        for byte in key:
-            c = int(classes[byte])
-            following = children[state].get(c)
-            if following is None:
-                following = len(children)
-                children[state][c] = following
-                children.append({})
-                ends.append(-1)
-            state = following
-        ends[state] = number
-        parent_order.append(state)
-    states = len(children)
+    lengths = np.array([len(f) for f in folded], np.int64)
+    joined = classes[np.frombuffer(b"".join(folded), np.uint8)]
+    starts = np.cumsum(lengths) - lengths
+    state = np.zeros(len(folded), np.int64)
+    states = 1
+    levels: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]] = []
+    """By depth: numbers of the states, and state before * width + class."""
+    while len(alive := np.flatnonzero(lengths > len(levels))):
+        edges, which = np.unique(state[alive] * width + joined[starts[alive] + len(levels)], return_inverse=True)
+        state[alive] = states + which
+        levels.append((np.arange(states, states + len(edges)), edges))
+        states += len(edges)
+    ends = np.full(states, -1, np.int32)
+    np.maximum.at(ends, state, np.arange(len(folded), dtype=np.int32))
     step = np.zeros((states, width), np.int32)
-    fail, chain = np.zeros(states, np.int32), np.zeros(states, np.int32)
-    queue = [0]
-    for state in queue:
-        step[state] = step[fail[state]] if state else 0
-        for c, following in sorted(children[state].items()):
-            fail[following] = step[state, c] if state else 0
-            suffix = fail[following]
-            chain[following] = suffix if ends[suffix] >= 0 else chain[suffix]
-            step[state, c] = following
-            queue.append(following)
-    found = np.array([e >= 0 for e in ends]) | (chain > 0)
+    chain = np.zeros(states, np.int32)
+    for depth, (reached, edges) in enumerate(levels):  # what a state falls back to is less deep, so a level needs only those above it
+        suffix = step.flat[edges] if depth else np.zeros(len(edges), np.int32)
+        chain[reached] = np.where(ends[suffix] >= 0, suffix, chain[suffix])
+        step.flat[edges] = reached
+        step[reached] = step[suffix]
+    found = (ends >= 0) | (chain > 0)
     step = np.where(found[step], ~step, step).astype(np.int32)
     bounds = np.array([_LEFT * p.left + _RIGHT * p.right for p in patterns] or [0], np.uint8)
-    lengths = np.array([len(p.utf8) for p in patterns] or [0], np.int32)
-    return Automaton(tuple(patterns), classes, step, np.array(ends, np.int32), chain, lengths, bounds)
+    return Automaton(tuple(patterns), classes, step, ends, chain, np.array([len(p.utf8) for p in patterns] or [0], np.int32), bounds)
 
 
 @cache

@@ -9,8 +9,8 @@ else, and which are worse than others.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import cache
 from itertools import chain
 from pathlib import Path
@@ -54,8 +54,8 @@ def patterns_of(language: str, params: ToxicityParams) -> list[Pattern]:
             key = p.utf8.lower()
             known = found.get(key, p)
             worse = max(p, known, key=_order)
-            loose = worse if worse.tier == ALLOWED else replace(worse, left=p.left and known.left, right=p.right and known.right)
-            found[key] = replace(loose, utf8=key)
+            left, right = (p.left and known.left, p.right and known.right) if worse.tier != ALLOWED else (worse.left, worse.right)
+            found[key] = Pattern(key, left, right, worse.tier, worse.category)
     return sorted(found.values())
 
 
@@ -93,27 +93,31 @@ def classified(rules: LanguageRules) -> Iterator[tuple[str, str, int]]:
                 seen.add(term)
                 yield term.lower(), rule.category, TIERS.index(rule.tier)
     ignored = {w.lower() for w in rules.ignore}
+    class_of = _classifier(rules)
     for word in chain.from_iterable(map(word_list, rules.lists)):
         if word in seen or word in ignored or len(word) < rules.minimum:
             continue
         seen.add(word)
-        found = _class_of(word, rules)
+        found = class_of(word)
         if found is not None:
             yield word, found.category, TIERS.index(found.tier)
 
 
-def _class_of(word: str, rules: LanguageRules) -> Rule | None:
-    for rule in rules.rules:
-        if any(_covers(term.lower(), word, rules.spaced) for term in rule.terms):
-            return rule
-    return rules.listed
+def _classifier(rules: LanguageRules) -> Callable[[str], Rule | None]:
+    """What a listed word falls under: the first rule with a term in it, whole or with an open end; inside a word only without spaces."""
+    terms = [[term.lower() for term in rule.terms] for rule in rules.rules]
+    bare = [[t.rstrip("*") for t in some] for some in terms]
+    whole = [{t for t in some if not t.endswith("*")} for some in terms]
+    opened = [tuple(t.rstrip("*") for t in some if t.endswith("*")) for some in terms]
 
+    def class_of(word: str) -> Rule | None:
+        parts = word.split()
+        for i, rule in enumerate(rules.rules):
+            if (word.startswith(opened[i]) or not whole[i].isdisjoint(parts)) if rules.spaced else any(b in word for b in bare[i]):
+                return rule
+        return rules.listed
 
-def _covers(term: str, word: str, spaced: bool) -> bool:
-    bare = term.rstrip("*")
-    if not spaced:
-        return bare in word
-    return word.startswith(bare) if term.endswith("*") else bare in word.split()
+    return class_of
 
 
 def _forms(term: str) -> set[str]:

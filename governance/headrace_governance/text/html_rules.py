@@ -84,9 +84,11 @@ _INLINE = re.compile(
     r"(?:^|[\s_-])(?:headerlink|permalink|anchor-?link|heading-?anchor|header-?anchor|mw-editsection|editsection|sr-only|visually-?hidden|"
     r"screen-?reader\w*|linenos?|line-?numbers?|noprint|copybtn|mw-cite-backlink)(?:$|[\s_-])"
 )
+_CODE = re.compile(r"(?:^|\s)language-")
+"""Code that names its language. Its "line-numbers" asks Prism, a highlighter, to count its lines: it is not made of numbers."""
 _SECTION = re.compile(r"^(?:section|sect\d|refsect\d|level\d|refentry|chapter|appendix)(?:$|\s)")
 _SECTION_TAG = number("section")
-_MAIN, _ARTICLE = number("main"), number("article")
+_MAIN, _ARTICLE, _PRE = number("main"), number("article"), number("pre")
 _MARKED_TAGS = np.zeros(256, dtype=np.bool_)
 _MARKED_TAGS[[number(n) for n in "nav footer aside menu search".split()]] = True
 
@@ -133,7 +135,8 @@ def _hidden(nodes: Any, properties: Any) -> tuple[Any, Any]:
 
 @lru_cache(maxsize=4096)
 def _is_dropped(cls: bytes) -> bool:
-    return _INLINE.search(cls.decode("utf-8", "replace").lower()) is not None
+    name = cls.decode("utf-8", "replace").lower()
+    return _INLINE.search(name) is not None and not _CODE.search(name)
 
 
 def names(tokens: Tokens, spans: Any) -> Names:
@@ -143,11 +146,18 @@ def names(tokens: Tokens, spans: Any) -> Names:
     for k, tag, a, b, c, d in named.tolist():
         # Ids are numbered ("par_id3157898"): how does not matter, and few are left to look at.
         mark, rank = _verdict(tag, source[a:b], _NUMBERS.sub(b"000", source[c:d]))
-        if mark and not marks[k]:
+        if mark and not marks[k] and not (tag == _PRE and _holds_code(tokens, k)):
             marks[k] = mark
         if rank and not 0 < ranks[k] <= rank:
             ranks[k] = rank
     return Names(marks, ranks)
+
+
+def _holds_code(tokens: Tokens, k: int) -> bool:
+    """Whether a node, or the one inside of it, is code that names its language."""
+    near = tokens.nodes[k : k + 2].tolist()
+    inside = [n for n in near if n is near[0] or n[1] == k]
+    return any(_CODE.search(tokens.source[n[2] : min(n[3], n[2] + LONGEST_NAME)].decode("utf-8", "replace").lower()) for n in inside)
 
 
 @njit(cache=True)

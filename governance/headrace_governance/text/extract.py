@@ -15,16 +15,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from io import BytesIO
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import IO, Any
 
 import pyarrow as pa
 
+from headrace_governance.text import parser_process
 from headrace_governance.text.decode import decode
 from headrace_governance.text.formats.convert import MEDIA_TYPES, ConversionRules
-from headrace_governance.text.parser_process import ParserProcess
-from headrace_lake.errors import InputError
+from headrace_governance.text.parser_process import Answer, Request
+from headrace_governance.text.warc_record import body_at
 from headrace_lake.schemas import TABLES
 from headrace_lake.stage import DROP_DETAIL, DROP_REASON, Inputs, PartWriter, Resources, Stage
 
@@ -32,6 +33,9 @@ _HTML = ("text/html", "application/xhtml+xml")
 _PLAIN = ("text/plain", "text/markdown", "text/x-markdown", "text/x-rst")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 """C0 controls other than tab, line feed and return: never text, and NUL breaks tools downstream."""
+
+REQUEST_BYTES = 1 << 20
+"""Bytes of documents after which the parser's process is asked, so that a batch of large ones is never held at once."""
 
 
 class ExtractParams(ConversionRules):
@@ -76,19 +80,32 @@ class Extract(Stage):
     def begin(self, part: PartWriter, shared: Mapping[str, pa.Table]) -> None:
         self._part = part
         rules = {name: value for name, value in self.params.model_dump(mode="json").items() if name in ConversionRules.model_fields}
-        self._parser = ParserProcess(self.params.page_seconds, self.params.parser_memory_bytes, rules)
+        self._parser = parser_process.borrow(self.params.page_seconds, self.params.parser_memory_bytes, rules)
         self._fields: dict[str, str] = {}
 
     def process(self, batch: pa.Table) -> pa.Table:
-        return pa.Table.from_pylist([self._document(row) for row in batch.to_pylist()], schema=_OUTPUT)
+        documents: list[dict[str, Any]] = []
+        waiting: list[_Begun] = []
+        with _Records(self._part) as records:
+            for row in batch.to_pylist():
+                begun = self._begun(row, records)
+                documents.append(begun.document)
+                if begun.request is not None:
+                    waiting.append(begun)
+                if sum(len(w.request[1]) for w in waiting if w.request) > REQUEST_BYTES:
+                    self._answer(waiting)
+                    waiting = []
+        self._answer(waiting)
+        return pa.Table.from_pylist(documents, schema=_OUTPUT)
 
     def finish(self, part: PartWriter) -> dict[str, pa.Table]:
-        self._parser.close()
+        parser_process.hand_back(self._parser)
         if not self._fields:
             return {}
         return {"document_fields": pa.table({"uid": list(self._fields), "fields": list(self._fields.values())})}
 
-    def _document(self, row: dict[str, Any]) -> dict[str, Any]:
+    def _begun(self, row: dict[str, Any], records: _Records) -> _Begun:
+        """The row up to where the parser's process is asked: what it is dropped for already, its plain text, or what to ask."""
         document = {
             "uid": row["uid"],
             "url": row["final_url"] or row["url"],
@@ -106,88 +123,111 @@ class Extract(Stage):
         }
         media = (row["content_type"] or "").partition(";")[0].strip().lower()
         if row["content_bytes"] > self.params.max_bytes:
-            return {**document, DROP_REASON: "too_large", DROP_DETAIL: str(row["content_bytes"])}
+            return _dropped(document, "too_large", str(row["content_bytes"]))
         if media and media not in _HTML and media not in _PLAIN and media not in MEDIA_TYPES:
-            return {**document, DROP_REASON: "not_text_media", DROP_DETAIL: media}
-        body = read_body(self._part.local_path(row["warc_path"]), row["warc_offset"], row["warc_length"], self.params.max_bytes)
+            return _dropped(document, "not_text_media", media)
+        body = records.body(row["warc_path"], row["warc_offset"], row["warc_length"], self.params.max_bytes)
         if len(body) > self.params.max_bytes:
-            return {**document, DROP_REASON: "too_large", DROP_DETAIL: f"> {self.params.max_bytes}"}
+            return _dropped(document, "too_large", f"> {self.params.max_bytes}")
         if media in MEDIA_TYPES:
-            return self._converted(document, media, body, row["charset"])
+            return _Begun(document, parser_process.document(media, body, row["charset"]), "hostile_document")
         html = media in _HTML or (not media and b"<" in body[:1024])
         if not html and b"\x00" in body[:1024] and not body.startswith((b"\xff\xfe", b"\xfe\xff")):
-            return {**document, DROP_REASON: "not_text_media", DROP_DETAIL: "binary"}
+            return _dropped(document, "not_text_media", "binary")
         decoded = decode(body, row["charset"], html=html)
-        text, title, reason = decoded.text, None, None
-        facts: dict[str, str] = {}
         if html:
-            text, title, reason, facts = self._page(decoded.text)
-        if reason is not None:
-            return {**document, DROP_REASON: "hostile_html", DROP_DETAIL: reason}
-        return self._noted(self._finished(document, text, title, decoded.replaced), facts)
+            return _Begun(document, parser_process.page(decoded.text.encode("utf-8", "replace")), "hostile_html", decoded.replaced)
+        self._finish(document, decoded.text, None, decoded.replaced)
+        return _Begun(document)
 
-    def _converted(self, document: dict[str, Any], media: str, body: bytes, charset: str | None) -> dict[str, Any]:
-        answer = self._parser.convert(media, body, charset)
-        if answer is None or "error" in answer:
+    def _answer(self, waiting: Sequence[_Begun]) -> None:
+        """Ask the parser's process for these documents, and finish them."""
+        answers = self._parser.ask([w.request for w in waiting if w.request is not None])
+        for begun, answer in zip(waiting, answers, strict=True):
+            self._read(begun, answer)
+
+    def _read(self, begun: _Begun, answer: Answer | None) -> None:
+        document = begun.document
+        if answer is None:
             limits = f"killed the parser (limits: {self.params.page_seconds} s, {self.params.parser_memory_bytes >> 20} MiB)"
-            return {**document, DROP_REASON: "hostile_document", DROP_DETAIL: limits if answer is None else answer["error"]}
-        if "malformed" in answer:
-            return {**document, DROP_REASON: "malformed", DROP_DETAIL: answer["malformed"][:500]}
-        return self._noted(self._finished(document, _utf8(answer["text"]), _utf8(answer["title"] or "") or None, 0), answer["fields"])
+            _drop(document, begun.hostile, limits)
+        elif "malformed" in answer:
+            _drop(document, "malformed", answer["malformed"][:500])
+        elif "error" in answer or answer.get("hostile") is not None:
+            _drop(document, begun.hostile, answer.get("error") or answer["hostile"])
+        else:
+            self._finish(document, answer["text"], answer["title"] or None, begun.replaced)
+            if answer["fields"] and document[DROP_REASON] is None:  # what else is known waits for `finish`
+                self._fields[document["uid"]] = json.dumps(answer["fields"], sort_keys=True, ensure_ascii=False)
 
-    def _noted(self, row: dict[str, Any], facts: dict[str, str]) -> dict[str, Any]:
-        """The row; what else is known of a document that is kept waits for `finish`."""
-        if facts and row[DROP_REASON] is None:
-            self._fields[row["uid"]] = _utf8(json.dumps(facts, sort_keys=True, ensure_ascii=False))
-        return row
-
-    def _finished(self, document: dict[str, Any], text: str, title: str | None, replaced: int) -> dict[str, Any]:
+    def _finish(self, document: dict[str, Any], text: str, title: str | None, replaced: int) -> None:
+        """Put a document's text into its row, or why it has none."""
         text = _CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n")).strip()
         lost = text.count("\ufffd") / max(1, len(text))
         if replaced and lost > self.params.max_replaced:
-            return {**document, DROP_REASON: "undecodable", DROP_DETAIL: f"{lost:.2f}"}
-        if len(text) < self.params.min_characters or not any(c.isalnum() for c in text):
-            return {**document, DROP_REASON: "no_text", DROP_DETAIL: str(len(text))}
-        return {
-            **document,
-            "title": title,
-            "text": text,
-            "characters": len(text),
-            "bytes": len(text.encode("utf-8")),
-            "replaced_characters": replaced,
-        }
-
-    def _page(self, markup: str) -> tuple[str, str | None, str | None, dict[str, str]]:
-        """Text, title, why the page is hostile, and what its schema.org data says."""
-        answer = self._parser.parse(markup)
-        if answer is None:
-            return "", None, f"killed the parser (limits: {self.params.page_seconds} s, {self.params.parser_memory_bytes >> 20} MiB)", {}
-        if "error" in answer:
-            return "", None, answer["error"], {}
-        return _utf8(answer["text"]), answer["title"], answer["hostile"], answer["fields"]
+            _drop(document, "undecodable", f"{lost:.2f}")
+        elif len(text) < self.params.min_characters or not any(c.isalnum() for c in text):
+            _drop(document, "no_text", str(len(text)))
+        else:
+            document |= {
+                "title": title,
+                "text": text,
+                "characters": len(text),
+                "bytes": len(text.encode("utf-8")),
+                "replaced_characters": replaced,
+            }
 
 
-def _utf8(text: str) -> str:
-    # The parser may hand back lone surrogates from character references; UTF-8 has no form for them.
-    return text.encode("utf-8", "replace").decode("utf-8")
+@dataclass(slots=True)
+class _Begun:
+    """A row of the output under way.
 
-
-def read_body(path: str, offset: int, length: int, limit: int) -> bytes:
-    """The decoded body of one WARC record, at most `limit` + 1 bytes.
-
-    Raises:
-        InputError: there is no whole record at this place.
+    Attributes:
+        document: the row.
+        request: what the parser's process must be asked to finish it, or None if it is finished.
+        hostile: the reason under which it is dropped if it kills the process.
+        replaced: sequences that could not be decoded.
     """
-    from warcio.archiveiterator import ArchiveIterator
 
-    with open(path, "rb") as f:
-        f.seek(offset)
-        data = f.read(length)
-    record = next(iter(ArchiveIterator(BytesIO(data))), None) if len(data) == length else None
-    if record is None:
-        raise InputError(f"{path}: no WARC record at byte {offset}", "the file is truncated: fetch the slice again")
-    body: bytes = record.content_stream().read(limit + 1)
-    return body
+    document: dict[str, Any]
+    request: Request | None = None
+    hostile: str = ""
+    replaced: int = 0
+
+
+class _Records:
+    """The WARC file that is being read, kept open: a part's records lie in one, in order."""
+
+    def __init__(self, part: PartWriter) -> None:
+        self._part = part
+        self._path = ""
+        self._local = ""
+        self._file: IO[bytes] | None = None
+
+    def body(self, path: str, offset: int, length: int, limit: int) -> bytes:
+        """The decoded body of a record, at most `limit` + 1 bytes."""
+        if self._file is None or path != self._path:
+            self.__exit__()
+            self._path, self._local = path, self._part.local_path(path)
+            self._file = open(self._local, "rb")  # noqa: SIM115 - closed by __exit__
+        return body_at(self._file, self._local, offset, length, limit)
+
+    def __enter__(self) -> _Records:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def _drop(document: dict[str, Any], reason: str, detail: str) -> None:
+    document[DROP_REASON], document[DROP_DETAIL] = reason, detail
+
+
+def _dropped(document: dict[str, Any], reason: str, detail: str) -> _Begun:
+    _drop(document, reason, detail)
+    return _Begun(document)
 
 
 _OUTPUT = pa.schema(

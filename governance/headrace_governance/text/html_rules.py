@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from numba import njit
 
 from headrace_governance.text.html_attributes import ARTICLE_BODY, HIDDEN, ROLE_ARTICLE, ROLE_DROPPED, ROLE_MAIN
 from headrace_governance.text.html_tags import BLOCK, NAMED, PROPERTIES, number
@@ -25,6 +26,8 @@ LONGEST_NAME = 300
 """Characters of a class or id that are looked at."""
 
 _PARTS = re.compile(r"[\s_-]+")
+_NUMBERS = re.compile(rb"[0-9]{3,}")
+"""No word below holds a number of three digits, or asks for how many there are."""
 # Class lists and ids are cut at spaces, - and _; a pair is two neighbouring parts ("read-more"), a whole is a class or id uncut.
 _BOILERPLATE = frozenset(
     (
@@ -81,9 +84,11 @@ _INLINE = re.compile(
     r"(?:^|[\s_-])(?:headerlink|permalink|anchor-?link|heading-?anchor|header-?anchor|mw-editsection|editsection|sr-only|visually-?hidden|"
     r"screen-?reader\w*|linenos?|line-?numbers?|noprint|copybtn|mw-cite-backlink)(?:$|[\s_-])"
 )
+_CODE = re.compile(r"(?:^|\s)language-")
+"""Code that names its language. Its "line-numbers" asks Prism, a highlighter, to count its lines: it is not made of numbers."""
 _SECTION = re.compile(r"^(?:section|sect\d|refsect\d|level\d|refentry|chapter|appendix)(?:$|\s)")
 _SECTION_TAG = number("section")
-_MAIN, _ARTICLE = number("main"), number("article")
+_MAIN, _ARTICLE, _PRE = number("main"), number("article"), number("pre")
 _MARKED_TAGS = np.zeros(256, dtype=np.bool_)
 _MARKED_TAGS[[number(n) for n in "nav footer aside menu search".split()]] = True
 
@@ -103,47 +108,85 @@ class Names:
 
 def dropped(tokens: Tokens) -> Any:
     """A flag a node: inline elements that are no text (hidden ones, permalinks, line numbers, texts for screen readers)."""
-    nodes = tokens.nodes
-    inline = (PROPERTIES[nodes[:, 0]] & BLOCK) == 0
-    out = inline & ((nodes[:, 6] & HIDDEN) != 0)
-    classed = np.flatnonzero(inline & (nodes[:, 3] > nodes[:, 2]))
-    data = tokens.data.data
-    for k, (a, b) in zip(classed.tolist(), nodes[classed, 2:4].tolist(), strict=True):
-        if b - a < LONGEST_NAME and _is_dropped(bytes(data[a:b])):
+    out, classed = _hidden(tokens.nodes, PROPERTIES)
+    source = tokens.source
+    for k, a, b in classed.tolist():
+        if _is_dropped(source[a:b]):
             out[k] = True
     return out
 
 
+@njit(cache=True)
+def _hidden(nodes: Any, properties: Any) -> tuple[Any, Any]:
+    """The flags of inline elements that attributes hide; node, begin and end of the class of those that have one."""
+    n = len(nodes)
+    out = np.zeros(n, dtype=np.bool_)
+    classed = np.empty((n, 3), dtype=np.int32)
+    found = 0
+    for k in range(n):
+        if properties[nodes[k, 0]] & BLOCK:
+            continue
+        out[k] = nodes[k, 6] & HIDDEN != 0
+        if 0 < nodes[k, 3] - nodes[k, 2] < LONGEST_NAME:
+            classed[found, 0], classed[found, 1], classed[found, 2] = k, nodes[k, 2], nodes[k, 3]
+            found += 1
+    return out, classed[:found]
+
+
 @lru_cache(maxsize=4096)
 def _is_dropped(cls: bytes) -> bool:
-    return _INLINE.search(cls.decode("utf-8", "replace").lower()) is not None
+    name = cls.decode("utf-8", "replace").lower()
+    return _INLINE.search(name) is not None and not _CODE.search(name)
 
 
 def names(tokens: Tokens, spans: Any) -> Names:
     """Read the names of the nodes that hold blocks."""
-    nodes = tokens.nodes
-    tags, flags = nodes[:, 0], nodes[:, 6]
-    block = (PROPERTIES[tags] & BLOCK) != 0
-    holds = block & (spans[:, 1] > spans[:, 0])
-    marks = np.where(holds & (((flags & (HIDDEN | ROLE_DROPPED)) != 0) | _MARKED_TAGS[tags]), BOILERPLATE, NOTHING).astype(np.int8)
-    ranks = np.zeros(len(nodes), dtype=np.int8)
-    data = tokens.data.data
-    named = np.flatnonzero(holds & ((nodes[:, 3] > nodes[:, 2]) | (nodes[:, 5] > nodes[:, 4])))
-    for k, (tag, a, b, c, d) in zip(named.tolist(), nodes[named][:, [0, 2, 3, 4, 5]].tolist(), strict=True):
-        mark, rank = _verdict(tag, bytes(data[a : min(b, a + LONGEST_NAME)]), bytes(data[c : min(d, c + LONGEST_NAME)]))
-        if mark and not marks[k]:
+    marks, ranks, named = _by_tags(tokens.nodes, spans, PROPERTIES)
+    source = tokens.source
+    for k, tag, a, b, c, d in named.tolist():
+        # Ids are numbered ("par_id3157898"): how does not matter, and few are left to look at.
+        mark, rank = _verdict(tag, source[a:b], _NUMBERS.sub(b"000", source[c:d]))
+        if mark and not marks[k] and not (tag == _PRE and _holds_code(tokens, k)):
             marks[k] = mark
-        if rank:
+        if rank and not 0 < ranks[k] <= rank:
             ranks[k] = rank
-    for where, rank in (
-        (tags == _MAIN, RANKS),
-        ((flags & ROLE_MAIN) != 0, RANKS),
-        ((flags & ROLE_ARTICLE) != 0, 2),
-        (tags == _ARTICLE, 2),
-        ((flags & ARTICLE_BODY) != 0, 1),
-    ):
-        ranks[holds & where & ((ranks == 0) | (ranks > rank))] = rank
     return Names(marks, ranks)
+
+
+def _holds_code(tokens: Tokens, k: int) -> bool:
+    """Whether a node, or the one inside of it, is code that names its language."""
+    near = tokens.nodes[k : k + 2].tolist()
+    inside = [n for n in near if n is near[0] or n[1] == k]
+    return any(_CODE.search(tokens.source[n[2] : min(n[3], n[2] + LONGEST_NAME)].decode("utf-8", "replace").lower()) for n in inside)
+
+
+@njit(cache=True)
+def _by_tags(nodes: Any, spans: Any, properties: Any) -> tuple[Any, Any, Any]:
+    """Marks and ranks of the nodes that hold blocks, as far as tags and roles give them; node, tag, begin and end of class and of id of
+    those that have one."""
+    n = len(nodes)
+    marks = np.zeros(n, dtype=np.int8)
+    ranks = np.zeros(n, dtype=np.int8)
+    named = np.empty((n, 6), dtype=np.int32)
+    found = 0
+    for k in range(n):
+        tag, flags = nodes[k, 0], nodes[k, 6]
+        if not properties[tag] & BLOCK or spans[k, 1] <= spans[k, 0]:
+            continue
+        if flags & (HIDDEN | ROLE_DROPPED) or _MARKED_TAGS[tag]:
+            marks[k] = BOILERPLATE
+        if flags & ARTICLE_BODY:
+            ranks[k] = 1
+        elif flags & ROLE_ARTICLE or tag == _ARTICLE:
+            ranks[k] = 2
+        elif flags & ROLE_MAIN or tag == _MAIN:
+            ranks[k] = RANKS
+        if nodes[k, 3] > nodes[k, 2] or nodes[k, 5] > nodes[k, 4]:
+            named[found, 0], named[found, 1] = k, tag
+            named[found, 2], named[found, 3] = nodes[k, 2], min(nodes[k, 3], nodes[k, 2] + LONGEST_NAME)
+            named[found, 4], named[found, 5] = nodes[k, 4], min(nodes[k, 5], nodes[k, 4] + LONGEST_NAME)
+            found += 1
+    return marks, ranks, named[:found]
 
 
 @lru_cache(maxsize=16384)

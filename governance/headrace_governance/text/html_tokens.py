@@ -41,6 +41,7 @@ class Tokens:
     """A page taken apart.
 
     Attributes:
+        source: the page's UTF-8; `data` are the same bytes as an array.
         events: (kind, node, a, b): text from byte a to b, a node opened, a node closed.
         nodes: (tag, parent, class from, class to, id from, id to, flags, `start` of a list).
         tables: what is in each table node (`T_*`), by node; zeros elsewhere.
@@ -48,6 +49,7 @@ class Tokens:
         hostile: why the page must not be read, or None.
     """
 
+    source: bytes
     data: Any
     events: Any
     nodes: Any
@@ -66,7 +68,7 @@ def tokenise(markup: bytes) -> Tokens:
         _TAGS: f"more than {MAX_TAGS} tags",
         _ATTRIBUTES: f"more than {MAX_ATTRIBUTES} attributes in a tag",
     }[status]
-    return Tokens(data, events[:n_events], nodes[:n_nodes], tables[:n_nodes], formulas, reason)
+    return Tokens(markup, data, events[:n_events], nodes[:n_nodes], tables[:n_nodes], formulas, reason)
 
 
 @njit(cache=True)

@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numba import njit
 
 from headrace_governance.text.html_blocks import CODE, HEADING, ITEM, KIND, LEVEL, LINK, PROSE, SIZE, TABLE, TEXT_TO, Blocks
 from headrace_governance.text.html_rules import DOUBTFUL, NOTHING, Names
@@ -40,117 +41,171 @@ SHARES = (0.0, 0.1, 0.3, 0.3, 0.3, 0.3)
 what they comment."""
 
 
+_ENDS = np.zeros(256, dtype=np.bool_)
+_ENDS[list(b".!?:;)\"'")] = True
+_WIDE_ENDS = np.array([list(c.encode()) for c in "。！？：；…」』）”"], dtype=np.uint8)
+
+
 def choose(written: Blocks, tags: Any, names: Names) -> tuple[Any, float]:
-    """The numbers of the main blocks in order, and the confidence (0 to 1)."""
-    blocks, spans = written.blocks, written.spans
-    if not len(blocks):
+    """The numbers of the main blocks in order (int64), and the confidence (0 to 1)."""
+    if not len(written.blocks):
         return np.zeros(0, dtype=np.int64), 0.0
-    size, link, kind = blocks[:, SIZE], blocks[:, LINK], blocks[:, KIND]
-    linked = link > LINKED * size
-    good = np.where(~linked & (size >= TEXT_BYTES), size - link, 0)
-    marks = _block_marks(spans, names.marks, good)
-    sure = _block_marks(spans, np.where(names.marks == DOUBTFUL, NOTHING, names.marks), good)
-    if good[marks == NOTHING].sum() < DOUBT * good[sure == NOTHING].sum():
-        marks = sure
-    free = marks == NOTHING
-    prose = good * free
-    weights = np.where((kind == HEADING) | (kind == ITEM), 0, -(size // 4))
-    weights = np.where(size >= TEXT_BYTES, size - 2 * link, weights)
-    weights = np.where((kind == CODE) | (kind == TABLE), size // 2, weights)
-    weights = np.where(linked, -size, weights)
-    found = _named(spans, names.ranks, _sums(prose))
-    if found is None:
-        found = _densest(spans, tags, _sums(weights * free)) if prose.any() else (0, len(blocks))
-    start, end = found
-    inside = np.zeros(len(blocks), dtype=np.bool_)
-    inside[start:end] = True
-    mostly = link > np.where((kind == TABLE) | _sentences(written), MOSTLY, LINKED) * size
-    taken = inside & free & ~(mostly & (kind != HEADING) & (kind != CODE))
-    chosen = _trimmed(written, np.flatnonzero(taken))
-    text, everything = int(prose[chosen].sum()), int(prose.sum())
-    bytes_, links = int(size[chosen].sum()), int(link[chosen].sum())
-    confidence = text / max(1, everything) * min(1.0, bytes_ / max(1, min(ENOUGH, int(size.sum())))) * (1.0 - links / max(1, bytes_))
-    marked = int(good.sum()) - everything
-    if marked > 2 * text:
-        confidence *= 2 * text / marked
+    chosen, confidence = _choose(written.text, written.blocks, written.spans, tags, PROPERTIES, names.marks, names.ranks)
     return chosen, confidence
 
 
-def _trimmed(written: Blocks, chosen: Any) -> Any:
-    """Without short lines before and after the text that are no sentence (dates, "Share this"), and headings whose content went."""
-    rows = written.blocks[chosen][:, [SIZE, KIND, LEVEL, TEXT_TO]].tolist()
-    label = [kind == PROSE and size < TEXT_BYTES and not _ends_sentence(written.text, to) for size, kind, _, to in rows]
-    first, last = 0, len(rows)
-    while first < last and label[first]:
-        first += 1
-    while last > first and (label[last - 1] or rows[last - 1][1] == HEADING):
-        last -= 1
-    if first == last:  # nothing but short lines: then they are the text
-        return chosen
-    keep = np.ones(len(rows), dtype=np.bool_)
-    keep[:first] = keep[last:] = False
-    numbers = chosen.tolist()
-    for i in range(first, last - 1):
-        # Two headings in a row that were not neighbours: what stood between was no text.
-        if rows[i][1] == HEADING and rows[i + 1][1] == HEADING and rows[i + 1][2] <= rows[i][2] and numbers[i + 1] > numbers[i] + 1:
-            keep[i] = False
-    return chosen[keep]
+@njit(cache=True)
+def _choose(text: Any, blocks: Any, spans: Any, tags: Any, properties: Any, marks: Any, ranks: Any) -> tuple[Any, float]:
+    n = len(blocks)
+    good = np.zeros(n, dtype=np.int64)
+    linked = np.zeros(n, dtype=np.bool_)
+    for i in range(n):
+        size, link = blocks[i, SIZE], blocks[i, LINK]
+        linked[i] = link > LINKED * size
+        if not linked[i] and size >= TEXT_BYTES:
+            good[i] = size - link
+    good_sums = _sums(good)
+    free = _free(spans, marks, good_sums, True)
+    sure = _free(spans, marks, good_sums, False)
+    if (good * free).sum() < DOUBT * (good * sure).sum():
+        free = sure
+    prose = good * free
+    weights = np.zeros(n, dtype=np.int64)
+    for i in range(n):
+        if free[i]:
+            weights[i] = _weight(blocks[i], linked[i])
+    prose_sums = _sums(prose)
+    everything = prose_sums[n]
+    start, end = _named(spans, ranks, prose_sums)
+    if end == 0:
+        start, end = _densest(spans, tags, properties, _sums(weights)) if everything > 0 else (0, n)
+    taken = np.empty(end - start, dtype=np.int64)
+    k = 0
+    for i in range(start, end):
+        size, link, kind = blocks[i, SIZE], blocks[i, LINK], blocks[i, KIND]
+        if not free[i]:
+            continue
+        if kind != HEADING and kind != CODE:
+            text_with_links = kind == TABLE or (size >= TEXT_BYTES and _ends_sentence(text, blocks[i, TEXT_TO]))
+            if link > (MOSTLY if text_with_links else LINKED) * size:
+                continue
+        taken[k] = i
+        k += 1
+    chosen = _trimmed(text, blocks, taken[:k])
+    found = bytes_ = links = 0
+    for i in chosen:
+        found += prose[i]
+        bytes_ += blocks[i, SIZE]
+        links += blocks[i, LINK]
+    enough = max(1, min(ENOUGH, blocks[:, SIZE].sum()))
+    confidence = found / max(1, everything) * min(1.0, bytes_ / enough) * (1.0 - links / max(1, bytes_))
+    marked = good_sums[n] - everything
+    if marked > 2 * found:
+        confidence *= 2 * found / marked
+    return chosen, confidence
 
 
-def _sentences(written: Blocks) -> Any:
-    """Blocks of some length that end like a sentence."""
-    rows = written.blocks[:, [SIZE, TEXT_TO]].tolist()
-    return np.array([size >= TEXT_BYTES and _ends_sentence(written.text, to) for size, to in rows], dtype=np.bool_)
+@njit(cache=True)
+def _weight(block: Any, linked: bool) -> int:
+    size, kind = int(block[SIZE]), block[KIND]
+    if linked:
+        return -size
+    if kind in (CODE, TABLE):
+        return size // 2
+    if size >= TEXT_BYTES:
+        return size - 2 * int(block[LINK])
+    return 0 if kind in (HEADING, ITEM) else -(size // 4)
 
 
-def _ends_sentence(text: Any, to: int) -> bool:
-    return bool(text[to - 1] in _ENDS) or bytes(text[max(0, to - 3) : to]) in _WIDE_ENDS
-
-
-_ENDS = frozenset(b".!?:;)\"'")
-_WIDE_ENDS = frozenset(c.encode() for c in "。！？：；…」』）”»")
-
-
+@njit(cache=True)
 def _sums(values: Any) -> Any:
-    return np.concatenate((np.zeros(1, dtype=np.int64), np.cumsum(values, dtype=np.int64)))
+    """The sum of all values before each place, and of all."""
+    out = np.zeros(len(values) + 1, dtype=np.int64)
+    for i in range(len(values)):
+        out[i + 1] = out[i] + values[i]
+    return out
 
 
-def _block_marks(spans: Any, marks: Any, good: Any) -> Any:
-    """Hand containers' marks down to blocks, but for marks of containers with most of the page's text: those names lie."""
-    out = np.zeros(len(good), dtype=np.int8)
-    sums = _sums(good)
-    limit = WRAPPER * sums[-1]
+@njit(cache=True)
+def _free(spans: Any, marks: Any, sums: Any, doubtful: bool) -> Any:
+    """Blocks that no mark of their containers excludes. Containers with most of the page's text are not believed: those names lie."""
+    out = np.ones(len(sums) - 1, dtype=np.bool_)
+    limit = WRAPPER * sums[len(sums) - 1]
     done = 0  # blocks before it are marked already: nodes come in document order, the outermost first
-    numbers = np.flatnonzero(marks)
-    for (start, end), mark in zip(spans[numbers].tolist(), marks[numbers].tolist(), strict=True):
-        if start < end and end > done and sums[end] - sums[start] <= limit:
-            out[start:end] = mark
+    for k in range(len(marks)):
+        start, end = spans[k, 0], spans[k, 1]
+        if marks[k] == NOTHING or (marks[k] == DOUBTFUL and not doubtful) or start >= end or end <= done:
+            continue
+        if sums[end] - sums[start] <= limit:
+            out[start:end] = False
             done = end
     return out
 
 
-def _named(spans: Any, ranks: Any, sums: Any) -> tuple[int, int] | None:
-    everything = int(sums[-1])
-    numbers = np.flatnonzero(ranks)
-    rows = [
-        (r, s, e)
-        for r, (s, e) in zip(ranks[numbers].tolist(), spans[numbers].tolist(), strict=True)
-        if sums[e] - sums[s] >= max(min(ENOUGH, everything // 2), SHARES[r] * everything, 1)
-    ]
-    if not rows:
-        return None
-    surest = min(r for r, _, _ in rows)
-    return next((s, e) for r, s, e in rows if r == surest)
+@njit(cache=True)
+def _named(spans: Any, ranks: Any, sums: Any) -> tuple[int, int]:
+    """The blocks of the first of the surest elements that name themselves main content and hold enough; (0, 0) if there is none."""
+    everything = sums[len(sums) - 1]
+    best, found, until = len(SHARES), 0, 0
+    for k in range(len(ranks)):
+        rank, start, end = ranks[k], spans[k, 0], spans[k, 1]
+        if 0 < rank < best and sums[end] - sums[start] >= max(min(ENOUGH, everything // 2), SHARES[rank] * everything, 1):
+            best, found, until = rank, start, end
+    return found, until
 
 
-def _densest(spans: Any, tags: Any, sums: Any) -> tuple[int, int]:
-    candidates = (PROPERTIES[tags] & BLOCK) != 0
-    candidates[0] = True  # the whole page
-    numbers = np.flatnonzero(candidates)
-    starts, ends = spans[numbers, 0], spans[numbers, 1]
-    gains = sums[ends] - sums[starts]
-    best = int(gains.argmax())
+@njit(cache=True)
+def _densest(spans: Any, tags: Any, properties: Any, sums: Any) -> tuple[int, int]:
+    best = 0  # the whole page
+    for k in range(len(tags)):
+        if properties[tags[k]] & BLOCK and sums[spans[k, 1]] - sums[spans[k, 0]] > sums[spans[best, 1]] - sums[spans[best, 0]]:
+            best = k
     # The outermost that costs little more: headings, short items and quotes around the text belong to it.
-    around = np.flatnonzero((starts <= starts[best]) & (ends >= ends[best]) & (gains >= gains[best] - CLIMB * abs(gains[best])))
-    best = int(around[0])
-    return int(starts[best]), int(ends[best])
+    start, end = spans[best, 0], spans[best, 1]
+    gain = sums[end] - sums[start]
+    for k in range(best):
+        a, b = spans[k, 0], spans[k, 1]
+        if (k == 0 or properties[tags[k]] & BLOCK) and a <= start and b >= end and sums[b] - sums[a] >= gain - CLIMB * abs(gain):
+            return a, b
+    return start, end
+
+
+@njit(cache=True)
+def _trimmed(text: Any, blocks: Any, chosen: Any) -> Any:
+    """Without short lines before and after the text that are no sentence (dates, "Share this"), and headings whose content went."""
+    first, last = 0, len(chosen)
+    while first < last and _is_label(text, blocks[chosen[first]]):
+        first += 1
+    while last > first and (blocks[chosen[last - 1], KIND] == HEADING or _is_label(text, blocks[chosen[last - 1]])):
+        last -= 1
+    if first == last:  # nothing but short lines: then they are the text
+        return chosen
+    out = np.empty(last - first, dtype=np.int64)
+    k = 0
+    for i in range(first, last):
+        if i + 1 < last:
+            here, behind = blocks[chosen[i]], blocks[chosen[i + 1]]
+            # Two headings in a row that were not neighbours: what stood between was no text.
+            headings = here[KIND] == HEADING and behind[KIND] == HEADING and behind[LEVEL] <= here[LEVEL]
+            if headings and chosen[i + 1] > chosen[i] + 1:
+                continue
+        out[k] = chosen[i]
+        k += 1
+    return out[:k]
+
+
+@njit(cache=True)
+def _is_label(text: Any, block: Any) -> bool:
+    return bool(block[KIND] == PROSE and block[SIZE] < TEXT_BYTES and not _ends_sentence(text, block[TEXT_TO]))
+
+
+@njit(cache=True)
+def _ends_sentence(text: Any, to: int) -> bool:
+    if _ENDS[text[to - 1]]:
+        return True
+    if to < 3:
+        return False
+    for k in range(len(_WIDE_ENDS)):
+        if text[to - 3] == _WIDE_ENDS[k, 0] and text[to - 2] == _WIDE_ENDS[k, 1] and text[to - 1] == _WIDE_ENDS[k, 2]:
+            return True
+    return False

@@ -49,9 +49,9 @@ def page_text(markup: str) -> tuple[str, str | None]:
     return page.text, page.title
 
 
-def read_page(markup: str, *, fallback: bool = True) -> PageText:
-    """Read a page; with `fallback`, a second time where the first reading is unsure."""
-    data = markup.encode("utf-8", "replace")
+def read_page(markup: str | bytes, *, fallback: bool = True) -> PageText:
+    """Read a page (bytes: UTF-8); with `fallback`, a second time where the first reading is unsure."""
+    data = markup.encode("utf-8", "replace") if isinstance(markup, str) else markup
     found = _TITLE.search(data)
     title = " ".join(html.unescape(found[1].decode("utf-8", "replace")).split()) if found else ""
     tokens = tokenise(data)
@@ -64,7 +64,7 @@ def read_page(markup: str, *, fallback: bool = True) -> PageText:
     text = _assemble(tokens, written, chosen)
     if not fallback or confidence >= CONFIDENT:
         return PageText(text, title or None, confidence, "fast")
-    other = _trafilatura(markup)
+    other = _trafilatura(markup if isinstance(markup, str) else markup.decode("utf-8", "replace"))
     if len(other) * 3 < len(text):
         return PageText(text, title or None, confidence, "fast")
     return PageText(other.strip(), title or None, confidence, "trafilatura")

@@ -1,67 +1,117 @@
 """The process that parses pages, so that a page which hangs or eats memory kills it and not the stage.
 
-Frames on stdin and stdout: u32 length, then UTF-8 JSON. `{"markup"}` (HTML) is answered by `{"text", "title", "hostile", "fields"}` or
-`{"error"}`; `{"media", "body"}` (the formats of `text/formats`) by the same without `hostile`, or by `{"malformed"}`; `{"rules"}`, if
-there are any, comes first and has no answer. Each page has a limit of processor time, kept by the kernel (ITIMER_PROF with its
-default action: it ends the process even inside C code), a ten times longer limit of wall time, and an address space limit. It ends
-with its parent, by end of input.
+Frames on stdin and stdout: u32 length of the head, u32 length of the body, the head as UTF-8 JSON, the body as bytes. A request is one
+frame `{"documents": n}` and n frames: `{"kind": "html"}` with the page's UTF-8 as body, answered by `{"title", "hostile", "fields"}`
+with the text as body or by `{"error"}`; `{"kind": "media", "media", "charset"}` (the formats of `text/formats`), answered by the same
+without `hostile`, or by `{"malformed"}`. `{"rules"}`, if there are any, comes first and has no answer. The process reads a request
+whole before it answers, so that neither side waits for the other to read.
+
+Each document has a limit of processor time, kept by the kernel (ITIMER_PROF with its default action: it ends the process even inside C
+code), a ten times longer limit of wall time, and an address space limit. One that kills the process fails alone: the others of its
+request are asked again, each by itself. It ends with its parent, by end of input.
+
+A process costs a second to start, as much as a thousand pages, so a stage hands it back at the end of a part (`hand_back`) and the next
+part borrows it (`borrow`). It keeps nothing of a document.
 """
 
 from __future__ import annotations
 
-import base64
+import atexit
 import json
 import os
 import signal
 import struct
 import subprocess
 import sys
+from collections.abc import Sequence
 from typing import IO, Any
 
-FRAME = struct.Struct(">I")
+FRAME = struct.Struct(">II")
 WALL = 10
 """Wall-clock limit as a multiple of the processor limit: a loaded machine must not turn good pages into hostile ones."""
+LIFE = 50_000
+"""Documents after which a process is not lent again: what libraries leak stays small beside what it loads."""
+
+Request = tuple[dict[str, Any], bytes]
+Answer = dict[str, Any]
+
+
+def page(markup: bytes) -> Request:
+    """The request to read a page, given as UTF-8; answered by `{"text", "title", "hostile", "fields"}` or `{"error"}`."""
+    return {"kind": "html"}, markup
+
+
+def document(media: str, body: bytes, charset: str | None) -> Request:
+    """The request to convert a document; answered by `{"text", "title", "fields"}`, `{"malformed"}` or `{"error"}`."""
+    return {"kind": "media", "media": media, "charset": charset}, body
 
 
 class ParserProcess:
-    """The parent's side: starts the process at the first page and again after one that died.
+    """The parent's side: starts the process at the first document and again after one that died.
 
     Args:
-        seconds: processor time a page may take.
+        seconds: processor time a document may take.
         memory_bytes: address space of the process.
         rules: what `text/formats` is told (`ConversionRules` as JSON).
     """
 
     def __init__(self, seconds: float, memory_bytes: int, rules: dict[str, Any] | None = None) -> None:
-        self._limits = (seconds, memory_bytes)
-        self._rules = rules
+        self.limits = (seconds, memory_bytes)
+        self.rules = rules
+        self.answered = 0
         self._process: subprocess.Popen[bytes] | None = None
 
-    def parse(self, markup: str) -> dict[str, Any] | None:
-        """`{"text", "title", "hostile", "fields"}`, `{"error"}`, or None if the page killed the process."""
-        return self._ask({"markup": markup})
+    def parse(self, markup: str) -> Answer | None:
+        """The answer to one page, or None if it killed the process."""
+        return self.ask([page(markup.encode("utf-8", "replace"))])[0]
 
-    def convert(self, media: str, body: bytes, charset: str | None) -> dict[str, Any] | None:
-        """`{"text", "title", "fields"}`, `{"malformed"}`, `{"error"}`, or None if the document killed the process."""
-        return self._ask({"media": media, "body": base64.b64encode(body).decode("ascii"), "charset": charset})
+    def convert(self, media: str, body: bytes, charset: str | None) -> Answer | None:
+        """The answer to one document, or None if it killed the process."""
+        return self.ask([document(media, body, charset)])[0]
 
-    def _ask(self, message: dict[str, Any]) -> dict[str, Any] | None:
+    def ask(self, requests: Sequence[Request]) -> list[Answer | None]:
+        """The answers, in order; None for a document that killed the process."""
+        answers: list[Answer | None] = list(self._exchange(requests))
+        if len(answers) == len(requests):
+            return answers
+        if len(requests) == 1:
+            return [None]
+        # Which of them it was shows when each is asked alone.
+        for request in requests[len(answers) :]:
+            answers += self.ask([request])
+        return answers
+
+    def _exchange(self, requests: Sequence[Request]) -> list[Answer]:
+        """The answers that came before the process died, or all."""
+        answers: list[Answer] = []
         process = self._process or self._start()
+        assert process.stdin is not None and process.stdout is not None
         try:
-            _send(process.stdin, message)
-            answer = _receive(process.stdout)
-        except (BrokenPipeError, OSError):
-            answer = None
-        if answer is None:
-            self.close()
-        return answer
+            _send(process.stdin, {"documents": len(requests)})
+            for head, body in requests:
+                _send(process.stdin, head, body)
+            process.stdin.flush()
+            while len(answers) < len(requests) and (received := _receive(process.stdout)) is not None:
+                answer, body = received
+                if "title" in answer:
+                    answer["text"] = body.decode("utf-8")
+                answers.append(answer)
+        except OSError:
+            pass
+        finally:
+            # After less than all answers, or an interruption, what is still in the pipes belongs to no later request.
+            if len(answers) < len(requests):
+                self.close()
+        self.answered += len(answers)
+        return answers
 
     def _start(self) -> subprocess.Popen[bytes]:
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-        command = [sys.executable, "-m", "headrace_governance.text.parser_process", *(str(x) for x in self._limits)]
+        command = [sys.executable, "-m", "headrace_governance.text.parser_process", *(str(x) for x in self.limits)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
-        if self._rules is not None:
-            _send(self._process.stdin, {"rules": self._rules})
+        if self.rules is not None:
+            assert self._process.stdin is not None
+            _send(self._process.stdin, {"rules": self.rules})
         return self._process
 
     def close(self) -> None:
@@ -72,31 +122,59 @@ class ParserProcess:
             process.communicate()
 
 
-def _send(stream: IO[bytes] | None, message: dict[str, Any]) -> None:
-    assert stream is not None
-    # trafilatura may hand back lone surrogates from character references; UTF-8 has no form for them.
-    data = json.dumps(message, ensure_ascii=False).encode("utf-8", "replace")
-    stream.write(FRAME.pack(len(data)) + data)
-    stream.flush()
+_idle: dict[int, ParserProcess] = {}
+"""The one process that waits for the next part, by the process that owns it: a fork must not write into its parent's pipes."""
 
 
-def _receive(stream: IO[bytes] | None) -> dict[str, Any] | None:
-    assert stream is not None
+def borrow(seconds: float, memory_bytes: int, rules: dict[str, Any] | None = None) -> ParserProcess:
+    """The idle process, if it has these limits and rules, or a new one."""
+    parser = _idle.pop(os.getpid(), None)
+    if parser is not None:
+        if parser.limits == (seconds, memory_bytes) and parser.rules == rules:
+            return parser
+        parser.close()
+    return ParserProcess(seconds, memory_bytes, rules)
+
+
+def hand_back(parser: ParserProcess) -> None:
+    """Keep a process for the next part; it ends with this one."""
+    end_idle()
+    if parser.answered >= LIFE:
+        parser.close()
+        return
+    _idle[os.getpid()] = parser
+    atexit.unregister(end_idle)
+    atexit.register(end_idle)
+
+
+def end_idle() -> None:
+    """End the idle process, if there is one."""
+    parser = _idle.pop(os.getpid(), None)
+    if parser is not None:
+        parser.close()
+
+
+def _send(stream: IO[bytes], head: dict[str, Any], body: bytes = b"") -> None:
+    # trafilatura and JSON-LD may hand back lone surrogates from character references; UTF-8 has no form for them.
+    data = json.dumps(head, ensure_ascii=False).encode("utf-8", "replace")
+    stream.write(FRAME.pack(len(data), len(body)) + data)
+    stream.write(body)
+
+
+def _receive(stream: IO[bytes]) -> tuple[dict[str, Any], bytes] | None:
     head = stream.read(FRAME.size)
     if len(head) < FRAME.size:
         return None
-    (length,) = FRAME.unpack(head)
-    data = stream.read(length)
-    message: dict[str, Any] | None = json.loads(data) if len(data) == length else None
-    return message
+    lengths = FRAME.unpack(head)
+    data, body = (stream.read(length) for length in lengths)
+    return (json.loads(data), body) if (len(data), len(body)) == lengths else None
 
 
 def serve(seconds: float, memory_bytes: int) -> None:
     """The child's loop."""
     import resource
 
-    from headrace_governance.text.formats.convert import ConversionRules, Malformed, convert
-    from headrace_governance.text.formats.news import page_facts
+    from headrace_governance.text.formats.convert import ConversionRules
     from headrace_governance.text.markdown import read_page
 
     rules = ConversionRules()
@@ -106,27 +184,41 @@ def serve(seconds: float, memory_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     sys.setrecursionlimit(5000)
-    while (message := _receive(source)) is not None:
+    while (received := _receive(source)) is not None:
+        message, _ = received
         if "rules" in message:
             rules = ConversionRules.model_validate(message["rules"])
             continue
-        signal.setitimer(signal.ITIMER_PROF, seconds)
-        signal.setitimer(signal.ITIMER_REAL, seconds * WALL)
-        try:
-            if "media" in message:
-                converted = convert(message["media"], base64.b64decode(message["body"]), message["charset"], rules)
-                answer: dict[str, Any] = {"text": converted.text, "title": converted.title, "fields": converted.fields}
-            else:
-                page = read_page(message["markup"])
-                answer = {"text": page.text, "title": page.title, "hostile": page.hostile}
-                answer["fields"] = {} if page.hostile else page_facts(message["markup"])
-        except Malformed as exc:
-            answer = {"malformed": str(exc)}
-        except (MemoryError, RecursionError) as exc:
-            answer = {"error": type(exc).__name__}
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        _send(sink, answer)
+        requests = [r for _ in range(message["documents"]) if (r := _receive(source)) is not None]
+        for head, body in requests:
+            signal.setitimer(signal.ITIMER_PROF, seconds)
+            signal.setitimer(signal.ITIMER_REAL, seconds * WALL)
+            answer, text = _answer(head, body, rules)
+            signal.setitimer(signal.ITIMER_PROF, 0)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            _send(sink, answer, text)
+        sink.flush()
+
+
+def _answer(head: dict[str, Any], body: bytes, rules: Any) -> tuple[dict[str, Any], bytes]:
+    """Head and body of the answer to one document."""
+    from headrace_governance.text.formats.convert import Malformed, convert
+    from headrace_governance.text.formats.news import page_facts
+    from headrace_governance.text.markdown import read_page
+
+    try:
+        if head["kind"] == "media":
+            converted = convert(head["media"], body, head["charset"], rules)
+            return {"title": converted.title, "fields": converted.fields}, converted.text.encode("utf-8", "replace")
+        read = read_page(body)
+        answer: dict[str, Any] = {"title": read.title, "hostile": read.hostile, "fields": {}}
+        if read.hostile is None and b"ld+json" in body:
+            answer["fields"] = page_facts(body.decode("utf-8", "replace"))
+        return answer, read.text.encode("utf-8", "replace")
+    except Malformed as exc:
+        return {"malformed": str(exc)}, b""
+    except (MemoryError, RecursionError) as exc:
+        return {"error": type(exc).__name__}, b""
 
 
 if __name__ == "__main__":

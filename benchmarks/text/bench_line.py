@@ -32,6 +32,7 @@ from bench_filters import peers
 from headrace_governance.importers.run import import_slice
 from headrace_governance.sources import Source
 from headrace_governance.text.language import Language, LanguageParams
+from headrace_governance.text.parser_process import end_idle
 from headrace_lake.engine import load_pipeline, run_pipeline
 from headrace_lake.garbage import collect_rarely
 from headrace_lake.lake import Lake
@@ -78,6 +79,7 @@ def ours(files: list[tuple[str, Path]], folder: Path) -> tuple[int, int]:
     )
     import_slice(lake, source, slice_)
     run_pipeline(lake, load_pipeline(settings, "text"), slice_)
+    end_idle()  # its time counts once it has ended
     return lake.read("admitted", columns=["uid"]).num_rows, sum(lake.read("token_shards", columns=["tokens"])["tokens"].to_pylist())
 
 

@@ -26,6 +26,12 @@ def markdown(body: str) -> str:
             "```python3\nx = 1\n```",
         ),
         ("<pre class='brush: java; gutter: false'>int x;</pre>", "```java\nint x;\n```"),
+        ("<pre><code class='language-basic line-numbers'>Print 1</code></pre>", "```basic\nPrint 1\n```"),
+        ("<pre class=line-numbers><code class=language-css>p { }</code></pre>", "```css\np { }\n```"),
+        (
+            "<table><tr><td class=gutter><pre class=line-numbers><span class=line-number>1</span></pre><td class=code><pre>a</pre></table>",
+            "```\na\n```",
+        ),
         ("<pre>a ``` b</pre>", "````\na ``` b\n````"),
         ("<pre>a<br>b</pre>", "```\na\nb\n```"),
         ("<p>Call <code> open( )</code>, or <kbd>Enter</kbd>.</p>", "Call `open( )`, or `Enter`."),

@@ -94,6 +94,44 @@ def test_a_theme_that_calls_its_wrappers_widgets_loses_no_text() -> None:
     assert read_page(page, fallback=False).text == BODY
 
 
+def help_page(content: str, links: int = 2) -> str:
+    """A page of a help system, with navigation above and below its content."""
+    above = "".join(f"<a href=/{i}>Chapter {i}</a> " for i in range(links))
+    return f"<body><header>{above}</header><div id=area>{content}</div><footer><p>Topic 17</p></footer></body>"
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("<h1>Clear</h1><p>Clears the marked cells.</p>", "# Clear\n\nClears the marked cells."),
+        (
+            f"<h1>Print</h1><p>Prints it.</p><p>{MILL[0][:70]}.</p><h2>Steps</h2><ol><li>Open it.<li>Choose Print.</ol>",
+            f"# Print\n\nPrints it.\n\n{MILL[0][:70]}.\n\n## Steps\n\n1. Open it.\n2. Choose Print.",
+        ),
+        ("<h1>Wave</h1><p>To open it:</p><div class=embedded><p>Choose Wave.</p></div>", "# Wave\n\nTo open it:\n\nChoose Wave."),
+        ("<h1>磨坊</h1><p>水闸在冬天关闭。</p><p>春天打开。</p>", "# 磨坊\n\n水闸在冬天关闭。\n\n春天打开。"),
+    ],
+    ids=["one line", "steps", "a doubtful name", "Chinese"],
+)
+def test_a_short_page_is_all_there(content: str, expected: str) -> None:
+    found = read_page(help_page(content))
+    assert (found.text, found.method) == (expected, "fast")
+    assert found.confidence >= CONFIDENT  # or trafilatura was asked and had nothing
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        help_page("<h1>Chapters</h1><p>All of them.</p>", links=40),
+        help_page(f"<h1>Clear</h1><p>Clears it.</p><span hidden><p>{MILL[0]}</p></span>"),
+        help_page("<h1>Only a heading, and nothing said below it</h1>"),
+    ],
+    ids=["more links than text", "more hidden than shown", "no text"],
+)
+def test_a_short_page_that_may_hold_more_stays_unsure(page: str) -> None:
+    assert read_page(page, fallback=False).confidence < CONFIDENT
+
+
 def test_an_unsure_page_is_read_again_by_trafilatura() -> None:
     page = "<body><div>" + "".join(f"<p><a href=/{i}>{s}</a></p>" for i, s in enumerate(MILL)) + "</div></body>"
     alone, both = read_page(page, fallback=False), read_page(page)

@@ -37,17 +37,19 @@ class Blocks:
         text: bytes that the blocks point into.
         blocks: one row a block, in order (see above).
         spans: blocks from and to, by node.
+        hidden: bytes of text, without spaces, in nodes that were left out.
     """
 
     text: Any
     blocks: Any
     spans: Any
+    hidden: int
 
 
 def write_blocks(tokens: Tokens, dropped: Any) -> Blocks:
     """Write a page's blocks, without the content of `dropped` nodes (a flag a node)."""
-    text, n, blocks, n_blocks, spans = _write(tokens.data, tokens.events, tokens.nodes, tokens.tables, dropped, PROPERTIES)
-    return Blocks(text[:n], blocks[:n_blocks], spans)
+    text, n, blocks, n_blocks, spans, hidden = _write(tokens.data, tokens.events, tokens.nodes, tokens.tables, dropped, PROPERTIES)
+    return Blocks(text[:n], blocks[:n_blocks], spans, hidden)
 
 
 @njit(cache=True)
@@ -74,10 +76,10 @@ def _number_sign(out: Any, at: int, value: int) -> int:
 
 
 @njit(cache=True)
-def _write(data: Any, events: Any, nodes: Any, tables: Any, dropped: Any, properties: Any) -> tuple[Any, int, Any, int, Any]:
+def _write(data: Any, events: Any, nodes: Any, tables: Any, dropped: Any, properties: Any) -> tuple[Any, int, Any, int, Any, int]:
     n_nodes = len(nodes)
     out = np.empty(len(data) + len(data) // 2 + 4096, dtype=np.uint8)
-    pos = 0
+    pos = hidden = 0
     blocks = np.empty((64 + len(events), FIELDS), dtype=np.int32)
     n_blocks = 0
     spans = np.zeros((n_nodes, 2), dtype=np.int32)
@@ -101,6 +103,9 @@ def _write(data: Any, events: Any, nodes: Any, tables: Any, dropped: Any, proper
             if kind == CLOSE and node == skip:
                 skip = -1
                 spans[node, 1] = n_blocks
+            elif kind == TEXT:
+                for i in range(a, b):
+                    hidden += data[i] > 32
             continue
         if kind == TEXT:
             out = _grown(out, pos + 2 * (b - a) + 16)
@@ -377,4 +382,4 @@ def _write(data: Any, events: Any, nodes: Any, tables: Any, dropped: Any, proper
     for k in range(n_nodes):
         if nodes[k, 1] < 0:
             spans[k, 1] = n_blocks
-    return out, pos, blocks, n_blocks, spans
+    return out, pos, blocks, n_blocks, spans, hidden

@@ -6,6 +6,8 @@
 3. Else the container with the largest sum of weights (maximum subsequence segmentation, Pasternack & Roth 2009, on the tree): links
    around the text make a container worse, text makes it better.
 4. Inside of it, runs of link-only blocks go, and what was marked.
+5. Where that is unsure, the page may be a short one, on which hardly a block is long enough to count: on a page with little text, less
+   of it hidden or in links, all of them count, and the choice is made again.
 
 The confidence is the share of the page's text that was taken, lowered where little text was found or much of it is links.
 """
@@ -21,6 +23,10 @@ from headrace_governance.text.html_blocks import CODE, HEADING, ITEM, KIND, LEVE
 from headrace_governance.text.html_rules import DOUBTFUL, NOTHING, Names
 from headrace_governance.text.html_tags import BLOCK, PROPERTIES
 
+CONFIDENT = 0.45
+"""Below it a page is read again: about one web page in sixteen, and hardly a manual page (`benchmarks/text/bench_extraction.py`)."""
+SHORT = 2_000
+"""Bytes of text up to which a page is a short one."""
 LINKED = 0.5
 """Share of a block inside of links from which it is navigation (jusText's 0.2 is for longer blocks; boilerpipe learnt 0.33-0.56)."""
 MOSTLY = 0.9
@@ -32,8 +38,8 @@ WRAPPER = 0.5
 the classes of its article; themes call wrappers "has-sidebar")."""
 CLIMB = 0.05
 """Share of its gain that a container may lose to one around it."""
-DOUBT = 0.6
-"""Of the text that no sure name excludes, the share that must stay if doubtful names are to be believed."""
+DOUBT, SHORT_DOUBT = 0.6, 0.85
+"""Of the text that no sure name excludes, the share that must stay if doubtful names are to be believed; the same on a short page."""
 ENOUGH = 250
 """Bytes of text below which a named region is not believed (trafilatura's `MIN_EXTRACTED_SIZE`)."""
 SHARES = (0.0, 0.1, 0.3, 0.3, 0.3, 0.3)
@@ -50,30 +56,43 @@ def choose(written: Blocks, tags: Any, names: Names) -> tuple[Any, float]:
     """The numbers of the main blocks in order (int64), and the confidence (0 to 1)."""
     if not len(written.blocks):
         return np.zeros(0, dtype=np.int64), 0.0
-    chosen, confidence = _choose(written.text, written.blocks, written.spans, tags, PROPERTIES, names.marks, names.ranks)
+    page = (written.text, written.blocks, written.spans, tags, PROPERTIES, names.marks, names.ranks)
+    chosen, confidence, _, _ = _choose(*page, TEXT_BYTES, DOUBT)
+    if confidence < CONFIDENT:
+        short, sure, everything, said = _choose(*page, 1, SHORT_DOUBT)
+        if sure >= CONFIDENT and everything <= SHORT and said >= max(written.hidden, int(written.blocks[:, LINK].sum())):
+            return short, sure
     return chosen, confidence
 
 
 @njit(cache=True)
-def _choose(text: Any, blocks: Any, spans: Any, tags: Any, properties: Any, marks: Any, ranks: Any) -> tuple[Any, float]:
+def _choose(
+    text: Any, blocks: Any, spans: Any, tags: Any, properties: Any, marks: Any, ranks: Any, text_bytes: int, doubt: float
+) -> tuple[Any, float, int, int]:
+    """The main blocks, the confidence, and the bytes of text that may be main content and that the main blocks have without headings.
+
+    A block counts as text from `text_bytes`.
+    """
     n = len(blocks)
     good = np.zeros(n, dtype=np.int64)
+    certain = np.zeros(n, dtype=np.int64)
     linked = np.zeros(n, dtype=np.bool_)
     for i in range(n):
         size, link = blocks[i, SIZE], blocks[i, LINK]
         linked[i] = link > LINKED * size
-        if not linked[i] and size >= TEXT_BYTES:
+        if not linked[i] and size >= text_bytes:
             good[i] = size - link
-    good_sums = _sums(good)
-    free = _free(spans, marks, good_sums, True)
-    sure = _free(spans, marks, good_sums, False)
-    if (good * free).sum() < DOUBT * (good * sure).sum():
+            certain[i] = size - link if size >= TEXT_BYTES else 0
+    certain_sums = _sums(certain)
+    free = _free(spans, marks, certain_sums, True)
+    sure = _free(spans, marks, certain_sums, False)
+    if (good * free).sum() < doubt * (good * sure).sum():
         free = sure
     prose = good * free
     weights = np.zeros(n, dtype=np.int64)
     for i in range(n):
         if free[i]:
-            weights[i] = _weight(blocks[i], linked[i])
+            weights[i] = _weight(blocks[i], linked[i], text_bytes)
     prose_sums = _sums(prose)
     everything = prose_sums[n]
     start, end = _named(spans, ranks, prose_sums)
@@ -86,33 +105,35 @@ def _choose(text: Any, blocks: Any, spans: Any, tags: Any, properties: Any, mark
         if not free[i]:
             continue
         if kind != HEADING and kind != CODE:
-            text_with_links = kind == TABLE or (size >= TEXT_BYTES and _ends_sentence(text, blocks[i, TEXT_TO]))
+            text_with_links = kind == TABLE or (size >= text_bytes and _ends_sentence(text, blocks[i, TEXT_TO]))
             if link > (MOSTLY if text_with_links else LINKED) * size:
                 continue
         taken[k] = i
         k += 1
-    chosen = _trimmed(text, blocks, taken[:k])
-    found = bytes_ = links = 0
+    chosen = _trimmed(text, blocks, taken[:k], text_bytes)
+    found = bytes_ = links = said = 0
     for i in chosen:
         found += prose[i]
+        said += prose[i] if blocks[i, KIND] != HEADING else 0
         bytes_ += blocks[i, SIZE]
         links += blocks[i, LINK]
-    enough = max(1, min(ENOUGH, blocks[:, SIZE].sum()))
+    # A short page is not measured by its navigation.
+    enough = max(1, min(ENOUGH, everything if text_bytes < TEXT_BYTES else blocks[:, SIZE].sum()))
     confidence = found / max(1, everything) * min(1.0, bytes_ / enough) * (1.0 - links / max(1, bytes_))
-    marked = good_sums[n] - everything
+    marked = good.sum() - everything
     if marked > 2 * found:
         confidence *= 2 * found / marked
-    return chosen, confidence
+    return chosen, confidence, everything, said
 
 
 @njit(cache=True)
-def _weight(block: Any, linked: bool) -> int:
+def _weight(block: Any, linked: bool, text_bytes: int) -> int:
     size, kind = int(block[SIZE]), block[KIND]
     if linked:
         return -size
     if kind in (CODE, TABLE):
         return size // 2
-    if size >= TEXT_BYTES:
+    if size >= text_bytes:
         return size - 2 * int(block[LINK])
     return 0 if kind in (HEADING, ITEM) else -(size // 4)
 
@@ -171,12 +192,12 @@ def _densest(spans: Any, tags: Any, properties: Any, sums: Any) -> tuple[int, in
 
 
 @njit(cache=True)
-def _trimmed(text: Any, blocks: Any, chosen: Any) -> Any:
+def _trimmed(text: Any, blocks: Any, chosen: Any, text_bytes: int) -> Any:
     """Without short lines before and after the text that are no sentence (dates, "Share this"), and headings whose content went."""
     first, last = 0, len(chosen)
-    while first < last and _is_label(text, blocks[chosen[first]]):
+    while first < last and _is_label(text, blocks[chosen[first]], text_bytes):
         first += 1
-    while last > first and (blocks[chosen[last - 1], KIND] == HEADING or _is_label(text, blocks[chosen[last - 1]])):
+    while last > first and (blocks[chosen[last - 1], KIND] == HEADING or _is_label(text, blocks[chosen[last - 1]], text_bytes)):
         last -= 1
     if first == last:  # nothing but short lines: then they are the text
         return chosen
@@ -195,8 +216,8 @@ def _trimmed(text: Any, blocks: Any, chosen: Any) -> Any:
 
 
 @njit(cache=True)
-def _is_label(text: Any, block: Any) -> bool:
-    return bool(block[KIND] == PROSE and block[SIZE] < TEXT_BYTES and not _ends_sentence(text, block[TEXT_TO]))
+def _is_label(text: Any, block: Any, text_bytes: int) -> bool:
+    return bool(block[KIND] == PROSE and block[SIZE] < text_bytes and not _ends_sentence(text, block[TEXT_TO]))
 
 
 @njit(cache=True)

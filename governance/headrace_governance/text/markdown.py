@@ -2,7 +2,7 @@
 
 Compiled: tokeniser and tree (`html_tokens`), blocks (`html_blocks`). Then names (`html_rules`) and sums of text and links choose the main
 blocks, with a confidence (`main_content`). Below `CONFIDENT`, trafilatura (Barbaresi 2021) reads the page too, and its answer is taken
-unless it found much less. Speed: about 1,000 pages/s a core where sure, 13 times trafilatura; 60 where trafilatura must help.
+unless it found much less. Speed: about 1,100 manual pages of 53 KB a second a core where sure (`benchmarks/text/bench_extraction.py`).
 """
 
 from __future__ import annotations
@@ -16,10 +16,8 @@ from headrace_governance.text import formulas
 from headrace_governance.text.html_blocks import CODE, Blocks, write_blocks
 from headrace_governance.text.html_rules import dropped, names
 from headrace_governance.text.html_tokens import Tokens, tokenise
-from headrace_governance.text.main_content import choose
+from headrace_governance.text.main_content import CONFIDENT, choose
 
-CONFIDENT = 0.45
-"""Below it a page is read again: about one web page in sixteen, and hardly a manual page (`benchmarks/text/bench_extraction.py`)."""
 _TITLE = re.compile(rb"<title[^>]{0,200}>([^<]{0,2000})", re.IGNORECASE)
 _LANGUAGE = re.compile(r"(?:^|\s)(?:language|lang|highlight|brush:|sourcecode|source|prism|hljs)[-\s:]*([a-z0-9+#_.]{1,20})(?=\s|$|;)")
 _NO_LANGUAGE = frozenset("default none text notranslate plain plaintext nohighlight source code highlight console-output linenos".split())

@@ -1,7 +1,7 @@
 """The validator of the text line: suites in YAML, numbers by Arrow, judgement by Great Expectations.
 
 Of all stages that are committed together, each expectation becomes one number; the numbers are one row of a data frame, and one
-call of Great Expectations holds that row against its suite. Importing the library takes 5 s of a processor (1.24.1), so the first
+call of Great Expectations holds that row against its suite. Importing the library takes 2 to 3 s of a processor (1.24.1), so the first
 call does it, once a process, and a run that only adopts never does. After that a slice of the text line, 14 stages with 79 judged
 expectations, costs 140 ms in three calls: 10 ms a stage, nine tenths of it inside the library. A million rows cost 1.1 s more.
 Rows are read back from the files that were just written, only the columns that the suites name: no text.

@@ -15,6 +15,7 @@ _TAGS = [
     "</head><body>",
     '<base href="https://other.example/x/">',
     "<base href=y>",
+    "<base href='http://[bad'>",
     '<meta name="robots" content="noai, nofollow">',
     "<meta content='noindex > all' name = ROBOTS>",
     "<meta charset=utf-8>",
@@ -61,3 +62,8 @@ def test_a_page_whose_head_says_all_is_read_to_its_head() -> None:
 def test_a_licence_at_the_foot_counts() -> None:
     body = b"<html><body>" + b"<p>word</p>" * 5000 + b"<a class=x rel='license nofollow' href='/by'>licence</a>" + b"<p>word</p>" * 5000
     assert read_facts(URL, body).facts.licence_links == [("rel-license", "https://example.org/by")]
+
+
+def test_a_base_that_is_no_address_is_as_if_it_were_not_there() -> None:
+    page = read_page(URL, b"<html><base href='http://[bad'><body><a href=c.html>c</a></body></html>")
+    assert page.links == ["https://example.org/a/c.html"]

@@ -39,6 +39,15 @@ def test_lines_of_json_are_kept_dropped_or_quarantined(settings: Settings, tmp_p
     assert sorted(q.partition(":")[0] for q in got.quarantined) == ["bad_line", "bad_line", "bad_line", "no_text"]
 
 
+def test_no_item_takes_the_address_that_another_was_given(settings: Settings, tmp_path: Path) -> None:
+    urls = ["https://x.example/1", "https://x.example/1", "https://x.example/1#2", "https://x.example/1"]
+    rows = [json.dumps({"text": f"The canal feeds mill number {i}.", "url": url}) for i, url in enumerate(urls)]
+    (tmp_path / "a.jsonl").write_text("\n".join(rows))
+    got = run_import(settings, {"kind": "jsonl", "paths": [str(tmp_path / "a.jsonl")], "url": "url"})
+    assert sorted(got.every) == [f"The canal feeds mill number {i}." for i in range(4)]
+    assert {c["url"].removeprefix("https://x.example/1") for c in got.captures} == {"", "#2", "#2#2", "#3"}
+
+
 def test_parquet_gives_the_same_and_names_a_missing_column(settings: Settings, tmp_path: Path) -> None:
     pq.write_table(pa.Table.from_pylist(ROWS), tmp_path / "a.parquet")
     fetch = {"kind": "parquet", "paths": [str(tmp_path / "a.parquet")], "url": "url", "language": "lang", "max_bytes": 900}

@@ -90,7 +90,7 @@ def _read(url: str, data: bytes, charset: str, agent: str, *, links: bool) -> Pa
     except (ValueError, html.etree.ParserError, html.etree.XMLSyntaxError):
         return page
     base_tag = tree.find(".//base[@href]")
-    base = urljoin(url, base_tag.get("href")) if base_tag is not None else url
+    base = (_joined(url, base_tag.get("href")) if base_tag is not None else "") or url
     page.language = str(tree.get("lang") or tree.get("{http://www.w3.org/XML/1998/namespace}lang") or "")[:35]
     for element in tree.iter("a", "area", "link", "meta"):
         if element.tag == "meta":

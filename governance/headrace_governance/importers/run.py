@@ -113,8 +113,11 @@ def _take(frontier: Frontier, source: Source, policy: LicencePolicy, items: Iter
     seen: dict[str, int] = {}
     counts = {"kept": 0, "dropped": 0, "failed": 0}
     for item in items:
-        n = seen[item.url] = seen.get(item.url, 0) + 1
-        url = item.url if n == 1 else f"{item.url}#{n}"
+        url = item.url
+        while url in seen:  # also where another item has an address of this form
+            seen[item.url] += 1
+            url = f"{item.url}#{seen[item.url]}"
+        seen[url] = 1
         frontier.add([url], 0)
         counts[_settle(frontier, source, policy, url, item)] += 1
         if progress is not None:

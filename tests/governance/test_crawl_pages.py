@@ -19,6 +19,8 @@ _TAGS = [
     '<meta name="robots" content="noai, nofollow">',
     "<meta content='noindex > all' name = ROBOTS>",
     "<meta charset=utf-8>",
+    "<meta charset=utf-7>",
+    "+ADw-meta name+AD0-robots content+AD0-none+AD4-",
     "<meta name=tdm-reservation content=1>",
     '<meta property="DC.rights" content="CC-BY-4.0">',
     '<a rel="license" href="/licence">l</a>',
@@ -55,6 +57,8 @@ def test_a_page_whose_head_says_all_is_read_to_its_head() -> None:
     head = b'<html lang="it"><head><meta name="robots" content="noai"></head>'
     body = head + b"<body>" + b"<p>parola <a href='x'>y</a></p>" * 5000
     assert len(head) <= facts_end(body) < 2 * 1024 and facts_end(body, "utf-16") == len(body)
+    other = body.replace(b"<head>", b"<head><meta charset='UTF-7'>")
+    assert facts_end(other) == len(other)
     page = read_facts(URL, body)
     assert page.language == "it" and page.facts.robots_tags == ["noai"]
 

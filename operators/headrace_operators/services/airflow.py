@@ -37,8 +37,9 @@ PARALLELISM = 4
 """Worker processes: each holds an idle Airflow of about 100 MB, and our tasks only submit and defer."""
 RUNNER_SILENT_S = 60
 """A task runner that has not been heard of for so long is dead: its task is retried (Airflow's default is 300). It reports every 5 s."""
-LOCKED_FOR_S = 60
-"""How long a component waits for SQLite's lock before it says "database is locked" (Python's default is 5; two busy cores took longer)."""
+LOCKED_FOR_S = 30
+"""How long a component waits for SQLite's lock before it says "database is locked" (Python's default is 5; two busy cores took longer).
+Less than a client of the API waits for its answer (60 s), so that a refusal comes as one and not as silence."""
 TRIGGERER_SILENT_S = 15
 """The same for the triggerer, which reports every 2 s: another one then takes over what it watched."""
 USERS = {"admin": "admin", "reviewer": "op"}

@@ -21,6 +21,7 @@ import numpy as np
 Match = re.Match[str]
 
 _MOST_KNOWN = 1 << 16
+"""Remembered cores of stretches (`foo` of `(foo,`), some 10 MB; then all are forgotten."""
 
 
 class Affixes:

@@ -3,7 +3,7 @@
     python benchmarks/text/bench_engine.py --megabytes 1000
 
 Data: the benchmark corpus without Japanese and Korean, whose tokenisers would be all that is seen, as `documents` of one slice in
-parts of 500 rows. The work is the text pipeline from `language` to `minhash`, all verdicts that need no other slice.
+parts as large as the settings' default. The work is the text pipeline from `language` to `minhash`, all verdicts that need no other slice.
 
 - overhead: the engine in this process, against a bare loop that reads each Parquet file, calls the same stages on the same batches, and
   writes their tables with pyarrow. The loop counts nothing, keeps no exclusions, checks no schema and leaves no receipt.
@@ -33,14 +33,14 @@ from corpus import corpus
 from headrace_lake.engine import Pipeline, load_pipeline, run_pipeline
 from headrace_lake.lake import Lake, StageCommit
 from headrace_lake.receipts import Counts, Receipt, here, new_run_id
-from headrace_lake.settings import Settings
+from headrace_lake.settings import PartSettings, Settings
 from headrace_lake.slices import Slice
 from headrace_lake.stage import DROP_DETAIL, DROP_REASON
 
 CHECKOUT = Path(__file__).parents[2]
 SLICE = Slice("bench", "2026-11-01")
 LEFT_OUT = ("ja", "ko")
-ROWS = 500
+ROWS = PartSettings().rows
 
 
 def prepared(folder: Path, texts: pa.ChunkedArray) -> Lake:

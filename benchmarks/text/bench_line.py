@@ -1,13 +1,16 @@
 """The whole line, bytes of HTML to token shards: the shipped text pipeline beside the same steps of datatrove.
 
-    python benchmarks/text/bench_line.py --pages 1500
+    python benchmarks/text/bench_line.py --pages 1500 [--mix pool]
 
-Data: pages of the sample packages in twelve languages, as HTML. Ours imports them from a folder and runs `governance/pipelines/text.yaml`
-through the engine into an empty lake: every table, receipt and exclusion is written. datatrove's steps are called one after the other
-on documents in memory: trafilatura, language identification with the same model and thresholds, its Gopher, C4 and FineWeb filters
-with the shipped thresholds, MinHash with its defaults, its PII formatter, and Hugging Face's tokenizer to `.ds` files. What ours does
-beyond: everything else in text.yaml, for instance statistics of lines, paragraphs, PII of nine kinds with check digits. Both in this
-process and its children; times are of the processor, children included, and by the clock.
+Data: pages of the sample packages in twelve languages, as HTML: as many of each, or by the pool's shares. Ours imports them from a folder
+and runs a pipeline through the engine into an empty lake, where every table, receipt and exclusion is written: once the whole
+`governance/pipelines/text.yaml`, once of its steps those that datatrove's line has too (`same_steps.yaml`). datatrove's are called one
+after the other on documents in memory: trafilatura, language identification with the same model and thresholds, its Gopher, C4 and FineWeb
+filters with the shipped thresholds, MinHash with its defaults, its PII formatter, and Hugging Face's tokenizer to `.ds` files. What ours
+does beyond: an archive of the pages and their licences; every document is judged by every rule, not by those up to the first that drops
+it; and in the whole line everything else of text.yaml, for instance statistics of lines, paragraphs, passages, toxicity, quality, PII of
+nine kinds with check digits, expectations. All in this process and its children; times are of the processor, children included, and by
+the clock.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import corpus as corpus_module
-from bench_filters import peers
+from bench_filters import POOL, peers
 
 from headrace_governance.importers.run import import_slice
 from headrace_governance.sources import Source
@@ -42,10 +45,14 @@ from headrace_lake.strict import load_yaml
 
 CHECKOUT = Path(__file__).parents[2]
 FILTERS = CHECKOUT / "governance" / "pipelines" / "filters"
+LINES = {
+    "headrace, the same steps": Path(__file__).with_name("same_steps.yaml"),
+    "headrace, the whole line": CHECKOUT / "governance" / "pipelines" / "text.yaml",
+}
 
 
-def pages(count: int) -> list[tuple[str, Path]]:
-    """(language, file) of pages drawn by a fixed seed, as many of each language as there are."""
+def pages(count: int, mix: str) -> list[tuple[str, Path]]:
+    """(language, file) of pages drawn by a fixed seed: as many of each language as there are, or by the pool's shares."""
     corpus_module.corpus(1)  # unpacks the site
     site = corpus_module.FOLDER / "site" / "www"
     by_language: dict[str, list[Path]] = {}
@@ -56,6 +63,11 @@ def pages(count: int) -> list[tuple[str, Path]]:
     rng = random.Random(1)
     for files in by_language.values():
         rng.shuffle(files)
+    if mix == "pool":
+        shares = POOL | {
+            language: (1 - sum(POOL.values())) / (len(by_language) - len(POOL)) for language in by_language if language not in POOL
+        }
+        return [(language, file) for language, files in sorted(by_language.items()) for file in files[: round(count * shares[language])]]
     chosen = [(language, files[i]) for i in range(count) for language, files in sorted(by_language.items()) if i < len(files)]
     return chosen[:count]
 
@@ -68,9 +80,10 @@ def timed(run: Callable[[], Any]) -> tuple[float, float, Any]:
     return sum(after[:4]) - sum(before[:4]), time.perf_counter() - started, result
 
 
-def ours(files: list[tuple[str, Path]], folder: Path) -> tuple[int, int]:
+def ours(files: list[tuple[str, Path]], folder: Path, pipeline: Path) -> tuple[int, int]:
     """Admitted documents and tokens."""
-    settings = Settings.model_validate({"base": str(CHECKOUT), "lake": {"root": str(folder / "lake")}, "runs": str(folder / "runs")})
+    root = folder / pipeline.stem
+    settings = Settings.model_validate({"base": str(CHECKOUT), "lake": {"root": str(root / "lake")}, "runs": str(root / "runs")})
     lake, slice_ = Lake.open(settings), Slice("bench", "2026-11-01")
     source = Source.model_validate(
         {"id": "bench", "title": "pages", "modality": "text", "languages": sorted({language for language, _ in files})}
@@ -78,7 +91,7 @@ def ours(files: list[tuple[str, Path]], folder: Path) -> tuple[int, int]:
         | {"fetch": {"kind": "folder", "path": str(folder / "pages"), "glob": "*.html"}, "declared_tokens": 1}
     )
     import_slice(lake, source, slice_)
-    run_pipeline(lake, load_pipeline(settings, "text"), slice_)
+    run_pipeline(lake, load_pipeline(settings, pipeline), slice_)
     end_idle()  # its time counts once it has ended
     return lake.read("admitted", columns=["uid"]).num_rows, sum(lake.read("token_shards", columns=["tokens"])["tokens"].to_pylist())
 
@@ -130,8 +143,10 @@ def main() -> None:
     """Run both, print the ratio."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pages", type=int, default=1500)
+    parser.add_argument("--mix", choices=("equal", "pool"), default="equal")
     collect_rarely()  # for both: the command line does so too
-    files = pages(parser.parse_args().pages)
+    words = parser.parse_args()
+    files = pages(words.pages, words.mix)
     size = sum(f.stat().st_size for _, f in files) / 1e6
     print(f"{len(files):,} pages in {len({language for language, _ in files})} languages, {size:.1f} MB of HTML")
     with tempfile.TemporaryDirectory() as temporary:
@@ -143,17 +158,18 @@ def main() -> None:
         tokenizer = _tokenizer(folder)
         quiet = contextlib.redirect_stderr(io.StringIO())
         with quiet:
-            ours(files[:24], folder / "warm")
+            for pipeline in LINES.values():
+                ours(files[:24], folder / "warm", pipeline)
             theirs(files[:24], folder / "warm", tokenizer)
-        mine = timed(lambda: ours(files, folder / "pages"))
-        with quiet:
-            other = timed(lambda: theirs(files, folder / "pages", tokenizer))
-    for name, (cpu, clock, (documents, tokens)) in (("headrace", mine), (f"datatrove {version('datatrove')}", other)):
+            peer = timed(lambda: theirs(files, folder / "pages", tokenizer))
+        mine = {name: timed(lambda pipeline=pipeline: ours(files, folder / "pages", pipeline)) for name, pipeline in LINES.items()}
+    for name, (cpu, clock, (documents, tokens)) in {f"datatrove {version('datatrove')}": peer, **mine}.items():
         print(
             f"{name}: {documents:,} documents, {tokens:,} tokens; {cpu:.1f} s of the processor, {clock:.1f} s by the clock, "
             f"{len(files) / cpu:.1f} pages/s, {size / cpu:.2f} MB of HTML/s a core"
         )
-    print(f"ours is {other[0] / mine[0]:.1f} times as fast by the processor, {other[1] / mine[1]:.1f} by the clock")
+    for name, (cpu, clock, _) in mine.items():
+        print(f"{name}: {peer[0] / cpu:.1f} times as fast by the processor, {peer[1] / clock:.1f} by the clock")
 
 
 def _tokenizer(folder: Path) -> Path:

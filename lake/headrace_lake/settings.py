@@ -53,6 +53,21 @@ class S3Settings(StrictModel):
     secret_key: Secret
 
 
+class PartSettings(StrictModel):
+    """How a slice is cut when it is crawled or imported: a part is what one worker takes at a time, and one file of every table.
+
+    Larger parts make fewer files and cost less besides the work; smaller ones need less memory and lose less with a worker.
+    A part ends with whichever limit is reached first. Slices that are in the lake keep their parts until they are fetched anew.
+
+    Attributes:
+        rows: pages, documents or other items of a part.
+        megabytes: of their bodies, decoded, in 10^6 bytes; one larger body has a part for itself.
+    """
+
+    rows: int = Field(default=2_000, ge=1, le=1_000_000)
+    megabytes: float = Field(default=128, gt=0)
+
+
 class LakeSettings(StrictModel):
     """Where the lake lies.
 
@@ -61,12 +76,14 @@ class LakeSettings(StrictModel):
         catalog: SQLAlchemy address of the Iceberg catalog, `sqlite:///...` or `postgresql+psycopg2://...`;
             empty means `catalog.db` beside a local lake.
         catalog_password: password for a Postgres catalog, kept out of the address.
+        parts: how slices are cut.
     """
 
     root: str = "var/lake"
     catalog: str = ""
     catalog_password: Secret | None = None
     s3: S3Settings | None = None
+    parts: PartSettings = Field(default_factory=PartSettings)
 
     @model_validator(mode="after")
     def _remote_needs_catalog(self) -> LakeSettings:

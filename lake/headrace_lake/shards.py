@@ -5,8 +5,8 @@ The same rows give the same bytes and therefore the same name, `data/<table>/<so
 
 from __future__ import annotations
 
-import io
 import re
+from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,6 +20,14 @@ from headrace_lake.storage import Storage, explained
 
 _NAME = re.compile(r"(\d{5,})-([0-9a-f]{32})\.parquet$")
 _ROW_GROUP = 64 << 10
+
+
+class ShardStore(Protocol):
+    """Where shards are put: the lake's storage, or what gathers the writes of a part (`Storage.together`)."""
+
+    def put_bytes(self, path: str, data: bytes | memoryview | pa.Buffer) -> bool:
+        """Write an object; true."""
+        ...
 
 
 def conform(table: pa.Table, spec: TableSpec, slice_: Slice | None = None, part: int | None = None) -> pa.Table:
@@ -55,10 +63,15 @@ def conform(table: pa.Table, spec: TableSpec, slice_: Slice | None = None, part:
     return pa.Table.from_arrays(columns, schema=spec.schema)
 
 
-def write_shard(storage: Storage, spec: TableSpec, slice_: Slice, part: int, table: pa.Table) -> ShardFile:
+def write_shard(store: ShardStore, spec: TableSpec, slice_: Slice, part: int, table: pa.Table) -> ShardFile:
     """Write one shard (at least one row) and return its reference. Atomic; a re-run writes the same bytes."""
-    data = conform(table, spec, slice_, part).combine_chunks()
-    sink = io.BytesIO()
+    return store_conformed(store, spec, slice_, part, conform(table, spec, slice_, part))
+
+
+def store_conformed(store: ShardStore, spec: TableSpec, slice_: Slice, part: int, rows: pa.Table) -> ShardFile:
+    """`write_shard` for rows that `conform` returned for this very table, slice and part."""
+    data = rows.combine_chunks()
+    sink = pa.BufferOutputStream()
     pq.write_table(
         data,
         sink,
@@ -67,11 +80,11 @@ def write_shard(storage: Storage, spec: TableSpec, slice_: Slice, part: int, tab
         row_group_size=_ROW_GROUP,
         write_statistics=[c for c in data.column_names if c != "text"],
     )
-    raw = sink.getbuffer()
-    digest = digest_bytes(raw)
+    raw = sink.getvalue()
+    digest = digest_bytes(memoryview(raw))
     path = f"data/{spec.name}/{slice_.source}/{slice_.interval}/{part:05d}-{digest}.parquet"
-    storage.put_bytes(path, raw)
-    return ShardFile(table=spec.name, part=part, path=path, rows=data.num_rows, bytes=len(raw), digest=digest)
+    store.put_bytes(path, raw)
+    return ShardFile(table=spec.name, part=part, path=path, rows=data.num_rows, bytes=raw.size, digest=digest)
 
 
 def read_shard(storage: Storage, shard: ShardFile, columns: list[str] | None = None) -> pa.Table:

@@ -196,6 +196,19 @@ class Storage:
         return True
 
     @contextmanager
+    def together(self) -> Iterator[GatheredWrites]:
+        """Writes that are asked for one by one and made as one: they exist when the block ends, none of them if it raises.
+
+        A disk is asked once for all whether it has the bytes, and an object store is sent them side by side.
+        """
+        writes = GatheredWrites(self)
+        try:
+            yield writes
+            writes.make()
+        finally:
+            writes.forget()
+
+    @contextmanager
     def _replacing(self, path: str) -> Iterator[IO[bytes]]:
         target = Path(self.root) / path
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -281,6 +294,63 @@ class Storage:
         """Remove one object; a missing one is no error."""
         with _quiet():
             self.arrow.delete_file(path)
+
+
+class GatheredWrites:
+    """Whole objects that wait to be written (see `Storage.together`)."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._local: dict[str, tuple[int, str]] = {}
+        self._remote: dict[str, bytes] = {}
+
+    def put_bytes(self, path: str, data: bytes | memoryview | pa.Buffer) -> bool:
+        """Take an object; of equal names the last one counts. The bytes are not held here, unless the store is remote."""
+        if self._storage.remote:
+            self._remote[self._storage._key(path)] = bytes(memoryview(data))
+            return True
+        target = Path(self._storage.root) / path
+        with explained(path):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            fd, temporary = tempfile.mkstemp(dir=target.parent, prefix=".tmp-")
+            before = self._local.pop(path, None)
+            self._local[path] = (fd, temporary)
+            if before is not None:
+                _close_and_remove(*before)
+            with open(fd, "wb", buffering=0, closefd=False) as f:
+                view = memoryview(data)
+                while view:
+                    view = view[f.write(view) :]
+            os.fchmod(fd, 0o644)
+        return True
+
+    def make(self) -> None:
+        """Write what was taken."""
+        if self._remote:
+            with explained(next(iter(self._remote))):
+                self._storage._s3.pipe(self._remote)
+            self._remote = {}
+        for path, (fd, _) in self._local.items():  # all of them first: the disk then works on one after the other by itself
+            with explained(path):
+                os.fsync(fd)
+        for path in [*self._local]:
+            with explained(path):
+                fd, temporary = self._local[path]
+                os.replace(temporary, Path(self._storage.root) / path)
+                del self._local[path]
+                os.close(fd)
+
+    def forget(self) -> None:
+        """Leave nothing of what was taken and not made."""
+        for fd, temporary in self._local.values():
+            _close_and_remove(fd, temporary)
+        self._local, self._remote = {}, {}
+
+
+def _close_and_remove(fd: int, temporary: str) -> None:
+    os.close(fd)
+    with _quiet():
+        os.unlink(temporary)
 
 
 @contextmanager

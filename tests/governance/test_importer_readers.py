@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections import Counter
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,7 +16,7 @@ from headrace_governance.fetching import fetch_slice
 from headrace_governance.sources import Source
 from headrace_lake.errors import InputError
 from headrace_lake.lake import Lake
-from headrace_lake.settings import Settings
+from headrace_lake.settings import PartSettings, Settings
 from headrace_lake.slices import Slice
 
 ROWS = [
@@ -37,6 +38,21 @@ def test_lines_of_json_are_kept_dropped_or_quarantined(settings: Settings, tmp_p
     assert {c["language_hint"] for c in got.captures} == {"en", "de", None}
     assert {reason for _, reason in got.dropped} == {"too_large"}
     assert sorted(q.partition(":")[0] for q in got.quarantined) == ["bad_line", "bad_line", "bad_line", "no_text"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "megabytes", "expected"), [(3, 128, [3, 3, 1]), (100, 128, [7]), (100, 0.0025, [2, 2, 1, 1, 1]), (1, 1, [1] * 7)]
+)
+def test_a_part_ends_with_the_first_limit_that_is_reached(
+    settings: Settings, tmp_path: Path, rows: int, megabytes: float, expected: list[int]
+) -> None:
+    texts = [f"{i} " + "word " * words for i, words in enumerate([200, 200, 200, 200, 900, 1, 500])]
+    (tmp_path / "a.jsonl").write_text("\n".join(json.dumps({"text": t, "url": f"https://x.example/{i}"}) for i, t in enumerate(texts)))
+    cut = settings.model_copy(update={"lake": settings.lake.model_copy(update={"parts": PartSettings(rows=rows, megabytes=megabytes)})})
+    got = run_import(cut, {"kind": "jsonl", "paths": [str(tmp_path / "a.jsonl")], "url": "url"})
+    assert sorted(got.every) == sorted(t.strip() for t in texts)
+    sizes = Counter(c["part"] for c in got.captures)
+    assert [sizes[p] for p in sorted(sizes)] == expected
 
 
 def test_no_item_takes_the_address_that_another_was_given(settings: Settings, tmp_path: Path) -> None:

@@ -137,6 +137,19 @@ def test_of_two_writers_of_one_slice_one_lands_and_the_other_says_who_won(shared
     assert Lake.open(shared).read("documents", DAY).num_rows == 20
 
 
+def test_objects_written_together_are_all_there_in_the_end_and_none_if_it_fails(shared: Settings) -> None:
+    storage = Lake.open(shared).storage
+    wanted = {f"work/{i}": bytes([i]) * i * 1000 for i in range(20)}
+    with pytest.raises(RuntimeError), storage.together() as store:
+        store.put_bytes("work/none", b"x")
+        raise RuntimeError
+    with storage.together() as store:
+        for path, data in wanted.items():
+            store.put_bytes(path, memoryview(data))
+        assert storage.list("work") == [] or not storage.remote
+    assert {o.path: storage.read_bytes(o.path) for o in storage.list("work")} == wanted
+
+
 def pipeline() -> Pipeline:
     return Pipeline.of("t", Length(LengthParams(minimum=5, pause_seconds=0.02)), Admit())
 

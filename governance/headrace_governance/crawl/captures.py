@@ -41,27 +41,28 @@ def uid_of(url: str) -> str:
     return digest_bytes(url.encode("utf-8", "surrogatepass"))
 
 
-def write_captures(
-    lake: Lake, slice_: Slice, pages: Iterable[tuple[StoredPage, bytes | None]], *, rows_per_part: int = 500
-) -> list[ShardFile]:
-    """Pack pages into one WARC object and one shard of rows per part.
+def write_captures(lake: Lake, slice_: Slice, pages: Iterable[tuple[StoredPage, bytes | None]]) -> list[ShardFile]:
+    """Pack pages into one WARC object and one shard of rows per part, as large as the settings' `lake.parts` says.
 
     Args:
         pages: in the order of addresses; a page without a body refers to an earlier WARC record.
     """
+    limits = lake.settings.lake.parts
     shards: list[ShardFile] = []
     rows: list[dict[str, Any]] = []
+    size = 0
     part = _WarcPart()
     stored_evidence: set[str] = set()
     try:
         for page, body in pages:
+            if rows and (len(rows) == limits.rows or size + page.content_bytes > limits.megabytes * 1e6):
+                shards.append(_flush(lake, slice_, len(shards), part, rows))
+                rows, size, part = [], 0, _WarcPart()
+            size += page.content_bytes
             rows.append(_row(page, part.add(page, body) if body is not None else None))
             if page.licence_evidence not in stored_evidence:
                 put_evidence(lake, page.evidence.encode(), ".json")
                 stored_evidence.add(page.licence_evidence)
-            if len(rows) == rows_per_part:
-                shards.append(_flush(lake, slice_, len(shards), part, rows))
-                rows, part = [], _WarcPart()
         if rows:
             shards.append(_flush(lake, slice_, len(shards), part, rows))
     finally:

@@ -30,7 +30,6 @@ from headrace_lake.slices import Slice
 STAGE = "crawl"
 VERSION = "1"
 TABLES = ("captures", "exclusions", "quarantine")
-ROWS_PER_PART = 500
 _VALIDATOR_COLUMNS = [
     "url",
     "etag",
@@ -80,7 +79,6 @@ def crawl_slice(
     *,
     base_url: str | None = None,
     refresh: bool = False,
-    rows_per_part: int = ROWS_PER_PART,
     progress: Progress | None = None,
 ) -> Receipt:
     """Crawl one slice of a source, or adopt the crawl that the lake holds already.
@@ -114,7 +112,7 @@ def crawl_slice(
             keep_evidence=lambda body: put_evidence(lake, body, ".txt"),
         )
         outcome = asyncio.run(crawler.run(progress))
-        shards = write_captures(lake, slice_, frontier.pages(), rows_per_part=rows_per_part)
+        shards = write_captures(lake, slice_, frontier.pages())
         dropped, failed = _unkept(frontier, "dropped"), _unkept(frontier, "failed")
     finally:
         frontier.close()

@@ -32,9 +32,7 @@ VERSION = "1"
 _HTML = {"text/html", "application/xhtml+xml"}
 
 
-def import_slice(
-    lake: Lake, source: Source, slice_: Slice, *, refresh: bool = False, rows_per_part: int = 500, progress: Progress | None = None
-) -> Receipt:
+def import_slice(lake: Lake, source: Source, slice_: Slice, *, refresh: bool = False, progress: Progress | None = None) -> Receipt:
     """Import one slice, or adopt the import that the lake holds already.
 
     Raises:
@@ -66,7 +64,7 @@ def import_slice(
         try:
             with frontier.transaction():
                 _take(frontier, source, policy, _items(source, files, base), progress)
-            shards = write_captures(lake, slice_, frontier.pages(), rows_per_part=rows_per_part)
+            shards = write_captures(lake, slice_, frontier.pages())
             dropped = [Unkept(*o) for o in frontier.outcomes("dropped")]
             failed = [Unkept(*o) for o in frontier.outcomes("failed")]
         finally:

@@ -64,7 +64,7 @@ class RayExecutor:
         except ray.exceptions.RayError as exc:
             raise StageError(
                 f"a Ray worker died {_RETRIES + 1} times on one part ({type(exc).__name__})",
-                "see the worker's log; lower the memory per part",
+                "see the worker's log; smaller parts need less memory ('lake.parts' in the settings, then fetch the slice with --refresh)",
             ) from exc
         finally:
             # After a failure the other parts would go on computing for nobody; what they finished so far is recorded.

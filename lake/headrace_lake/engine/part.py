@@ -22,7 +22,7 @@ from headrace_lake.lake import Lake
 from headrace_lake.receipts import Counts, ShardFile
 from headrace_lake.schemas import table_spec
 from headrace_lake.settings import Settings
-from headrace_lake.shards import read_shard
+from headrace_lake.shards import ShardStore, conform, read_shard, store_conformed
 from headrace_lake.slices import Slice
 from headrace_lake.stage import DROP_DETAIL, DROP_REASON, Stage
 from headrace_lake.strict import StrictModel
@@ -30,6 +30,7 @@ from headrace_lake.strict import StrictModel
 _ROW_JSON_LIMIT = 2000
 _MACHINE_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EIO}
 _WORK = "work"
+_EXCLUDED = pa.schema([(name, pa.string()) for name in ("uid", "stage", "reason", "detail")])
 
 
 class PartTask(StrictModel):
@@ -87,7 +88,7 @@ class _Rows:
     """Rows of one stage as they pile up."""
 
     kept: list[pa.Table] = field(default_factory=list)
-    dropped: list[dict[str, Any]] = field(default_factory=list)
+    dropped: list[pa.Table] = field(default_factory=list)
     failed: list[dict[str, Any]] = field(default_factory=list)
     read: int = 0
     survivors: int = 0
@@ -104,10 +105,11 @@ def run_part(task: PartTask, lake: Lake | None = None) -> PartOutcome:
     slice_ = Slice(task.source, task.slice)
     memory: dict[str, pa.Table] = {}
     outcomes = []
-    for use, params in task.stages:
-        stage = make_stage(use, params, where=f"slice {slice_}")
-        shared = {name: _load_shared(lake, path) for name, path in task.shared.get(stage.name, {}).items()}
-        outcomes.append(_run_stage(lake, stage, slice_, task, memory, shared))
+    with lake.storage.together() as store:
+        for use, params in task.stages:
+            stage = make_stage(use, params, where=f"slice {slice_}")
+            shared = {name: _load_shared(lake, path) for name, path in task.shared.get(stage.name, {}).items()}
+            outcomes.append(_run_stage(lake, store, stage, slice_, task, memory, shared))
     outcome = PartOutcome(part=task.part, stages=tuple(outcomes))
     lake.storage.put_bytes(record, outcome.model_dump_json().encode())
     return outcome
@@ -122,7 +124,13 @@ def _finished(lake: Lake, record: str) -> PartOutcome | None:
 
 
 def _run_stage(
-    lake: Lake, stage: Stage, slice_: Slice, task: PartTask, memory: dict[str, pa.Table], shared: Mapping[str, pa.Table]
+    lake: Lake,
+    store: ShardStore,
+    stage: Stage,
+    slice_: Slice,
+    task: PartTask,
+    memory: dict[str, pa.Table],
+    shared: Mapping[str, pa.Table],
 ) -> StageOutcome:
     writer = _Writer(lake, slice_.source, slice_.interval, task.part)
     rows = _Rows()
@@ -143,14 +151,18 @@ def _run_stage(
             )
         tables[name] = table
     if rows.dropped:
-        tables["exclusions"] = pa.Table.from_pylist(rows.dropped)
+        tables["exclusions"] = pa.concat_tables(rows.dropped)
     if rows.failed:
         tables["quarantine"] = pa.Table.from_pylist(rows.failed)
-    outputs = [lake.write_shard(name, slice_, task.part, t) for name, t in tables.items() if t.num_rows]
-    if stage.output is not None:
-        memory[stage.output] = _remembered(lake, stage.output, outputs)
-    for name in stage.also:
-        memory[name] = _remembered(lake, name, outputs)
+    outputs = []
+    for name in (*stage.also, *([stage.output] if stage.output is not None else [])):
+        memory[name] = table_spec(name).schema.empty_table()
+    for name, table in tables.items():
+        if table.num_rows:
+            spec = table_spec(name)
+            # What the next fused stage gets is what it would read from the lake: declared columns in declared types.
+            memory[name] = conform(table, spec, slice_, task.part).combine_chunks()
+            outputs.append(store_conformed(store, spec, slice_, task.part, memory[name]))
     counts = Counts(
         read=rows.read,
         kept=rows.survivors,
@@ -161,13 +173,7 @@ def _run_stage(
     return StageOutcome(stage=stage.name, counts=counts, outputs=tuple(outputs))
 
 
-def _remembered(lake: Lake, table: str, outputs: list[ShardFile]) -> pa.Table:
-    """The rows just written, as the next fused stage would read them from the lake."""
-    shards = [read_shard(lake.storage, o) for o in outputs if o.table == table]
-    return pa.concat_tables([table_spec(table).schema.empty_table(), *shards])
-
-
-def _input(lake: Lake, stage: Stage, task: PartTask, memory: Mapping[str, pa.Table]) -> pa.Table:
+def _input(lake: Lake, stage: Stage, task: PartTask, memory: dict[str, pa.Table]) -> pa.Table:
     """The primary rows of the part with the sidecars' columns joined by uid, in the primary's order."""
     wanted = stage.inputs()
     columns = list(wanted.columns) or table_spec(wanted.primary).schema.names
@@ -176,6 +182,10 @@ def _input(lake: Lake, stage: Stage, task: PartTask, memory: Mapping[str, pa.Tab
     rows = _table(lake, wanted.primary, columns, task, memory)
     for name, chosen in wanted.sidecars.items():
         side = _table(lake, name, ["uid", *(c for c in chosen if c != "uid")], task, memory)
+        if side["uid"].equals(rows["uid"]):
+            for column in chosen:
+                rows = rows.append_column(f"{name}.{column}", side[column])
+            continue
         positions = pc.index_in(rows["uid"], value_set=side["uid"].combine_chunks() if side.num_rows else pa.array([], side["uid"].type))
         for column in chosen:
             rows = rows.append_column(
@@ -184,16 +194,22 @@ def _input(lake: Lake, stage: Stage, task: PartTask, memory: Mapping[str, pa.Tab
     return rows.combine_chunks()
 
 
-def _table(lake: Lake, name: str, columns: list[str], task: PartTask, memory: Mapping[str, pa.Table]) -> pa.Table:
-    if name in memory:
-        return memory[name].select(columns)
+def _table(lake: Lake, name: str, columns: list[str], task: PartTask, memory: dict[str, pa.Table]) -> pa.Table:
+    """Columns of a table of the part; what is read from the lake stays in memory for the stages that follow, as what they make does."""
     schema = table_spec(name).schema
     for c in columns:
         if c not in schema.names:
             raise StageError(f"table {name} has no column '{c}'", f"its columns: {', '.join(schema.names)}")
-    wanted = pa.schema([schema.field(c) for c in columns])
-    parts = [read_shard(lake.storage, f, columns).cast(wanted) for f in task.files.get(name, ())]
-    return pa.concat_tables([wanted.empty_table(), *parts])
+    known = memory.get(name)
+    missing = [c for c in dict.fromkeys(columns) if known is None or c not in known.column_names]
+    if missing:
+        wanted = pa.schema([schema.field(c) for c in missing])
+        parts = [read_shard(lake.storage, f, missing).cast(wanted) for f in task.files.get(name, ())]
+        read = pa.concat_tables([wanted.empty_table(), *parts]).combine_chunks()
+        for c in missing:
+            known = read.select([c]) if known is None else known.append_column(wanted.field(c), read[c])
+        memory[name] = known
+    return memory[name].select(columns)
 
 
 def _process(stage: Stage, batch: pa.Table, rows: _Rows) -> None:
@@ -216,36 +232,37 @@ def _process(stage: Stage, batch: pa.Table, rows: _Rows) -> None:
 
 def _collect(stage: Stage, batch: pa.Table, out: pa.Table, rows: _Rows) -> None:
     key = "parent_uid" if "parent_uid" in out.column_names else "uid"
-    asked, answered = set(batch["uid"].to_pylist()), set(out[key].to_pylist())
-    if asked != answered:
-        lost, invented = len(asked - answered), len(answered - asked)
-        raise StageError(
-            f"stage {stage.name}: {lost} of {batch.num_rows} rows lost and {invented} invented",
-            f"return every input uid, with `{DROP_REASON}` where it is dropped",
-        )
-    dropped = pa.array([False] * out.num_rows)
-    if DROP_REASON in out.column_names:
-        dropped = pc.is_valid(out[DROP_REASON].combine_chunks())
-        _exclude(stage, out, key, rows)
+    row_by_row = out[key].equals(batch["uid"])
+    if not row_by_row:
+        asked, answered = set(batch["uid"].to_pylist()), set(out[key].to_pylist())
+        if asked != answered:
+            lost, invented = len(asked - answered), len(answered - asked)
+            raise StageError(
+                f"stage {stage.name}: {lost} of {batch.num_rows} rows lost and {invented} invented",
+                f"return every input uid, with `{DROP_REASON}` where it is dropped",
+            )
     clean = out.drop_columns([c for c in (DROP_REASON, DROP_DETAIL) if c in out.column_names])
+    left = clean
+    if DROP_REASON in out.column_names and out[DROP_REASON].null_count < out.num_rows:
+        dropped = pc.is_valid(out[DROP_REASON])
+        left = clean.filter(pc.invert(dropped))
+        _exclude(stage, out.filter(dropped), key, set() if row_by_row else set(left[key].to_pylist()), rows)
     verdict = stage.output is not None and table_spec(stage.output).is_verdict
-    kept = clean if verdict else clean.filter(pc.invert(dropped))
-    rows.survivors += len(set(out[key].filter(pc.invert(dropped)).to_pylist()))
-    rows.kept.append(kept)
+    rows.survivors += left.num_rows if row_by_row else len(set(left[key].to_pylist()))
+    rows.kept.append(clean if verdict else left)
 
 
-def _exclude(stage: Stage, out: pa.Table, key: str, rows: _Rows) -> None:
-    """Note every dropped row; an input row counts as dropped once, under its first reason, if nothing of it is left."""
-    parents, reasons = out[key].to_pylist(), out[DROP_REASON].to_pylist()
-    details = out[DROP_DETAIL].to_pylist() if DROP_DETAIL in out.column_names else [None] * out.num_rows
-    left = {p for p, reason in zip(parents, reasons, strict=True) if reason is None}
-    for uid, parent, reason, detail in zip(out["uid"].to_pylist(), parents, reasons, details, strict=True):
-        if reason is None:
-            continue
-        rows.dropped.append({"uid": uid, "stage": stage.name, "reason": reason, "detail": None if detail is None else str(detail)})
+def _exclude(stage: Stage, dropped: pa.Table, key: str, left: set[str], rows: _Rows) -> None:
+    """Note dropped rows; an input row counts as dropped once, under its first reason, if nothing of it is `left`."""
+    for parent, reason in zip(dropped[key].to_pylist(), dropped[DROP_REASON].to_pylist(), strict=True):
         if parent not in left:
             left.add(parent)
             rows.reasons[reason] = rows.reasons.get(reason, 0) + 1
+    details = dropped[DROP_DETAIL] if DROP_DETAIL in dropped.column_names else pa.nulls(dropped.num_rows, pa.string())
+    if not pa.types.is_string(details.type):
+        details = pa.array([None if d is None else str(d) for d in details.to_pylist()], pa.string())
+    columns = {"uid": dropped["uid"], "stage": pa.repeat(stage.name, dropped.num_rows), "reason": dropped[DROP_REASON], "detail": details}
+    rows.dropped.append(pa.table(columns).cast(_EXCLUDED))
 
 
 def _quarantined(stage: Stage, row: pa.Table, exc: Exception) -> dict[str, Any]:

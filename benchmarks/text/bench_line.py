@@ -18,9 +18,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import json
 import os
 import random
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -45,7 +47,8 @@ from headrace_lake.strict import load_yaml
 
 CHECKOUT = Path(__file__).parents[2]
 FILTERS = CHECKOUT / "governance" / "pipelines" / "filters"
-LINES = {
+PEER = f"datatrove {version('datatrove')}"
+OURS = {
     "headrace, the same steps": Path(__file__).with_name("same_steps.yaml"),
     "headrace, the whole line": CHECKOUT / "governance" / "pipelines" / "text.yaml",
 }
@@ -139,37 +142,50 @@ def _passes(result: Any) -> bool:
     return bool(result[0] if isinstance(result, tuple) else result)
 
 
+def measured(line: str, files: list[tuple[str, Path]], folder: Path) -> tuple[float, float, tuple[int, int]]:
+    """What `timed` says of one line, after it has run over a few pages of every language."""
+    tokenizer = _tokenizer(folder)
+    few = [files[i] for i in range(0, len(files), max(1, len(files) // 48))]
+    for part, chosen in (("warm", few), ("pages", files)):
+        (folder / part / "pages").mkdir(parents=True)
+        for i, (_, file) in enumerate(chosen):
+            shutil.copy(file, folder / part / "pages" / f"{i:06}.html")
+
+    def run(chosen: list[tuple[str, Path]], part: str) -> tuple[int, int]:
+        if line in OURS:
+            return ours(chosen, folder / part, OURS[line])
+        return theirs(chosen, folder / part, tokenizer)
+
+    with contextlib.redirect_stderr(io.StringIO()):
+        run(few, "warm")
+        return timed(lambda: run(files, "pages"))
+
+
 def main() -> None:
-    """Run both, print the ratio."""
+    """Run the lines, each in a process of its own, so that none finds what another has loaded; print the ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pages", type=int, default=1500)
     parser.add_argument("--mix", choices=("equal", "pool"), default="equal")
-    collect_rarely()  # for both: the command line does so too
+    parser.add_argument("--only", choices=(PEER, *OURS), help="one line, its figures as JSON")
     words = parser.parse_args()
+    collect_rarely()  # for all: the command line does so too
     files = pages(words.pages, words.mix)
+    if words.only:
+        with tempfile.TemporaryDirectory() as folder:
+            print(json.dumps(measured(words.only, files, Path(folder))))
+        return
     size = sum(f.stat().st_size for _, f in files) / 1e6
-    print(f"{len(files):,} pages in {len({language for language, _ in files})} languages, {size:.1f} MB of HTML")
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        for part, chosen in (("warm", files[:24]), ("pages", files)):
-            (folder / part / "pages").mkdir(parents=True)
-            for i, (_, file) in enumerate(chosen):
-                shutil.copy(file, folder / part / "pages" / f"{i:06}.html")
-        tokenizer = _tokenizer(folder)
-        quiet = contextlib.redirect_stderr(io.StringIO())
-        with quiet:
-            for pipeline in LINES.values():
-                ours(files[:24], folder / "warm", pipeline)
-            theirs(files[:24], folder / "warm", tokenizer)
-            peer = timed(lambda: theirs(files, folder / "pages", tokenizer))
-        mine = {name: timed(lambda pipeline=pipeline: ours(files, folder / "pages", pipeline)) for name, pipeline in LINES.items()}
-    for name, (cpu, clock, (documents, tokens)) in {f"datatrove {version('datatrove')}": peer, **mine}.items():
-        print(
-            f"{name}: {documents:,} documents, {tokens:,} tokens; {cpu:.1f} s of the processor, {clock:.1f} s by the clock, "
-            f"{len(files) / cpu:.1f} pages/s, {size / cpu:.2f} MB of HTML/s a core"
-        )
-    for name, (cpu, clock, _) in mine.items():
-        print(f"{name}: {peer[0] / cpu:.1f} times as fast by the processor, {peer[1] / clock:.1f} by the clock")
+    print(f"{len(files):,} pages in {len({language for language, _ in files})} languages, {size:.1f} MB of HTML", flush=True)
+    found = {}
+    for line in (PEER, *OURS):
+        command = [sys.executable, __file__, "--pages", str(words.pages), "--mix", words.mix, "--only", line]
+        answer = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()[-1]
+        cpu, clock, (documents, tokens) = found[line] = json.loads(answer)
+        print(f"{line}: {documents:,} documents, {tokens:,} tokens; {cpu:.1f} s of the processor, {clock:.1f} s by the clock, "
+              f"{len(files) / cpu:.1f} pages/s, {size / cpu:.2f} MB of HTML/s a core", flush=True)  # fmt: skip
+    for line in OURS:
+        cpu, clock = (found[PEER][i] / found[line][i] for i in (0, 1))
+        print(f"{line}: {cpu:.1f} times as fast as {PEER} by the processor, {clock:.1f} by the clock")
 
 
 def _tokenizer(folder: Path) -> Path:
@@ -183,4 +199,4 @@ def _tokenizer(folder: Path) -> Path:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -19,7 +19,7 @@ _MAX_LINKS = 5000
 _MAX_URL = 2000
 _VALUE = re.compile(rb"""\s*=\s*(?:"[^"]*"|'[^']*'|[^\s"'>]*)""")
 _TAG_END = re.compile(rb"""(?:[^"'>]|"[^"]*"|'[^']*')*>""")
-_DECLARED = re.compile(rb"(?:charset|encoding)\s*=\s*[\"']?\s*([a-z0-9_.:-]+)")
+_DECLARED = [re.compile(name + rb"\s*=\s*[\"']?\s*([a-z0-9_.:-]+)") for name in (b"charset", b"encoding")]
 _MARGIN = 1024
 """Bytes beyond the last telling tag, for tags whose quotes are not what they seem."""
 _ASCII_WITHIN = ("utf-8", "utf8", "us-ascii", "ascii", "iso-8859", "latin", "windows-", "cp125", "koi8", "gb", "big5", "shift", "euc-")
@@ -63,7 +63,7 @@ def facts_end(data: bytes, charset: str = "") -> int:
     if b"\0" in data or not (not charset or charset.lower().startswith(_ASCII_WITHIN)):
         return len(data)
     folded = data.lower()
-    if not all(named[1].decode().startswith(_ASCII_WITHIN) for named in _DECLARED.finditer(folded)):
+    if not all(named[1].decode().startswith(_ASCII_WITHIN) for pattern in _DECLARED for named in pattern.finditer(folded)):
         return len(data)
     last = max(0, *(folded.rfind(name) for name in (b"<html", b"<meta", b"<base")))
     at = folded.rfind(b"rel")

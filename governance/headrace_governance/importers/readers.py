@@ -8,6 +8,7 @@ import io
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -170,16 +171,19 @@ def read_folder(fetch: FolderFetch, folder: Path) -> Iterator[Item]:
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder", "correct 'path' of the source")
     root = folder.resolve()
+    resolved = lru_cache(maxsize=1024)(Path.resolve)  # of folders, which many files share
     for file in sorted(p for p in folder.glob(fetch.glob) if p.is_file()):
         name = file.relative_to(folder).as_posix()
         url = f"file:{name}"
         kind = _SUFFIXES.get(file.suffix.lower())
-        if not file.resolve().is_relative_to(root):
+        real = file.resolve() if file.is_symlink() else resolved(file.parent) / file.name
+        info = file.stat()
+        if not real.is_relative_to(root):
             yield Item(url=url, problem=("outside", "links out of the folder"))
         elif kind is None:
             yield Item(url=url, problem=("media_type", file.suffix or "no suffix"))
-        elif file.stat().st_size > fetch.max_bytes:
-            yield Item(url=url, problem=("too_large", f"{file.stat().st_size} bytes"))
+        elif info.st_size > fetch.max_bytes:
+            yield Item(url=url, problem=("too_large", f"{info.st_size} bytes"))
         else:
-            at = datetime.fromtimestamp(int(file.stat().st_mtime), UTC)
+            at = datetime.fromtimestamp(int(info.st_mtime), UTC)
             yield Item(url=url, body=file.read_bytes(), content_type=kind, language=fetch.language_hint, fetched_at=at)

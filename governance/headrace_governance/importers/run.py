@@ -29,6 +29,7 @@ from headrace_lake.slices import Slice
 
 STAGE = "import"
 VERSION = "1"
+_DECISIONS_KEPT = 4096
 _HTML = {"text/html", "application/xhtml+xml"}
 
 
@@ -63,7 +64,7 @@ def import_slice(lake: Lake, source: Source, slice_: Slice, *, refresh: bool = F
         frontier = Frontier(Path(folder) / "frontier.db", lasting=False)
         try:
             with frontier.transaction():
-                _take(frontier, source, policy, _items(source, files, base), progress)
+                _take(frontier, _Decisions(source, policy), _items(source, files, base), progress)
             shards = write_captures(lake, slice_, frontier.pages())
             dropped = [Unkept(*o) for o in frontier.outcomes("dropped")]
             failed = [Unkept(*o) for o in frontier.outcomes("failed")]
@@ -106,7 +107,24 @@ def _items(source: Source, files: list[Path], base: Path) -> Iterator[Item]:
         yield from read_records(fetch, files, base)
 
 
-def _take(frontier: Frontier, source: Source, policy: LicencePolicy, items: Iterable[Item], progress: Progress | None) -> None:
+class _Decisions:
+    """What is decided of the items of a source: most pages say the same of themselves, so they are decided of once."""
+
+    def __init__(self, source: Source, policy: LicencePolicy) -> None:
+        self._source, self._policy = source, policy
+        self._known: dict[str, Decision] = {}
+
+    def of(self, facts: PageFacts) -> Decision:
+        key = repr(facts)
+        known = self._known.get(key)
+        if known is None:
+            if len(self._known) >= _DECISIONS_KEPT:
+                self._known.clear()
+            known = self._known[key] = decide(self._source.licence, self._policy, facts, respect_tdm=True)
+        return known
+
+
+def _take(frontier: Frontier, decisions: _Decisions, items: Iterable[Item], progress: Progress | None) -> None:
     """Settle every item; a second one of the same address gets `#2`, `#3` ... so that none is lost."""
     seen: dict[str, int] = {}
     counts = {"kept": 0, "dropped": 0, "failed": 0}
@@ -117,19 +135,19 @@ def _take(frontier: Frontier, source: Source, policy: LicencePolicy, items: Iter
             url = f"{item.url}#{seen[item.url]}"
         seen[url] = 1
         frontier.add([url], 0)
-        counts[_settle(frontier, source, policy, url, item)] += 1
+        counts[_settle(frontier, decisions, url, item)] += 1
         if progress is not None:
             progress(counts)
 
 
-def _settle(frontier: Frontier, source: Source, policy: LicencePolicy, url: str, item: Item) -> str:
+def _settle(frontier: Frontier, decisions: _Decisions, url: str, item: Item) -> str:
     if item.problem is not None:
         if item.failed:
             frontier.fail(url, *item.problem)
             return "failed"
         frontier.drop(url, *item.problem)
         return "dropped"
-    decision, language = _judge(source, policy, url, item)
+    decision, language = _judge(decisions, url, item)
     frontier.decide(
         url,
         datetime.now(UTC).isoformat(),
@@ -142,11 +160,11 @@ def _settle(frontier: Frontier, source: Source, policy: LicencePolicy, url: str,
     return "kept"
 
 
-def _judge(source: Source, policy: LicencePolicy, url: str, item: Item) -> tuple[Decision, str]:
+def _judge(decisions: _Decisions, url: str, item: Item) -> tuple[Decision, str]:
     if item.content_type in _HTML:
         page = read_facts(url, item.body, item.charset)
-        return decide(source.licence, policy, page.facts, respect_tdm=True), item.language or page.language
-    return decide(source.licence, policy, PageFacts(licence_links=list(item.licence_links)), respect_tdm=True), item.language
+        return decisions.of(page.facts), item.language or page.language
+    return decisions.of(PageFacts(licence_links=list(item.licence_links))), item.language
 
 
 def _page(url: str, item: Item, decision: Decision, language: str) -> StoredPage:

@@ -12,7 +12,6 @@ place for a partitioned join.
 from __future__ import annotations
 
 import json
-import re
 import unicodedata
 from collections.abc import Mapping
 
@@ -24,13 +23,12 @@ from headrace_lake.fingerprint import digest_bytes
 from headrace_lake.slices import Slice
 from headrace_lake.stage import DROP_DETAIL, DROP_REASON, Inputs, PartWriter, SliceReader, Stage
 
-_SPACE = re.compile(r"\s+")
 KNOWN = "duplicates"
 
 
 def text_digest(text: str) -> str:
     """Digest of the normal form of a text."""
-    normal = _SPACE.sub(" ", unicodedata.normalize("NFC", text)).strip()
+    normal = " ".join(unicodedata.normalize("NFC", text).split())
     return digest_bytes(normal.encode("utf-8", errors="surrogatepass"))
 
 

@@ -57,7 +57,8 @@ def _cards(text: str, language: str) -> Iterator[Span]:
 # -- numbers with a form -----------------------------------------------------------------------------------------------
 
 _PASSPORT = re.compile(r"(?<![0-9A-Za-z])(?=[A-Z]{0,3}\d)[A-Z0-9]{7,9}(?![0-9A-Za-z])")
-_PASSPORT_CUE = re.compile(r"(?:passport|护照|護照|旅券|여권|паспорт|reisepass|passeport|pasaporte|passaporto)[^\n]{0,24}$", re.IGNORECASE)
+_PASSPORT_WORDS = "passport|护照|護照|旅券|여권|паспорт|reisepass|passeport|pasaporte|passaporto"
+_PASSPORT_CUE = re.compile(rf"(?:{_PASSPORT_WORDS})[^\n]{{0,24}}$", re.IGNORECASE)
 _PLATE = re.compile(
     r"[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼][A-HJ-NP-Z][·•.\- ]?"
     r"(?:[A-HJ-NP-Z0-9]{4}[A-HJ-NP-Z0-9挂学警港澳]|[A-HJ-NP-Z0-9]{6})(?![0-9A-Za-z])"
@@ -168,6 +169,9 @@ _RESERVED = re.compile(r"(?:^|\.)(?:example(?:\.(?:com|org|net))?|test|invalid|l
 """RFC 2606: names that belong to nobody."""
 _IPV4 = re.compile(r"(?<![\w.\-/])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\w]|[.-]\d|/\d)")
 _IPV6 = re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}(?![\w:])")
+_IPV4_HINT = re.compile(r"\.\d{1,3}\.\d")
+_IPV6_HINT = re.compile(r":[0-9A-Fa-f]{0,4}:")
+"""What every address holds; both begin with one certain character, so a text without it is left at once."""
 _VERSION_CUE = re.compile(r"(?:\bv|version|ver\.|release|revision|rev\.|build|firmware|版本|版|section|chapter|§|第)[ :]*$", re.IGNORECASE)
 
 
@@ -179,7 +183,9 @@ def _emails(text: str, language: str) -> Iterator[Span]:
 
 
 def _ips(text: str, language: str) -> Iterator[Span]:
-    for pattern in (_IPV4, _IPV6):
+    for hint, pattern in ((_IPV4_HINT, _IPV4), (_IPV6_HINT, _IPV6)):
+        if not hint.search(text):
+            continue
         for m in pattern.finditer(text):
             if _VERSION_CUE.search(text[max(0, m.start() - 12) : m.start()]):
                 continue
@@ -227,11 +233,10 @@ SURNAMES = (
     "闵解强柴华车冉房边辜吉饶刁瞿戚丘古米池滕晋苑邬臧畅宫来嵺苟全褚廉简娄盖符奚木穆党燕郎邸冀谈姬屠连郜晏栾郁商蒙计喻揭窦迟宇敖糜鄢冷卓花仇艾蓝都巩稽井练仲乐虞"
     "卞封竺冼原官衣楚佟栗匡宗应台巫鞠僧桑荆谌银扬明沙薄伏岑习胥保和蔺]"
 )
-_NAME_ZH = re.compile(
-    rf"(?:姓名|联系人|收件人|收货人|患者|客户|申请人|负责人|经办人|法定代表人|持卡人|乘客|学生姓名)(?:[:：是为叫]|\s)\s*((?:{SURNAMES}){_HAN}{{1,2}})"
-    rf"(?!{_HAN})"
-)
-_WORD = r"[A-ZÀ-ÖØ-Þ][\w'’-]+"
+_NAME_CUES_ZH = "姓名|联系人|收件人|收货人|患者|客户|申请人|负责人|经办人|法定代表人|持卡人|乘客|学生姓名"
+_NAME_ZH = re.compile(rf"(?:{_NAME_CUES_ZH})(?:[:：是为叫]|\s)\s*((?:{SURNAMES}){_HAN}{{1,2}})(?!{_HAN})")
+_CAPITAL = "[A-ZÀ-ÖØ-Þ]"
+_WORD = rf"{_CAPITAL}[\w'’-]+"
 _NAME_EN = re.compile(
     rf"(?:\b(?:Mr|Mrs|Ms|Miss|Dr|Prof)\.? |\b(?:[Nn]ame|[Cc]ontact|[Pp]atient|[Cc]ustomer|[Rr]ecipient|[Cc]ardholder|[Pp]assenger|"
     rf"[Aa]pplicant)(?: [Nn]ame)?: ?)({_WORD}(?: [A-Z]\.)?(?: {_WORD}){{0,2}})"
@@ -268,14 +273,15 @@ _STRENGTH: dict[str, int] = {kind: i for i, kind in enumerate(KINDS)}
 PREFILTER: dict[str, str] = {
     "resident_id": r"\d{6}[ -]?\d{8}[ -]?\d{3}",
     "bank_card": r"\d(?:[ -]?\d){12}",
-    "passport": r"[A-Z0-9<]\d{4}",
+    "passport": rf"(?i:{_PASSPORT_WORDS})|\d{{7}}[MFX<]\d{{7}}",
     "email": "@",
-    "ip": r"\d\.\d{1,3}\.\d|:[0-9A-Fa-f]{0,4}:",
+    "ip": r"\d\.\d{1,3}\.\d{1,3}\.\d|(?:^|[^0-9A-Za-z_:.])(?:[0-9A-Fa-f]{0,4}:){2}",
     "plate": r"[\x{4e00}-\x{9fff}][A-Z]",
     "mobile": r"1[3-9]\d[ -]?\d{4}[ -]?\d{4}",
     "phone": r"\d(?:[ ().\-/\x{a0}]{0,2}\d){5}",
-    "address": r"\d{1,5}[A-Z]? [A-Z]|[AFD]PO|[路街道巷弄同里村镇乡][0-9A-Za-z一二三四五六七八九十百]",
-    "name": r"Mr|Mrs|Ms|Miss|Dr|Prof|ame|ontact|atient|ustomer|ecipient|ardholder|assenger|pplicant|人|姓名|患者|客户|乘客",
+    "address": r"\d[A-Z]? [A-Z][^ ]+ [A-Z]|[AFD]PO,? A[AEP] \d|[路街道巷弄同里村镇乡][0-9A-Za-z一二三四五六七八九十百]",
+    "name": rf"(?:Mr|Mrs|Ms|Miss|Dr|Prof)\.? {_CAPITAL}|(?:ame|ontact|atient|ustomer|ecipient|ardholder|assenger|pplicant): ?{_CAPITAL}"
+    rf"|{_NAME_CUES_ZH}",
 }
 """What a text must contain (RE2) before a kind is looked for: nine texts of ten need no look."""
 

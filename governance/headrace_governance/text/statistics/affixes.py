@@ -18,6 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from headrace_governance.text.statistics.letters_only import finds_nothing_in_letters
+
 Match = re.Match[str]
 
 _MOST_KNOWN = 1 << 16
@@ -37,6 +39,8 @@ class Affixes:
         self._suffix: Callable[[str], Match | None] = tokenizer.suffix_search or _never
         self._infixes: Callable[[str], Iterator[Match]] = tokenizer.infix_finditer or _none
         self._whole: Callable[[str], Match | None] = tokenizer.token_match or _never
+        cutting = (tokenizer.prefix_search, tokenizer.suffix_search, tokenizer.infix_finditer)
+        self._letters_stay = all(search is None or finds_nothing_in_letters(search.__self__) for search in cutting)
         self._address: Callable[[str], Match | None] = tokenizer.url_match or _never
         rules = {rule: [str(word) for part in parts for word in part.values()] for rule, parts in (tokenizer.rules or {}).items()}
         cut = {rule: [word for stretch in rule.split() for word in self.pieces(stretch)] for rule in rules}
@@ -80,7 +84,11 @@ class Affixes:
         before: list[str] = []
         after: list[str] = []
         rest, length = stretch, -1
-        while rest and len(rest) != length and not self._whole(rest):
+        while rest and len(rest) != length:
+            if self._letters_stay and rest.isalpha():
+                return None if rest in exceptions else (before, [rest], after)
+            if self._whole(rest):
+                break
             if (words := known.get(rest)) is not None:
                 return before, words, after
             if rest in exceptions:

@@ -31,6 +31,7 @@ import pyarrow.parquet as pq
 from corpus import corpus
 
 from headrace_lake.engine import Pipeline, load_pipeline, run_pipeline
+from headrace_lake.garbage import collect_rarely
 from headrace_lake.lake import Lake, StageCommit
 from headrace_lake.receipts import Counts, Receipt, here, new_run_id
 from headrace_lake.settings import PartSettings, Settings
@@ -130,6 +131,7 @@ def main() -> None:
     parser.add_argument("--megabytes", type=float, default=1000)
     parser.add_argument("--overhead-megabytes", type=float, default=100)
     words = parser.parse_args()
+    collect_rarely()  # as the command line and the Ray workers do
     table = corpus(words.megabytes * 1.25)
     texts = table["text"].filter(pc.invert(pc.is_in(table["language"], value_set=pa.array(LEFT_OUT))))
     del table

@@ -73,7 +73,7 @@ class Frontier:
         self.db.execute(f"PRAGMA journal_mode={'WAL' if lasting else 'MEMORY'}")
         self.db.execute(f"PRAGMA synchronous={'NORMAL' if lasting else 'OFF'}")
         self.db.executescript(_SCHEMA)
-        self._level = 1 if lasting else 0
+        self._packs = lasting
 
     def close(self) -> None:
         """Close the file."""
@@ -135,7 +135,7 @@ class Frontier:
             raise RuntimeError(f"{page.url}: bytes would be kept without a recorded decision")
         with self.transaction():
             meta = json.dumps(vars(page), ensure_ascii=False)
-            packed = None if body is None else zlib.compress(body, self._level)
+            packed = body if body is None or not self._packs else zlib.compress(body, 1)
             self.db.execute("INSERT OR REPLACE INTO pages VALUES (?, ?, ?)", (page.url, meta, packed))
             self._settle(page.url, "kept", "", "")
             self._add(links, depth + 1)
@@ -167,7 +167,7 @@ class Frontier:
             fields = json.loads(meta)
             for name in ("headers", "request_headers"):
                 fields[name] = [(k, v) for k, v in fields[name]]
-            yield StoredPage(**fields), None if body is None else zlib.decompress(body)
+            yield StoredPage(**fields), body if body is None or not self._packs else zlib.decompress(body)
 
     # -- hosts ---------------------------------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from pyiceberg.table import Table, Transaction
 from headrace_lake.catalog import NAMESPACE, LakeCatalog, replace_files
 from headrace_lake.errors import ConfigError, InputError, LakeError, SliceConflict
 from headrace_lake.fingerprint import digest_of, file_digest
+from headrace_lake.objects import object_path
 from headrace_lake.receipts import Artifact, Receipt, ShardFile
 from headrace_lake.schemas import TABLES, table_spec
 from headrace_lake.settings import Settings
@@ -273,7 +274,7 @@ class Lake:
         """
         with explained(str(local)):
             digest = file_digest(local)
-        path = f"objects/{kind}/{digest[:2]}/{digest}{suffix}"
+        path = object_path(kind, digest, suffix)
         if self.storage.remote or not self.storage.holds(path, Path(local).stat().st_size):
             self.storage.put_file(local, path)
         else:

@@ -5,12 +5,26 @@ Files younger than the grace time are never touched: a running stage writes shar
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from headrace_lake.lake import Lake
+from headrace_lake.objects import object_path
+from headrace_lake.receipts import Artifact
 from headrace_lake.schemas import TABLES
 
-_REFERENCES = {"captures": ("warc_path",), "token_shards": ("bin_path", "idx_path")}
+_REFERENCES: dict[str, dict[str, Callable[[str], str]]] = {
+    "captures": {
+        "warc_path": str,
+        "licence_evidence": lambda digest: object_path("evidence", digest, ".json"),
+        "robots_digest": lambda digest: object_path("evidence", digest, ".txt"),
+    },
+    "token_shards": {"bin_path": str, "idx_path": str},
+}
+"""Table → column → the object that a value of it means."""
+_OBJECTS = "objects/"
 
 
 @dataclass
@@ -45,9 +59,10 @@ def vacuum(lake: Lake, *, older_than_seconds: float = 86_400.0, keep_snapshots: 
             used |= {lake.storage.relative(m.manifest_path) for m in snapshot.manifests(table.io)}
             files = lake.read_files(name, snapshot.snapshot_id)
             used |= {f.path for f in files}
-            for column in _REFERENCES.get(name, ()):
-                used |= set(lake.read(name, columns=[column], snapshot=snapshot.snapshot_id)[column].to_pylist())
-    artifacts = {a.path for a in lake.artifacts() if a.path}
+            for column, place in _REFERENCES.get(name, {}).items():
+                values = lake.read(name, columns=[column], snapshot=snapshot.snapshot_id)[column].unique().to_pylist()
+                used |= {place(value) for value in values if value}
+    artifacts = {path for a in lake.artifacts() for path in _objects_of(lake, a)}
     for prefix in ("data", "tables", "objects", "work"):
         for stored in lake.storage.list(prefix):
             kept = stored.path in used or any(stored.path == a or stored.path.startswith(a.rstrip("/") + "/") for a in artifacts)
@@ -58,3 +73,25 @@ def vacuum(lake: Lake, *, older_than_seconds: float = 86_400.0, keep_snapshots: 
             if not dry_run:
                 lake.storage.delete(stored.path)
     return report
+
+
+def _objects_of(lake: Lake, artifact: Artifact) -> Iterator[str]:
+    """What an artifact lives on: its path, and the objects that its payload or, where its path is a JSON object, that record names."""
+    if artifact.path:
+        yield artifact.path
+    yield from _named(artifact.payload)
+    if artifact.path.startswith(_OBJECTS) and artifact.path.endswith(".json") and lake.storage.exists(artifact.path):
+        yield from _named(json.loads(lake.storage.read_bytes(artifact.path)))
+
+
+def _named(value: Any) -> Iterator[str]:
+    """Paths of objects anywhere in a JSON value."""
+    if isinstance(value, str):
+        if value.startswith(_OBJECTS):
+            yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _named(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _named(item)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -12,12 +13,14 @@ import pyarrow.parquet as pq
 import pytest
 from importer_trials import run_import
 
+from headrace_governance.crawl.captures import put_evidence
 from headrace_governance.fetching import fetch_slice
 from headrace_governance.sources import Source
 from headrace_lake.errors import InputError
 from headrace_lake.lake import Lake
 from headrace_lake.settings import PartSettings, Settings
 from headrace_lake.slices import Slice
+from headrace_lake.vacuum import vacuum
 
 ROWS = [
     {"text": "The canal feeds the mill.", "url": "https://x.example/1", "lang": "en"},
@@ -53,6 +56,19 @@ def test_a_part_ends_with_the_first_limit_that_is_reached(
     assert sorted(got.every) == sorted(t.strip() for t in texts)
     sizes = Counter(c["part"] for c in got.captures)
     assert [sizes[p] for p in sorted(sizes)] == expected
+
+
+def test_vacuum_leaves_the_pages_and_the_evidence_of_their_licence(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(json.dumps({"text": "The canal feeds the mill.", "url": "https://x.example/1"}))
+    run_import(settings, {"kind": "jsonl", "paths": [str(tmp_path / "a.jsonl")], "url": "url"})
+    lake = Lake.open(settings)
+    objects = {o.path for o in lake.storage.list("objects")}
+    assert {path.split("/")[1] for path in objects} == {"evidence", "warc"}
+    orphan = put_evidence(lake, b"of a page that was not kept", ".json")
+    for file in Path(lake.storage.root).rglob("*"):
+        os.utime(file, (0, 0))
+    vacuum(lake)
+    assert {o.path for o in lake.storage.list("objects")} == objects and orphan not in str(objects)
 
 
 def test_no_item_takes_the_address_that_another_was_given(settings: Settings, tmp_path: Path) -> None:

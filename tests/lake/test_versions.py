@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -126,6 +127,21 @@ def test_what_an_artifact_holds_is_never_vacuumed(lake: Lake, with_documents: Ca
     age(lake)
     vacuum(lake)
     assert lake.storage.exists("objects/checkpoints/a/weights") and not lake.storage.exists("objects/checkpoints/b/weights")
+
+
+def test_what_a_payload_or_a_record_names_is_never_vacuumed(lake: Lake, with_documents: Callable[..., Receipt], tmp_path: Path) -> None:
+    def put(name: str, text: str) -> str:
+        (tmp_path / name).write_text(text)
+        return lake.put_object(tmp_path / name, kind="mix", suffix=Path(name).suffix)
+
+    with_documents(DAY)
+    page, rows, orphan = put("page.html", "a page"), put("rows.parquet", "rows"), put("orphan.parquet", "of a compilation that was killed")
+    record = put("mix.json", json.dumps({"objects": {"documents": rows}, "phases": [{"tokens": 1}]}))
+    lake.record_artifact(artifact("mix", "m", "a" * 32, path=record))
+    lake.record_artifact(artifact("evaluation", "e", "b" * 32).model_copy(update={"payload": {"files": {"html": page}, "seeds": [1, "x"]}}))
+    age(lake)
+    vacuum(lake)
+    assert [lake.storage.exists(p) for p in (page, rows, record, orphan)] == [True, True, True, False]
 
 
 def test_lineage_goes_up_to_the_documents_and_down_to_the_release(lake: Lake, with_documents: Callable[..., Receipt]) -> None:

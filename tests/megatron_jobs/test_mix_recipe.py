@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -17,6 +19,7 @@ from headrace_lake.lineage import up
 from headrace_lake.receipts import Receipt
 from headrace_lake.settings import Settings
 from headrace_lake.strict import parse
+from headrace_lake.vacuum import vacuum
 
 
 def recipe(**changes: Any) -> Recipe:
@@ -120,6 +123,15 @@ def test_the_same_recipe_is_adopted_and_the_trainer_does_not_matter(lake: Lake, 
     assert first.fingerprint == again.fingerprint != other.fingerprint
     assert again.documents.equals(first.documents) and again.buckets == first.buckets
     assert len(lake.artifacts("mix")) == 2
+
+
+def test_vacuum_leaves_what_a_mix_is_made_of(lake: Lake, two_sources: list[Receipt]) -> None:
+    mix, _ = compile_mix(lake, recipe())
+    for file in Path(lake.storage.root).rglob("*"):
+        os.utime(file, (0, 0))
+    vacuum(lake)
+    loaded = load_mix(lake, newest_mix(lake, "test"))
+    assert loaded.documents.equals(mix.documents) and loaded.held_out.equals(mix.held_out)
 
 
 def test_a_mix_knows_the_receipts_it_was_made_from_and_can_be_read_at_its_tag(

@@ -23,6 +23,7 @@ from warcio.warcwriter import WARCWriter
 from headrace_governance.crawl.frontier import StoredPage
 from headrace_lake.errors import InputError
 from headrace_lake.fingerprint import digest_bytes
+from headrace_lake.objects import object_path
 
 if TYPE_CHECKING:
     # Only for types: the lake's own code must not enter the crawl's code digest.
@@ -71,11 +72,10 @@ def write_captures(lake: Lake, slice_: Slice, pages: Iterable[tuple[StoredPage, 
 
 
 def put_evidence(lake: Lake, data: bytes, suffix: str) -> str:
-    """Store evidence under its own digest; returns the digest."""
+    """Store evidence under its own digest, which a column of `captures` then holds (`headrace_lake.vacuum` knows which); returns it."""
     digest = digest_bytes(data)
-    path = f"objects/evidence/{digest[:2]}/{digest}{suffix}"
-    if not lake.storage.exists(path):
-        lake.storage.put_bytes(path, data)
+    path = object_path("evidence", digest, suffix)
+    lake.storage.put_bytes(path, data)  # also where it lies already: vacuum's time of grace counts from the last time it was stored
     return digest
 
 

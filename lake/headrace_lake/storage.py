@@ -197,8 +197,9 @@ class Storage:
 
     @contextmanager
     def together(self) -> Iterator[GatheredWrites]:
-        """Writes that are asked for one by one and made as one: they exist when the block ends, none of them if it raises.
+        """Writes that are asked for one by one and made at the block's end, none of them if the block raises.
 
+        Where the making itself fails, some may be there, each whole: nothing may rely on one before the block has ended.
         A disk is asked once for all whether it has the bytes, and an object store is sent them side by side.
         """
         writes = GatheredWrites(self)

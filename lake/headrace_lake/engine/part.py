@@ -155,14 +155,16 @@ def _run_stage(
     if rows.failed:
         tables["quarantine"] = pa.Table.from_pylist(rows.failed)
     outputs = []
-    for name in (*stage.also, *([stage.output] if stage.output is not None else [])):
-        memory[name] = table_spec(name).schema.empty_table()
+    owned = (*stage.also, *([stage.output] if stage.output is not None else []))
+    memory |= {name: table_spec(name).schema.empty_table() for name in owned}
     for name, table in tables.items():
         if table.num_rows:
             spec = table_spec(name)
             # What the next fused stage gets is what it would read from the lake: declared columns in declared types.
-            memory[name] = conform(table, spec, slice_, task.part).combine_chunks()
-            outputs.append(store_conformed(store, spec, slice_, task.part, memory[name]))
+            conformed = conform(table, spec, slice_, task.part).combine_chunks()
+            outputs.append(store_conformed(store, spec, slice_, task.part, conformed))
+            if name in owned:  # exclusions and quarantine are of many stages, so they are no stage's input
+                memory[name] = conformed
     counts = Counts(
         read=rows.read,
         kept=rows.survivors,

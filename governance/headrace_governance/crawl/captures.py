@@ -6,15 +6,17 @@ The WARC files follow Common Crawl's habit: bodies are stored decoded, the origi
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import io
 import tempfile
 import uuid
-import zlib
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import deflate
 import pyarrow as pa
 from warcio.recordloader import ArcWarcRecord
 from warcio.statusandheaders import StatusAndHeaders
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 
 _NAMESPACE = uuid.UUID("6f0d2a4e-6c51-4b8e-9d2f-6d1f2f1d7a10")
 _LEVEL = 6
-"""Of gzip: 9, which warcio takes, costs a fifth more time for 0.4 % less room (pages of handbooks)."""
+"""Of libdeflate, which writes gzip: as small as zlib's 6, which warcio would take, in less than half of its time (pages of handbooks)."""
 _HOP_HEADERS = {"transfer-encoding", "content-encoding", "content-length", "connection", "keep-alive", "set-cookie"}
 
 
@@ -174,6 +176,10 @@ class _WarcPart:
     def _write(self, kind: str, url: str, at: datetime, payload: bytes, content_type: str, http: StatusAndHeaders | None = None) -> None:
         record_id = uuid.uuid5(_NAMESPACE, f"{kind} {url} {at.isoformat()} {digest_bytes(payload)}")
         date = at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        headers = {"WARC-Record-ID": f"<urn:uuid:{record_id}>", "WARC-Date": date}
+        if kind != "warcinfo":  # which warcio would take of the payload twice more
+            digest = f"sha1:{base64.b32encode(hashlib.sha1(payload).digest()).decode()}"
+            headers |= {"WARC-Payload-Digest": digest} | ({"WARC-Block-Digest": digest} if http is None else {})
         record: ArcWarcRecord = self._writer.create_warc_record(
             _ascii(url),
             kind,
@@ -181,11 +187,10 @@ class _WarcPart:
             length=len(payload),
             http_headers=http,
             warc_content_type=content_type,
-            warc_headers_dict={"WARC-Record-ID": f"<urn:uuid:{record_id}>", "WARC-Date": date},
+            warc_headers_dict=headers,
         )
         self._writer.write_record(record)
-        member = zlib.compressobj(_LEVEL, zlib.DEFLATED, zlib.MAX_WBITS + 16)
-        self._file.write(member.compress(self._record.getvalue()) + member.flush())
+        self._file.write(deflate.gzip_compress(self._record.getvalue(), _LEVEL))
         self._record.seek(0)
         self._record.truncate()
 

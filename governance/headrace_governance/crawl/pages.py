@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, field
 from urllib.parse import urldefrag, urljoin, urlsplit, urlunsplit
 
-from lxml import html
+from lxml import etree
 
 from headrace_governance.crawl.licence import PageFacts
 
@@ -86,11 +86,13 @@ def _read(url: str, data: bytes, charset: str, agent: str, *, links: bool) -> Pa
         return page
     try:
         try:
-            parser = html.HTMLParser(encoding=charset or None, huge_tree=False)
+            parser = etree.HTMLParser(encoding=charset or None, huge_tree=False, collect_ids=False)
         except LookupError:
-            parser = html.HTMLParser(huge_tree=False)
-        tree = html.document_fromstring(data, parser=parser)
-    except (ValueError, html.etree.ParserError, html.etree.XMLSyntaxError):
+            parser = etree.HTMLParser(huge_tree=False, collect_ids=False)
+        tree = etree.fromstring(data, parser=parser)
+    except (ValueError, etree.ParserError, etree.XMLSyntaxError):
+        return page
+    if tree is None:  # nothing but a comment, for instance
         return page
     base_tag = tree.find(".//base[@href]")
     base = (_joined(url, base_tag.get("href")) if base_tag is not None else "") or url
@@ -99,8 +101,11 @@ def _read(url: str, data: bytes, charset: str, agent: str, *, links: bool) -> Pa
         if element.tag == "meta":
             _meta(page, element, agent)
             continue
+        named = element.get("rel")
+        if named is None and not links:
+            continue
         href = (element.get("href") or "").strip()
-        rel = (element.get("rel") or "").lower().split()
+        rel = (named or "").lower().split()
         if not href or len(href) > _MAX_URL:
             continue
         if "license" in rel:
@@ -113,7 +118,7 @@ def _read(url: str, data: bytes, charset: str, agent: str, *, links: bool) -> Pa
     return page
 
 
-def _meta(page: Page, element: html.HtmlElement, agent: str) -> None:
+def _meta(page: Page, element: etree._Element, agent: str) -> None:
     name = (element.get("name") or element.get("property") or "").lower()
     content = (element.get("content") or "").strip()
     if name in ("robots", agent.lower() or "robots"):

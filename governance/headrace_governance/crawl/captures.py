@@ -178,7 +178,7 @@ class _WarcPart:
         date = at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         headers = {"WARC-Record-ID": f"<urn:uuid:{record_id}>", "WARC-Date": date}
         if kind != "warcinfo":  # which warcio would take of the payload twice more
-            digest = f"sha1:{base64.b32encode(hashlib.sha1(payload).digest()).decode()}"
+            digest = f"sha1:{base64.b32encode(hashlib.sha1(payload, usedforsecurity=False).digest()).decode()}"
             headers |= {"WARC-Payload-Digest": digest} | ({"WARC-Block-Digest": digest} if http is None else {})
         record: ArcWarcRecord = self._writer.create_warc_record(
             _ascii(url),

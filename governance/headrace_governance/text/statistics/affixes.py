@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from headrace_governance.text.statistics.from_the_end import search_from_the_end
 from headrace_governance.text.statistics.letters_only import finds_nothing_in_letters
 
 Match = re.Match[str]
@@ -36,7 +37,7 @@ class Affixes:
     def __init__(self, tokenizer: Any) -> None:
         self._known: dict[str, list[str]] = {}  # what is left when nothing more comes off, cut
         self._prefix: Callable[[str], Match | None] = tokenizer.prefix_search or _never
-        self._suffix: Callable[[str], Match | None] = tokenizer.suffix_search or _never
+        self._suffix = search_from_the_end(tokenizer.suffix_search.__self__) if tokenizer.suffix_search else _never
         self._infixes: Callable[[str], Iterator[Match]] = tokenizer.infix_finditer or _none
         self._whole: Callable[[str], Match | None] = tokenizer.token_match or _never
         cutting = (tokenizer.prefix_search, tokenizer.suffix_search, tokenizer.infix_finditer)
@@ -45,12 +46,16 @@ class Affixes:
         rules = {rule: [str(word) for part in parts for word in part.values()] for rule, parts in (tokenizer.rules or {}).items()}
         cut = {rule: [word for stretch in rule.split() for word in self.pieces(stretch)] for rule in rules}
         self._changed = frozenset(words[0] for rule, words in cut.items() if len(words) == 1 and rules[rule] != words)
-        self._pairs = frozenset(pair for words in cut.values() for pair in pairwise(words))
+        self._sequences: dict[tuple[str, str], list[list[str]]] = {}  # exceptions of several words, by their first two
+        for words in cut.values():
+            if len(words) > 1:
+                self._sequences.setdefault((words[0], words[1]), []).append(words)
+        pairs = {pair for words in cut.values() for pair in pairwise(words)}
         self._exceptions = frozenset(rules)
-        self._rows = {word: i for i, word in enumerate(sorted({left for left, _ in self._pairs}), start=1)}
-        self._columns = {word: i for i, word in enumerate(sorted({right for _, right in self._pairs}), start=1)}
+        self._rows = {word: i for i, word in enumerate(sorted({left for left, _ in pairs}), start=1)}
+        self._columns = {word: i for i, word in enumerate(sorted({right for _, right in pairs}), start=1)}
         self.meeting = np.zeros((len(self._rows) + 1, len(self._columns) + 1), np.bool_)
-        for left, right in self._pairs:
+        for left, right in pairs:
             self.meeting[self._rows[left], self._columns[right]] = True
 
     def pieces(self, stretch: str) -> list[str]:
@@ -71,9 +76,15 @@ class Affixes:
         before, words, after = found
         if before or after:
             words = [*before, *words, *reversed(after)]
-        if len(words) > 1 and (not self._pairs.isdisjoint(pairwise(words)) or not self._changed.isdisjoint(words)):
+        if len(words) > 1 and (not self._changed.isdisjoint(words) or self._holds_exception(words)):
             return None
         return words
+
+    def _holds_exception(self, words: list[str]) -> bool:
+        """Whether these words, one after another, are cut as an exception is."""
+        if self._sequences.keys().isdisjoint(pairwise(words)):
+            return False
+        return any(words[i : i + len(s)] == s for i, pair in enumerate(pairwise(words)) for s in self._sequences.get(pair, ()))
 
     def _off(self, stretch: str, exceptions: frozenset[str], known: dict[str, list[str]]) -> tuple[list[str], list[str], list[str]] | None:
         """What comes off in front, what is left, cut, and what comes off at the end, outermost first; None at an exception.

@@ -55,9 +55,9 @@ def test_recall_and_precision_of_names() -> None:
     for language, n in asked.items():
         right, false = hits[language], wrong[language]
         print(f"{language:8} {n:5} {right / n:7.3f} {wilson_lower(right, n):7.3f} {right / (right + false):9.3f}")
-    for language in ("zh", "en"):
+    assert set(asked) == {"zh", "en", "en-IN"}
+    for language in asked:
         assert wilson_lower(hits[language], asked[language]) >= 0.95 and hits[language] / (hits[language] + wrong[language]) >= 0.80
-    assert hits["en-IN"] / asked["en-IN"] >= 0.70  # short of the threshold, and said so
 
 
 @pytest.fixture(scope="module")
@@ -136,3 +136,38 @@ def test_english_is_asked_about_capitalised_pairs_alone() -> None:
     assert [s for _, s in english.candidates(text)] == [" In May Karen Mitchell left.", "Mary Ann Brown stayed"]
     assert all(text[at:].startswith(s) for at, s in english.candidates(text))
     assert find("Karen Mitchell left.", "en") == []
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "expected"),
+    [
+        ("Karen", "Mitchell", True),  # both of the census
+        ("Will", "Young", True),  # words too, but frequent as names
+        ("Aniruddha", "Kulkarni", True),
+        ("Aniruddha", "Loyal", True),  # a last name that is a word, after a first name that is none
+        ("Rudra", "Taneja", True),  # the reverse
+        ("Wichert", "Akkerman", True),  # a first name that no list has
+        ("Insert", "Table", False),
+        ("Border", "Styles", False),
+        ("The", "Kulkarni", False),
+        ("Printed", "Kulkarni", False),
+        ("Aniruddha", "The", False),
+        ("Xqzt", "Zzyzxq", False),
+    ],
+)
+def test_lists_tell_names_from_words(first: str, last: str, expected: bool) -> None:
+    assert english_of()._lists.are_a_name(first, last) is expected
+
+
+def test_only_a_place_of_both_words_is_no_name() -> None:
+    english = english_of()
+    assert not english._lists.are_an_indian_name("Rudra", "Taneja") and english._lists.are_an_indian_name("Aniruddha", "Kulkarni")
+    assert list(english.find("The train between Los Angeles and San Francisco is delayed.")) == []
+    text = "For twelve years Sanya Choudhary ran the bakery on the corner."  # the model takes her first name for the town
+    assert [text[s.start : s.end] for s in english.find(text)] == ["Sanya Choudhary"]
+
+
+def english_of() -> English:
+    english = recogniser("en")
+    assert isinstance(english, English)
+    return english

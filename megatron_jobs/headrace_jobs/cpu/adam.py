@@ -1,6 +1,6 @@
 """AdamW with the state layout of Apex's and Transformer Engine's FusedAdam: the step lives in the parameter group.
 
-The arithmetic is torch's fused CPU kernel, one pass over parameter, gradient and both moments.
+The arithmetic is torch's fused kernel of the parameters' device, one pass over parameter, gradient and both moments.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import torch
 
 
 class FusedAdam(torch.optim.Optimizer):
-    """AdamW (Loshchilov & Hutter 2019) on CPU.
+    """AdamW (Loshchilov & Hutter 2019).
 
     Args:
         adam_w_mode: decoupled weight decay; the other kind (L2) is refused, since nothing here uses it.
@@ -28,7 +28,7 @@ class FusedAdam(torch.optim.Optimizer):
         adam_w_mode: bool = True,
     ) -> None:
         if not adam_w_mode:
-            raise ValueError("only decoupled weight decay is supported on CPU")
+            raise ValueError("only decoupled weight decay is supported without Apex or Transformer Engine")
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "bias_correction": True})
 
     @torch.no_grad()
@@ -44,7 +44,7 @@ class FusedAdam(torch.optim.Optimizer):
                     self.state[p]["exp_avg"] = torch.zeros_like(p)
                     self.state[p]["exp_avg_sq"] = torch.zeros_like(p)
             # The kernel adds 1 to the step it is given.
-            steps = [torch.tensor(float(group["step"] - 1)) for _ in params]
+            steps = [torch.full((), float(group["step"] - 1), device=p.device) for p in params]
             torch._foreach_add_(steps, 1)
             torch._fused_adamw_(
                 params,

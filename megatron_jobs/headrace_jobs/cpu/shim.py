@@ -1,4 +1,5 @@
-"""Stand-ins for the CUDA calls that Megatron-Core makes unconditionally. Installed by entry points, only without CUDA.
+"""Stand-ins for the CUDA calls that Megatron-Core makes unconditionally. Installed by entry points, only without CUDA; but the
+optimizer's (4) also with CUDA where neither Apex nor Transformer Engine is.
 
 Megatron-Core 0.16 runs on CPU tensors but for four habits, each met here once:
 
@@ -22,13 +23,16 @@ import torch.distributed as dist
 from torch.overrides import TorchFunctionMode
 
 _undo: list[Callable[[], None]] = []
+_modes: list[TorchFunctionMode] = []
 
 
 def install() -> bool:
     """Make Megatron-Core run on CPU; returns False, doing nothing, where CUDA is present. Idempotent."""
-    if _undo:
+    if installed():
         return True
     if torch.cuda.is_available():
+        if not _undo:
+            _patch_optimizer()
         return False
     cpu = torch.device("cpu")
     cuda: dict[str, Any] = {
@@ -64,8 +68,10 @@ def install() -> bool:
     _replace(torch, "compile", lambda model=None, **options: model if model is not None else lambda function: function)
     mode = CudaToCpu()
     mode.__enter__()  # type: ignore[no-untyped-call]
-    _undo.append(lambda: mode.__exit__(None, None, None))  # type: ignore[no-untyped-call]
-    _patch_megatron()
+    _modes.append(mode)
+    _undo.append(lambda: _modes.pop().__exit__(None, None, None))  # type: ignore[no-untyped-call]
+    _patch_optimizer()
+    _patch_random()
     return True
 
 
@@ -77,7 +83,7 @@ def remove() -> None:
 
 def installed() -> bool:
     """Whether the stand-ins are active."""
-    return bool(_undo)
+    return bool(_modes)
 
 
 def _nothing() -> Callable[..., None]:
@@ -91,12 +97,13 @@ def _replace(owner: Any, name: str, value: Any) -> None:
     _undo.append(lambda: setattr(owner, name, before))
 
 
-def _patch_megatron() -> None:
-    """Megatron's own functions, after the torch level is in place (importing Megatron already calls it)."""
+def _patch_optimizer() -> None:
+    """Megatron's Adam, after the torch level is in place (importing Megatron already calls it), unless a fused one is there."""
     import megatron.core.optimizer as optimizer
     import megatron.core.optimizer.distrib_optimizer as distributed
-    import megatron.core.tensor_parallel.random as random
 
+    if not optimizer.USING_PYTORCH_OPTIMIZER:
+        return
     from headrace_jobs.cpu.adam import FusedAdam
 
     _replace(optimizer, "Adam", FusedAdam)
@@ -104,6 +111,12 @@ def _patch_megatron() -> None:
     _replace(distributed, "Adam", FusedAdam)
     _replace(distributed, "HAVE_APEX_OR_TE", True)
     _replace(distributed, "USING_APEX_OPTIMIZER", True)
+
+
+def _patch_random() -> None:
+    """Megatron's states of random numbers."""
+    import megatron.core.tensor_parallel.random as random
+
     _replace(random, "_set_cuda_rng_state", lambda new_state, device=-1, graph_safe=False: torch.set_rng_state(new_state))
     _replace(random, "_get_cuda_rng_state", lambda device="cuda", clone=False, graph_safe=False: torch.get_rng_state())
 

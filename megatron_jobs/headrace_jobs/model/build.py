@@ -48,7 +48,7 @@ def transformer_config(model: ModelConfig, parallel: ParallelConfig, *, training
         bias_activation_fusion=cuda,
         bias_dropout_fusion=False,
         masked_softmax_fusion=False,
-        apply_rope_fusion=cuda,
+        apply_rope_fusion=uses_transformer_engine(),
         gradient_accumulation_fusion=False,
         persist_layer_norm=cuda,
         tensor_model_parallel_size=parallel.tensor,

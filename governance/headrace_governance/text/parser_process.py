@@ -174,10 +174,10 @@ def serve(seconds: float, memory_bytes: int) -> None:
     """The child's loop."""
     import resource
 
-    from headrace_governance.text.formats.convert import ConversionRules
     from headrace_governance.text.markdown import read_page
 
-    rules = ConversionRules()
+    said: dict[str, Any] = {}
+    rules: Any = None  # made of what was said at the first document that is no page: pages need neither them nor what they load
     source, sink = sys.stdin.buffer, sys.stdout.buffer
     sys.stdout = sys.stderr
     read_page("<p>")  # loads, or on a new machine compiles, what counts as no page's time
@@ -187,9 +187,11 @@ def serve(seconds: float, memory_bytes: int) -> None:
     while (received := _receive(source)) is not None:
         message, _ = received
         if "rules" in message:
-            rules = ConversionRules.model_validate(message["rules"])
+            said, rules = message["rules"], None
             continue
         requests = [r for _ in range(message["documents"]) if (r := _receive(source)) is not None]
+        if rules is None and any(head["kind"] == "media" for head, _ in requests):
+            rules = _rules(said)
         for head, body in requests:
             signal.setitimer(signal.ITIMER_PROF, seconds)
             signal.setitimer(signal.ITIMER_REAL, seconds * WALL)
@@ -200,25 +202,40 @@ def serve(seconds: float, memory_bytes: int) -> None:
         sink.flush()
 
 
+def _rules(said: dict[str, Any]) -> Any:
+    from headrace_governance.text.formats.convert import ConversionRules
+
+    return ConversionRules.model_validate(said)
+
+
 def _answer(head: dict[str, Any], body: bytes, rules: Any) -> tuple[dict[str, Any], bytes]:
     """Head and body of the answer to one document."""
-    from headrace_governance.text.formats.convert import Malformed, convert
-    from headrace_governance.text.formats.news import page_facts
-    from headrace_governance.text.markdown import read_page
-
     try:
-        if head["kind"] == "media":
-            converted = convert(head["media"], body, head["charset"], rules)
-            return {"title": converted.title, "fields": converted.fields}, converted.text.encode("utf-8", "replace")
-        read = read_page(body)
-        answer: dict[str, Any] = {"title": read.title, "hostile": read.hostile, "fields": {}}
-        if read.hostile is None and b"ld+json" in body:
-            answer["fields"] = page_facts(body.decode("utf-8", "replace"))
-        return answer, read.text.encode("utf-8", "replace")
-    except Malformed as exc:
-        return {"malformed": str(exc)}, b""
+        return _converted(head, body, rules) if head["kind"] == "media" else _read(body)
     except (MemoryError, RecursionError) as exc:
         return {"error": type(exc).__name__}, b""
+
+
+def _read(markup: bytes) -> tuple[dict[str, Any], bytes]:
+    from headrace_governance.text.markdown import read_page
+
+    page = read_page(markup)
+    answer: dict[str, Any] = {"title": page.title, "hostile": page.hostile, "fields": {}}
+    if page.hostile is None and b"ld+json" in markup:
+        from headrace_governance.text.formats.news import page_facts
+
+        answer["fields"] = page_facts(markup.decode("utf-8", "replace"))
+    return answer, page.text.encode("utf-8", "replace")
+
+
+def _converted(head: dict[str, Any], body: bytes, rules: Any) -> tuple[dict[str, Any], bytes]:
+    from headrace_governance.text.formats.convert import Malformed, convert
+
+    try:
+        converted = convert(head["media"], body, head["charset"], rules)
+    except Malformed as exc:
+        return {"malformed": str(exc)}, b""
+    return {"title": converted.title, "fields": converted.fields}, converted.text.encode("utf-8", "replace")
 
 
 if __name__ == "__main__":

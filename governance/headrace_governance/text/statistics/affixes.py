@@ -70,6 +70,8 @@ class Affixes:
 
     def words(self, stretch: str) -> list[str] | None:
         """The words of a stretch without white space; None where spaCy must be asked."""
+        if self._letters_stay and stretch.isalpha():  # half of all new stretches
+            return None if stretch in self._exceptions else [stretch]
         found = self._off(stretch, self._exceptions, self._known)
         if found is None:
             return None

@@ -1,6 +1,6 @@
 """The whole line, bytes of HTML to token shards: the shipped text pipeline beside the same steps of datatrove.
 
-    python benchmarks/text/bench_line.py --pages 1500 [--mix pool]
+    python benchmarks/text/bench_line.py --pages 1500 [--mix pool] [--rounds 3]
 
 Data: pages of the sample packages in twelve languages, as HTML: as many of each, or by the pool's shares. Ours imports them from a folder
 and runs a pipeline through the engine into an empty lake, where every table, receipt and exclusion is written: once the whole
@@ -22,6 +22,7 @@ import json
 import os
 import random
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -166,6 +167,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pages", type=int, default=1500)
     parser.add_argument("--mix", choices=("equal", "pool"), default="equal")
+    parser.add_argument("--rounds", type=int, default=1, help="all lines in turn, so often; a shared machine is half as fast at times")
     parser.add_argument("--only", choices=(PEER, *OURS), help="one line, its figures as JSON")
     words = parser.parse_args()
     collect_rarely()  # for all: the command line does so too
@@ -176,16 +178,19 @@ def main() -> None:
         return
     size = sum(f.stat().st_size for _, f in files) / 1e6
     print(f"{len(files):,} pages in {len({language for language, _ in files})} languages, {size:.1f} MB of HTML", flush=True)
-    found = {}
-    for line in (PEER, *OURS):
-        command = [sys.executable, __file__, "--pages", str(words.pages), "--mix", words.mix, "--only", line]
-        answer = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()[-1]
-        cpu, clock, (documents, tokens) = found[line] = json.loads(answer)
-        print(f"{line}: {documents:,} documents, {tokens:,} tokens; {cpu:.1f} s of the processor, {clock:.1f} s by the clock, "
-              f"{len(files) / cpu:.1f} pages/s, {size / cpu:.2f} MB of HTML/s a core", flush=True)  # fmt: skip
+    seconds: dict[str, list[tuple[float, float]]] = {line: [] for line in (PEER, *OURS)}
+    for _ in range(words.rounds):
+        for line, runs in seconds.items():
+            command = [sys.executable, __file__, "--pages", str(words.pages), "--mix", words.mix, "--only", line]
+            answer = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()[-1]
+            cpu, clock, (documents, tokens) = json.loads(answer)
+            runs.append((cpu, clock))
+            print(f"{line}: {documents:,} documents, {tokens:,} tokens; {cpu:.1f} s of the processor, {clock:.1f} s by the clock, "
+                  f"{len(files) / cpu:.1f} pages/s, {size / cpu:.2f} MB of HTML/s a core", flush=True)  # fmt: skip
     for line in OURS:
-        cpu, clock = (found[PEER][i] / found[line][i] for i in (0, 1))
-        print(f"{line}: {cpu:.1f} times as fast as {PEER} by the processor, {clock:.1f} by the clock")
+        cpu, clock = (statistics.median(r[i] for r in seconds[PEER]) / statistics.median(r[i] for r in seconds[line]) for i in (0, 1))
+        each = ", ".join(f"{theirs[0] / ours[0]:.1f}" for theirs, ours in zip(seconds[PEER], seconds[line], strict=True))
+        print(f"{line}: {cpu:.1f} times as fast as {PEER} by the processor, {clock:.1f} by the clock (medians; rounds: {each})")
 
 
 def _tokenizer(folder: Path) -> Path:

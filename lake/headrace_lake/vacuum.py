@@ -62,10 +62,10 @@ def vacuum(lake: Lake, *, older_than_seconds: float = 86_400.0, keep_snapshots: 
             for column, place in _REFERENCES.get(name, {}).items():
                 values = lake.read(name, columns=[column], snapshot=snapshot.snapshot_id)[column].unique().to_pylist()
                 used |= {place(value) for value in values if value}
-    artifacts = {path for a in lake.artifacts() for path in _objects_of(lake, a)}
+    artifacts = {path.rstrip("/") for a in lake.artifacts() for path in _objects_of(lake, a)}
     for prefix in ("data", "tables", "objects", "work"):
         for stored in lake.storage.list(prefix):
-            kept = stored.path in used or any(stored.path == a or stored.path.startswith(a.rstrip("/") + "/") for a in artifacts)
+            kept = stored.path in used or not artifacts.isdisjoint(_with_parents(stored.path))
             if kept or stored.age_seconds < older_than_seconds:
                 continue
             report.files += 1
@@ -73,6 +73,13 @@ def vacuum(lake: Lake, *, older_than_seconds: float = 86_400.0, keep_snapshots: 
             if not dry_run:
                 lake.storage.delete(stored.path)
     return report
+
+
+def _with_parents(path: str) -> Iterator[str]:
+    """`a/b/c` → `a/b/c`, `a/b`, `a`."""
+    while path:
+        yield path
+        path = path.rpartition("/")[0]
 
 
 def _objects_of(lake: Lake, artifact: Artifact) -> Iterator[str]:

@@ -6,6 +6,7 @@ import glob
 import gzip
 import io
 import json
+import stat
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -162,23 +163,28 @@ def _row_item(fetch: ColumnsFetch, file: Path, row: int, values: dict[str, Any])
     return Item(url=url, body=text, content_type=fetch.content_type, charset="utf-8", language=language)
 
 
-def read_folder(fetch: FolderFetch, folder: Path) -> Iterator[Item]:
-    """HTML and text files below a folder, in the order of their paths.
+def read_folder(fetch: FolderFetch, folder: Path, files: list[Path]) -> Iterator[Item]:
+    """HTML and text files.
 
-    Raises:
-        InputError: no such folder.
+    Args:
+        files: those below `folder`, in the order of their paths.
     """
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder", "correct 'path' of the source")
     root = folder.resolve()
-    resolved = lru_cache(maxsize=1024)(Path.resolve)  # of folders, which many files share
-    for file in sorted(p for p in folder.glob(fetch.glob) if p.is_file()):
-        name = file.relative_to(folder).as_posix()
-        url = f"file:{name}"
+
+    @lru_cache(maxsize=1024)  # many files share a folder
+    def of_parent(parent: Path) -> tuple[str, bool]:
+        """What the names of its files begin with, and whether it lies in the folder."""
+        below = parent.relative_to(folder).as_posix()
+        return "" if below == "." else f"{below}/", parent.resolve().is_relative_to(root)
+
+    for file in files:
+        before, inside = of_parent(file.parent)
+        url = f"file:{before}{file.name}"
         kind = _SUFFIXES.get(file.suffix.lower())
-        real = file.resolve() if file.is_symlink() else resolved(file.parent) / file.name
-        info = file.stat()
-        if not real.is_relative_to(root):
+        info = file.lstat()
+        if stat.S_ISLNK(info.st_mode):
+            info, inside = file.stat(), file.resolve().is_relative_to(root)
+        if not inside:
             yield Item(url=url, problem=("outside", "links out of the folder"))
         elif kind is None:
             yield Item(url=url, problem=("media_type", file.suffix or "no suffix"))

@@ -102,7 +102,7 @@ def _items(source: Source, files: list[Path], base: Path) -> Iterator[Item]:
     elif isinstance(fetch, JsonlFetch):
         yield from read_jsonl(fetch, files)
     elif isinstance(fetch, FolderFetch):
-        yield from read_folder(fetch, base / fetch.path)
+        yield from read_folder(fetch, base / fetch.path, files)
     elif isinstance(fetch, RecordsFetch):
         yield from read_records(fetch, files, base)
 

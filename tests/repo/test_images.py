@@ -44,6 +44,13 @@ def test_torch_in_the_train_image_is_the_one_of_the_project(checkout: Path) -> N
     assert re.findall(r"torch==[\d.]+", text) == [r for r in extras["train"] if r.startswith("torch==")]
 
 
+def test_no_dependency_brings_torch_into_the_data_image(checkout: Path) -> None:
+    text = (checkout / "docker/data.Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
+    [command] = re.findall(r"uv pip install .*", text)
+    assert "--override requirements/overrides.txt" in command
+    assert 'torch ; sys_platform == "never"' in (checkout / "requirements/overrides.txt").read_text(encoding="utf-8").splitlines()
+
+
 def test_the_settings_in_the_chart_are_settings(checkout: Path) -> None:
     values = yaml.safe_load((checkout / "charts/headrace/values.yaml").read_text(encoding="utf-8"))
     assert Settings.model_validate(values["settings"]).lake.root == "s3://headrace/lake"

@@ -122,7 +122,7 @@ def crawl(settings: Settings, tmp_path: Path, site: Site) -> Callable[..., Recei
     policies = tmp_path / "policies"
     shutil.copytree(settings.resolve(settings.policies), policies)
     manners = yaml.safe_load((policies / "fetch.yaml").read_text(encoding="utf-8"))
-    manners |= {"retries": 1, "retry_seconds": 0.01, "idle_seconds": 1.0, "grace_seconds": 0.5, "min_bytes_per_second": 2000.0}
+    manners |= {"retries": 1, "retry_seconds": 0.01, "idle_seconds": 2.5, "grace_seconds": 0.5, "min_bytes_per_second": 2000.0}
     (policies / "fetch.yaml").write_text(yaml.safe_dump(manners), encoding="utf-8")
     lake = Lake.open(settings.model_copy(update={"policies": policies}))
 
@@ -134,7 +134,7 @@ def crawl(settings: Settings, tmp_path: Path, site: Site) -> Callable[..., Recei
 
 
 def source(site: Site, **fetch: Any) -> Source:
-    options = {"kind": "crawl", "seeds": [f"{site.url}/"], "delay_seconds": 0, "timeout_seconds": 3, "allow_hosts": [site.host], **fetch}
+    options = {"kind": "crawl", "seeds": [f"{site.url}/"], "delay_seconds": 0, "timeout_seconds": 8, "allow_hosts": [site.host], **fetch}
     licence = {"id": "CC0-1.0", "class": "public", "basis": "written by the test", "evidence": {"text": "CC0"}}
     return parse({"id": "hostile", "title": "Hostile", "licence": licence, "fetch": options}, Source, where="test")
 
@@ -218,7 +218,11 @@ def test_slow_cut_exploding_and_endless_answers_fail_alone_in_bounded_time_and_m
             time.sleep(0.05)
 
     def silent(request: http.server.BaseHTTPRequestHandler) -> None:
-        time.sleep(4)
+        time.sleep(6)
+
+    def late(request: http.server.BaseHTTPRequestHandler) -> None:
+        time.sleep(1.2)
+        answer(request, page("late"))
 
     def endless(request: http.server.BaseHTTPRequestHandler) -> None:
         request.send_response(200)
@@ -229,8 +233,9 @@ def test_slow_cut_exploding_and_endless_answers_fail_alone_in_bounded_time_and_m
 
     bomb = gzip.compress(b"0" * (300 << 20), 9)
     site.routes = {
-        "/": page("start", "/slow", "/silent", "/endless", "/bomb", "/cut", "/good"),
+        "/": page("start", "/slow", "/silent", "/endless", "/bomb", "/cut", "/late", "/good"),
         "/slow": slow,
+        "/late": late,
         "/silent": silent,
         "/endless": endless,
         "/bomb": lambda r: answer(r, bomb, Content_Encoding="gzip"),
@@ -246,7 +251,9 @@ def test_slow_cut_exploding_and_endless_answers_fail_alone_in_bounded_time_and_m
     assert found.pop("/cut") == "truncated" and found.pop("/silent") == "timeout" and found.pop("/slow") in ("slow", "timeout")
     assert found == {}
     c = receipt.counts
-    assert c.kept == 2 and c.read == c.kept + c.dropped + c.failed == 7
+    assert c.kept == 3 and c.read == c.kept + c.dropped + c.failed == 8
+    late_page = next(r for r in crawl.lake.read("captures", None).to_pylist() if r["url"].endswith("/late"))
+    assert len(page("late")) < 2000 * 1.2 and late_page["content_digest"]  # below the rate, and whole
 
 
 def test_reservations_and_other_licences_keep_a_page_out_before_its_bytes_are_kept(site: Site, crawl: Any) -> None:

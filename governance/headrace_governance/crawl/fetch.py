@@ -45,7 +45,8 @@ class Limits:
         idle_seconds: between two reads.
         max_bytes: decoded body.
         max_ratio: decoded / received bytes.
-        min_rate: received bytes/second on average, looked at after `grace_seconds` (a slow-loris server dribbles less).
+        min_rate: received bytes/second on average, looked at after `grace_seconds` (a slow-loris server dribbles less);
+            an answer that is whole by then is kept.
     """
 
     total_seconds: float = 30.0
@@ -172,9 +173,13 @@ class Fetcher:
             if declared.isdecimal() and int(declared) > limits.max_bytes and not head.header("content-encoding"):
                 raise Refused("too_large", f"Content-Length {declared} is more than {limits.max_bytes} bytes")
             decoder = Decoder(head.header("content-encoding"), limits.max_bytes, limits.max_ratio)
+            slow = ""
             async for chunk in r.aiter_raw():
+                # Only an answer that goes on is given up: one that ended with the last bytes came late, but whole.
+                if slow:
+                    raise FetchFailed("slow", slow)
                 decoder.feed(chunk)
                 elapsed = time.monotonic() - start
                 if elapsed > limits.grace_seconds and decoder.received < limits.min_rate * elapsed:
-                    raise FetchFailed("slow", f"{decoder.received} bytes in {elapsed:.1f} s")
+                    slow = f"{decoder.received} bytes in {elapsed:.1f} s"
             return Response(url, r.status_code, r.reason_phrase, pairs, decoder.finish(), decoder.received)

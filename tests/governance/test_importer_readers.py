@@ -122,3 +122,29 @@ def test_damaged_files_are_refused_by_name(settings: Settings, tmp_path: Path, n
     (tmp_path / name).write_bytes(data)
     with pytest.raises(InputError, match=name):
         run_import(settings, {"kind": "parquet" if name.endswith("parquet") else "jsonl", "paths": [str(tmp_path / name)]})
+
+
+def test_an_address_or_language_that_is_no_unicode_is_written_as_an_escape(settings: Settings, tmp_path: Path) -> None:
+    rows = [
+        {"text": "An address.", "url": "https://x.example/\ud800"},
+        {"text": "A language.", "url": "https://x.example/2", "lang": "\udfff"},
+        {"text": 7, "url": "https://x.example/\ud801"},
+        {"text": "x" * 999, "url": "https://x.example/ü\ud802"},
+    ]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    fetch = {"kind": "jsonl", "paths": [str(tmp_path / "a.jsonl")], "url": "url", "language": "lang", "max_bytes": 900}
+    got = run_import(settings, fetch)
+    assert {(c["url"], c["language_hint"]) for c in got.captures} == {
+        ("https://x.example/\\ud800", None),
+        ("https://x.example/2", "\\udfff"),
+    }
+    assert got.receipt.counts.reasons["too_large"] == 1 and len(got.quarantined) == 1
+    assert next(d for details in got.dropped.values() for d in details).startswith("https://x.example/ü\\ud802")
+
+
+def test_a_file_whose_name_is_no_unicode_is_imported(settings: Settings, tmp_path: Path) -> None:
+    folder = tmp_path / "pages"
+    folder.mkdir()
+    (folder / os.fsdecode(b"caf\xe9.txt")).write_text("A name in Latin-1.", encoding="utf-8")
+    got = run_import(settings, {"kind": "folder", "path": str(folder), "glob": "*.txt"})
+    assert [c["url"] for c in got.captures] == ["file:caf\\udce9.txt"]

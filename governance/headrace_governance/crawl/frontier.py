@@ -61,19 +61,14 @@ class StoredPage:
 
 
 class Frontier:
-    """State of one crawl in one file.
+    """State of one crawl in one file."""
 
-    Args:
-        lasting: whether another process may go on with it; one that is thrown away is neither synced nor are its bodies packed.
-    """
-
-    def __init__(self, path: Path, *, lasting: bool = True) -> None:
+    def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.db = sqlite3.connect(path, isolation_level=None, timeout=30)
-        self.db.execute(f"PRAGMA journal_mode={'WAL' if lasting else 'MEMORY'}")
-        self.db.execute(f"PRAGMA synchronous={'NORMAL' if lasting else 'OFF'}")
+        self.db.execute("PRAGMA journal_mode=WAL")
+        self.db.execute("PRAGMA synchronous=NORMAL")
         self.db.executescript(_SCHEMA)
-        self._packs = lasting
 
     def close(self) -> None:
         """Close the file."""
@@ -101,7 +96,7 @@ class Frontier:
 
     def admit(self, depth: int, refusals: dict[str, tuple[str, str]], max_pages: int) -> None:
         """Refuse some addresses of a level and admit the rest up to `max_pages` in all, in one transaction."""
-        with self.transaction():
+        with self._transaction():
             for url, (reason, detail) in refusals.items():
                 self._settle(url, "dropped", reason, detail)
             budget = max_pages - int(self.db.execute("SELECT count(*) FROM urls WHERE admitted=1").fetchone()[0])
@@ -133,16 +128,16 @@ class Frontier:
         """
         if self.db.execute("SELECT 1 FROM decisions WHERE url=?", (page.url,)).fetchone() is None:
             raise RuntimeError(f"{page.url}: bytes would be kept without a recorded decision")
-        with self.transaction():
+        with self._transaction():
             meta = json.dumps(vars(page), ensure_ascii=False)
-            packed = body if body is None or not self._packs else zlib.compress(body, 1)
+            packed = None if body is None else zlib.compress(body, 1)
             self.db.execute("INSERT OR REPLACE INTO pages VALUES (?, ?, ?)", (page.url, meta, packed))
             self._settle(page.url, "kept", "", "")
             self._add(links, depth + 1)
 
     def drop(self, url: str, reason: str, detail: str, links: Iterable[str] = (), depth: int = 0) -> None:
         """An address whose page is not kept, by a rule."""
-        with self.transaction():
+        with self._transaction():
             self._settle(url, "dropped", reason, detail)
             self._add(links, depth + 1)
 
@@ -167,7 +162,7 @@ class Frontier:
             fields = json.loads(meta)
             for name in ("headers", "request_headers"):
                 fields[name] = [(k, v) for k, v in fields[name]]
-            yield StoredPage(**fields), body if body is None or not self._packs else zlib.decompress(body)
+            yield StoredPage(**fields), None if body is None else zlib.decompress(body)
 
     # -- hosts ---------------------------------------------------------------------------------------------------
 
@@ -181,11 +176,8 @@ class Frontier:
         self.db.execute("INSERT OR REPLACE INTO hosts VALUES (?, ?, ?, ?)", (origin, status, robots, tdmrep))
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """All or nothing; one inside another belongs to the outer one."""
-        if self.db.in_transaction:
-            yield
-            return
+    def _transaction(self) -> Iterator[None]:
+        """All or nothing."""
         self.db.execute("BEGIN IMMEDIATE")
         try:
             yield

@@ -13,6 +13,9 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class Item:
     """One thing to import, or why it cannot be.
 
+    What is no Unicode text in a string (a lone surrogate of a JSON escape, a file name's stray byte) is written as an escape, such as
+    `\\ud800`: no table could hold it, and one such row must not end an import.
+
     Attributes:
         body: bytes as they are; undecodable text is the extraction's business.
         status: HTTP status of a WARC response, 0 for everything else.
@@ -31,3 +34,19 @@ class Item:
     licence_links: tuple[tuple[str, str], ...] = ()
     problem: tuple[str, str] | None = None
     failed: bool = field(default=False)
+
+    def __post_init__(self) -> None:
+        for name in ("url", "content_type", "charset", "language"):
+            value = getattr(self, name)
+            if not value.isascii():
+                object.__setattr__(self, name, _escaped(value))
+        for name in ("headers", "licence_links"):
+            pairs = getattr(self, name)
+            if not all(text.isascii() for pair in pairs for text in pair):
+                object.__setattr__(self, name, tuple((_escaped(a), _escaped(b)) for a, b in pairs))
+        if self.problem is not None:
+            object.__setattr__(self, "problem", (_escaped(self.problem[0]), _escaped(self.problem[1])))
+
+
+def _escaped(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

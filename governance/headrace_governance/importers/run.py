@@ -12,7 +12,7 @@ from pathlib import Path
 
 from headrace_governance.crawl.captures import write_captures
 from headrace_governance.crawl.crawler import Progress
-from headrace_governance.crawl.frontier import Frontier, StoredPage
+from headrace_governance.crawl.frontier import StoredPage
 from headrace_governance.crawl.licence import Decision, LicencePolicy, PageFacts, decide, load_licence_policy
 from headrace_governance.crawl.pages import read_facts
 from headrace_governance.crawl.run import Unkept, commit_captures
@@ -20,6 +20,7 @@ from headrace_governance.importers.formats import RecordsFetch
 from headrace_governance.importers.item import Item
 from headrace_governance.importers.readers import expand, read_folder, read_jsonl, read_parquet, read_warc
 from headrace_governance.importers.registry import read_records
+from headrace_governance.importers.spool import Spool
 from headrace_governance.sources import FolderFetch, JsonlFetch, ParquetFetch, Source, WarcFetch
 from headrace_lake.errors import ConfigError, InputError
 from headrace_lake.fingerprint import code_digest, digest_bytes, digest_of, file_digest
@@ -60,16 +61,11 @@ def import_slice(lake: Lake, source: Source, slice_: Slice, *, refresh: bool = F
     if current is not None and current.fingerprint == fingerprint and not refresh:
         return current
     started = datetime.now(UTC)
-    with tempfile.TemporaryDirectory(prefix="headrace-import-") as folder:
-        frontier = Frontier(Path(folder) / "frontier.db", lasting=False)
-        try:
-            with frontier.transaction():
-                _take(frontier, _Decisions(source, policy), _items(source, files, base), progress)
-            shards = write_captures(lake, slice_, frontier.pages())
-            dropped = [Unkept(*o) for o in frontier.outcomes("dropped")]
-            failed = [Unkept(*o) for o in frontier.outcomes("failed")]
-        finally:
-            frontier.close()
+    with tempfile.TemporaryDirectory(prefix="headrace-import-") as folder, Spool(Path(folder)) as spool:
+        _take(spool, _Decisions(source, policy), _items(source, files, base), progress)
+        shards = write_captures(lake, slice_, spool.pages())
+        dropped = [Unkept(*o) for o in spool.outcomes("dropped")]
+        failed = [Unkept(*o) for o in spool.outcomes("failed")]
     if not shards:
         first = (dropped + failed)[0] if dropped or failed else None
         why = f"first: {first.url} {first.reason} {first.detail}" if first else "no item found"
@@ -124,7 +120,7 @@ class _Decisions:
         return known
 
 
-def _take(frontier: Frontier, decisions: _Decisions, items: Iterable[Item], progress: Progress | None) -> None:
+def _take(spool: Spool, decisions: _Decisions, items: Iterable[Item], progress: Progress | None) -> None:
     """Settle every item; a second one of the same address gets `#2`, `#3` ... so that none is lost."""
     seen: dict[str, int] = {}
     counts = {"kept": 0, "dropped": 0, "failed": 0}
@@ -134,29 +130,23 @@ def _take(frontier: Frontier, decisions: _Decisions, items: Iterable[Item], prog
             seen[item.url] += 1
             url = f"{item.url}#{seen[item.url]}"
         seen[url] = 1
-        frontier.add([url], 0)
-        counts[_settle(frontier, decisions, url, item)] += 1
+        counts[_settle(spool, decisions, url, item)] += 1
         if progress is not None:
             progress(counts)
 
 
-def _settle(frontier: Frontier, decisions: _Decisions, url: str, item: Item) -> str:
+def _settle(spool: Spool, decisions: _Decisions, url: str, item: Item) -> str:
     if item.problem is not None:
         if item.failed:
-            frontier.fail(url, *item.problem)
+            spool.fail(url, *item.problem)
             return "failed"
-        frontier.drop(url, *item.problem)
+        spool.drop(url, *item.problem)
         return "dropped"
     decision, language = _judge(decisions, url, item)
-    frontier.decide(
-        url,
-        datetime.now(UTC).isoformat(),
-        {"licence": decision.licence, "class": decision.licence_class, "refusal": decision.refusal, "evidence": decision.digest},
-    )
     if decision.refusal:
-        frontier.drop(url, decision.refusal, decision.detail)
+        spool.drop(url, decision.refusal, decision.detail)
         return "dropped"
-    frontier.keep(_page(url, item, decision, language), item.body, (), 0)
+    spool.keep(_page(url, item, decision, language), item.body)
     return "kept"
 
 

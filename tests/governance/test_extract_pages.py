@@ -139,6 +139,19 @@ def test_an_unsure_page_is_read_again_by_trafilatura() -> None:
     assert both.text == BODY and both.method == "trafilatura"
 
 
+def test_a_list_of_links_is_not_read_again() -> None:
+    """trafilatura gives such a list whole, where it is long enough; that is no text."""
+    entries = "".join(f"<p><a href=/{i}>Sluice number {i} of the canal</a></p>" for i in range(100))
+    found = read_page(f"<body><h1>Register</h1><div>{entries}</div></body>")
+    assert found.method == "fast" and len(found.text) < 100
+
+
+def test_sentences_that_are_links_are_read_again() -> None:
+    sentences = [f"{s[:-1]}, says entry {i}." for i in range(5) for s in MILL]
+    page = "<body><div>" + "".join(f"<p><a href=/{i}>{s}</a></p>" for i, s in enumerate(sentences)) + "</div></body>"
+    assert read_page(page).method == "trafilatura"
+
+
 def test_what_is_called_comments_but_is_the_page_stays() -> None:
     page = (
         f"<body><div class=comments>{paragraphs(MILL)}</div>"

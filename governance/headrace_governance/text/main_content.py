@@ -40,6 +40,11 @@ CLIMB = 0.05
 """Share of its gain that a container may lose to one around it."""
 DOUBT, SHORT_DOUBT = 0.6, 0.85
 """Of the text that no sure name excludes, the share that must stay if doubtful names are to be believed; the same on a short page."""
+INDEX_BYTES = 1_000
+"""Bytes of text from which a page may be an index."""
+INDEX_TEXT = 0.05
+"""Share of an index's text, at most, in blocks that read like text (contents, sitemaps, keyword lists of manuals: 0 to 0.036; pages whose
+second reading found more than their links: 0.069 and more)."""
 ENOUGH = 250
 """Bytes of text below which a named region is not believed (trafilatura's `MIN_EXTRACTED_SIZE`)."""
 SHARES = (0.0, 0.1, 0.3, 0.3, 0.3, 0.3)
@@ -63,6 +68,26 @@ def choose(written: Blocks, tags: Any, names: Names) -> tuple[Any, float]:
         if sure >= CONFIDENT and everything <= SHORT and said >= max(written.hidden, int(written.blocks[:, LINK].sum())):
             return short, sure
     return chosen, confidence
+
+
+def is_index(written: Blocks) -> bool:
+    """Whether a page is a list of links: most of it is in links, and nothing reads like text or ends a sentence; a second reading would
+    find no more than the list."""
+    everything, links, text = _shares(written.text, written.blocks)
+    return bool(everything >= INDEX_BYTES and links >= LINKED * everything and text <= INDEX_TEXT * everything)
+
+
+@njit(cache=True)
+def _shares(text: Any, blocks: Any) -> tuple[int, int, int]:
+    """Bytes of all text, of it in links, and in blocks that read like text."""
+    everything = links = found = 0
+    for i in range(len(blocks)):
+        size, link = blocks[i, SIZE], blocks[i, LINK]
+        everything += size
+        links += link
+        if size >= TEXT_BYTES and (link <= LINKED * size or _ends_sentence(text, blocks[i, TEXT_TO])):
+            found += size
+    return everything, links, found
 
 
 @njit(cache=True)

@@ -1,8 +1,9 @@
 """HTML → Markdown-like text of a page's main content: headings, paragraphs, lists, code, tables, quotes, formulas.
 
 Compiled: tokeniser and tree (`html_tokens`), blocks (`html_blocks`). Then names (`html_rules`) and sums of text and links choose the main
-blocks, with a confidence (`main_content`). Below `CONFIDENT`, trafilatura (Barbaresi 2021) reads the page too, and its answer is taken
-unless it found much less. Speed: about 1,100 manual pages of 53 KB a second a core where sure (`benchmarks/text/bench_extraction.py`).
+blocks, with a confidence (`main_content`). Below `CONFIDENT`, unless the page is a mere index, trafilatura (Barbaresi 2021) reads it too,
+and its answer is taken unless it found much less. Speed: about 1,100 manual pages of 53 KB a second a core where sure
+(`benchmarks/text/bench_extraction.py`).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from headrace_governance.text import formulas
 from headrace_governance.text.html_blocks import CODE, Blocks, write_blocks
 from headrace_governance.text.html_rules import dropped, names
 from headrace_governance.text.html_tokens import Tokens, tokenise
-from headrace_governance.text.main_content import CONFIDENT, choose
+from headrace_governance.text.main_content import CONFIDENT, choose, is_index
 
 _TITLE = re.compile(rb"<title[^>]{0,200}>([^<]{0,2000})", re.IGNORECASE)
 _LANGUAGE = re.compile(r"(?:^|\s)(?:language|lang|highlight|brush:|sourcecode|source|prism|hljs)[-\s:]*([a-z0-9+#_.]{1,20})(?=\s|$|;)")
@@ -60,7 +61,7 @@ def read_page(markup: str | bytes, *, fallback: bool = True) -> PageText:
     written = write_blocks(tokens, dropped(tokens))
     chosen, confidence = choose(written, tokens.nodes[:, 0], names(tokens, written.spans))
     text = _assemble(tokens, written, chosen)
-    if not fallback or confidence >= CONFIDENT:
+    if not fallback or confidence >= CONFIDENT or is_index(written):
         return PageText(text, title or None, confidence, "fast")
     other = _trafilatura(markup if isinstance(markup, str) else markup.decode("utf-8", "replace"))
     if len(other) * 3 < len(text):

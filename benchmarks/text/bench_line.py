@@ -78,8 +78,11 @@ def pages(count: int, mix: str) -> list[tuple[str, Path]]:
 
 def processor_seconds() -> float:
     """Of this process, its children that ended and those that live on, as the one that parses pages does between two parts."""
-    living = [child.cpu_times() for child in psutil.Process().children(recursive=True)]
-    return sum(os.times()[:4]) + sum(t.user + t.system + t.children_user + t.children_system for t in living)
+    seconds = sum(os.times()[:4])
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            seconds += sum(child.cpu_times()[:4])
+    return seconds
 
 
 def timed(run: Callable[[], Any]) -> tuple[float, float, Any]:
@@ -106,6 +109,7 @@ def ours(files: list[tuple[str, Path]], folder: Path, pipeline: Path) -> tuple[i
 
 def theirs(files: list[tuple[str, Path]], folder: Path, tokenizer: Path) -> tuple[int, int]:
     """Documents and tokens of datatrove's steps."""
+    import trafilatura  # noqa: F401 (loaded before datatrove forks the process that calls it)
     from datatrove.data import Document
     from datatrove.pipeline.dedup import MinhashDedupBuckets, MinhashDedupCluster, MinhashDedupFilter, MinhashDedupSignature
     from datatrove.pipeline.dedup.minhash import MinhashConfig

@@ -47,13 +47,15 @@ QUICK = {
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
     "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
     "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "8",
-    "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "2",
 }
 
 # Only here: a task whose remote command and gate need no data, for what is true of every task.
 PROBE_DAG = """
+import subprocess
+import time
 from datetime import timedelta
-from airflow.sdk import DAG, Param
+from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
+from airflow.sdk import DAG, BaseOperator, Param
 from headrace_operators.gate import GateOperator
 from headrace_operators.operator import HeadraceOperator
 
@@ -69,6 +71,18 @@ with DAG(dag_id="probe_gate", schedule=None, params={"evidence": Param({}, type=
     gate = GateOperator(task_id="gate", evidence_task_id="judge", program=["python", "-c", ECHO])
     after = HeadraceOperator(task_id="after", program=["python", "-c", "print('went on')"], argv=["{{ run_id }}"])
     judge >> gate >> after
+
+class Overtaken(BaseOperator):
+    def execute(self, context):
+        subprocess.Popen(["sleep", "5"])  # holds the task's output open: Airflow takes the process for alive
+        self.defer(trigger=TimeDeltaTrigger(timedelta(seconds=1)), method_name="resume")
+
+    def resume(self, context, event):
+        time.sleep(8)
+        return "resumed"
+
+with DAG(dag_id="probe_resume", schedule=None):
+    Overtaken(task_id="overtaken")
 
 # Retried at once, and often: it is there to be killed.
 again = {"retries": 6, "retry_delay": timedelta(seconds=1)}
@@ -160,7 +174,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, checkout: Path, planted: dic
         services.up()
         address, passwords = services.airflow.address, services.airflow.passwords_file
         admin, reviewer = (AirflowApi.of_passwords(address, passwords, user) for user in ("admin", "reviewer"))
-        for dag in ("release", "probe_log", "probe_gate", "probe_slice"):
+        for dag in ("release", "probe_log", "probe_gate", "probe_resume", "probe_slice"):
             admin.wait_for_dag(dag)
             admin.unpause(dag)
         yield Stack(services, admin, reviewer, planted, secret_file)

@@ -42,6 +42,7 @@ def begun(stack: Any) -> dict[str, str]:
     """Name → run: what needs no hand until it asks for one begins at once, all triggered by admin."""
     _record_checkpoint(Lake.open(stack.services.settings))
     runs = {"release": stack.admin.trigger("release", {"recipe": "tiny", "gate": "release"})}
+    runs["overtaken"] = stack.admin.trigger("probe_resume", {})
     runs |= {name: stack.admin.trigger("probe_gate", {"evidence": evidence}) for name, (evidence, *_) in GATES.items()}
     tag = uuid.uuid4().hex
     return runs | {f"shared {i}": stack.admin.trigger("probe_log", {"lines": 12, "tag": tag}) for i in (1, 2)}
@@ -95,6 +96,14 @@ def test_two_runs_of_the_same_work_share_one_job(stack: Any, begun: dict[str, st
     asked = [stack.admin.xcom("probe_log", run, "count", "ray_job") for run in runs]
     assert sorted(a["decision"] for a in asked) == ["attached", "submitted"]
     assert len({a["submission_id"] for a in asked}) == 1
+
+
+def test_a_task_whose_first_process_ends_after_it_was_resumed_goes_on(stack: Any, begun: dict[str, str]) -> None:
+    """Airflow's own LocalExecutor fails it: "finished with state success, but the task instance's state attribute is running"."""
+    assert stack.admin.wait("probe_resume", begun["overtaken"], within_s=90) == "success"
+    assert stack.admin.xcom("probe_resume", begun["overtaken"], "overtaken") == "resumed"
+    log = (stack.services.airflow.folder / "run" / "airflow-scheduler.log").read_text(encoding="utf-8")
+    assert "that was deferred; the one that resumed it goes on" in log
 
 
 def test_a_run_is_triggered_while_another_process_holds_the_database(stack: Any) -> None:

@@ -222,7 +222,10 @@ def test_slow_cut_exploding_and_endless_answers_fail_alone_in_bounded_time_and_m
 
     def late(request: http.server.BaseHTTPRequestHandler) -> None:
         time.sleep(1.2)
-        answer(request, page("late"))
+        answer(request, page("late")[:500], length=len(page("late")))
+        request.wfile.flush()
+        time.sleep(0.05)
+        request.wfile.write(page("late")[500:])
 
     def endless(request: http.server.BaseHTTPRequestHandler) -> None:
         request.send_response(200)
@@ -254,6 +257,22 @@ def test_slow_cut_exploding_and_endless_answers_fail_alone_in_bounded_time_and_m
     assert c.kept == 3 and c.read == c.kept + c.dropped + c.failed == 8
     late_page = next(r for r in crawl.lake.read("captures", None).to_pylist() if r["url"].endswith("/late"))
     assert len(page("late")) < 2000 * 1.2 and late_page["content_digest"]  # below the rate, and whole
+
+
+def test_addresses_and_headers_that_are_none_end_no_crawl(site: Site, crawl: Any) -> None:
+    site.routes = {
+        "/": page("start", "/moved", "/linked", "/meta", "/shown", "/good"),
+        "/moved": lambda r: answer(r, b"", status=302, Location="http://[x"),
+        "/linked": lambda r: answer(r, page("linked"), Link="<http://[x>; rel=license"),
+        "/meta": page("meta").replace(b"<head>", b'<head><meta name="license" content="http://[x">'),
+        "/shown": lambda r: answer(r, page("shown"), Link="<http://x.example/\u00e9>; rel=shortlink"),
+        "/good": page("good"),
+    }
+    assert crawl().counts.kept == 3
+    assert reasons(crawl.lake) == {"/moved": "bad_redirect", "/linked": "licence", "/meta": "licence"}
+    lake: Lake = crawl.lake
+    stored = b"".join(p.read_bytes() for p in lake.storage.local_path("objects/warc").rglob("*.gz"))
+    assert "link: <http://x.example/%E9>; rel=shortlink" in gzip_text(stored)
 
 
 def test_reservations_and_other_licences_keep_a_page_out_before_its_bytes_are_kept(site: Site, crawl: Any) -> None:

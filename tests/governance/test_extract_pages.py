@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from headrace_governance.text import markdown
 from headrace_governance.text.markdown import CONFIDENT, read_page
 
 MILL = [
@@ -144,6 +145,19 @@ def test_a_list_of_links_is_not_read_again() -> None:
     entries = "".join(f"<p><a href=/{i}>Sluice number {i} of the canal</a></p>" for i in range(100))
     found = read_page(f"<body><h1>Register</h1><div>{entries}</div></body>")
     assert found.method == "fast" and len(found.text) < 100
+
+
+@pytest.mark.parametrize(
+    "around", ["<noscript>{}</noscript>", "<template>{}</template>", "<object>{}</object>", "<p><span class=sr-only>{}</span>"]
+)
+def test_a_list_of_links_beside_what_is_not_read_here_is_read_again(around: str) -> None:
+    entries = "".join(f"<li><a href=/{i}>Sluice number {i} of the canal</a></li>" for i in range(60))
+    page = f"<body><ul>{entries}</ul>{around.format(' '.join(MILL * 4))}</body>"
+    seen: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(markdown, "_trafilatura", lambda markup: seen.append(markup) or "")
+        read_page(page)
+    assert seen
 
 
 def test_sentences_that_are_links_are_read_again() -> None:

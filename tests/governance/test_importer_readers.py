@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import os
+import re
 from collections import Counter
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import zstandard
 from importer_trials import run_import
+from warcio.statusandheaders import StatusAndHeaders
+from warcio.warcwriter import WARCWriter
 
 from headrace_governance.crawl.captures import put_evidence
 from headrace_governance.fetching import fetch_slice
@@ -115,8 +120,27 @@ def test_the_same_files_are_adopted_and_changed_ones_imported_again(settings: Se
     assert run_id("one") == first and run_id("two") != first
 
 
+LINES = b"".join(b'{"text": "line %d"}\n' % i for i in range(9999))
+FRAME = zstandard.ZstdCompressor().compress(LINES)
+
+
+def damaged(data: bytes) -> bytes:
+    """With a few bytes of its middle changed."""
+    middle = len(data) // 2
+    return data[:middle] + bytes(b ^ 0x55 for b in data[middle : middle + 40]) + data[middle + 40 :]
+
+
 @pytest.mark.parametrize(
-    ("name", "data"), [("a.jsonl.gz", gzip.compress(b'{"text": "x"}\n' * 999)[:-20]), ("a.parquet", b"PAR1 cut")], ids=["jsonl", "parquet"]
+    ("name", "data"),
+    [
+        ("a.jsonl.gz", gzip.compress(LINES)[:-20]),
+        ("a.jsonl.gz", damaged(gzip.compress(LINES))),
+        ("a.jsonl.zst", FRAME[:-20]),
+        ("a.jsonl.zst", FRAME + FRAME[:-9]),
+        ("a.jsonl.zst", damaged(FRAME)),
+        ("a.parquet", b"PAR1 cut"),
+    ],
+    ids=["gzip cut", "gzip damaged", "zstd cut", "zstd cut in its second frame", "zstd damaged", "parquet"],
 )
 def test_damaged_files_are_refused_by_name(settings: Settings, tmp_path: Path, name: str, data: bytes) -> None:
     (tmp_path / name).write_bytes(data)
@@ -148,3 +172,47 @@ def test_a_file_whose_name_is_no_unicode_is_imported(settings: Settings, tmp_pat
     (folder / os.fsdecode(b"caf\xe9.txt")).write_text("A name in Latin-1.", encoding="utf-8")
     got = run_import(settings, {"kind": "folder", "path": str(folder), "glob": "*.txt"})
     assert [c["url"] for c in got.captures] == ["file:caf\\udce9.txt"]
+
+
+def test_a_parquet_string_that_is_no_utf8_ends_nothing(settings: Settings, tmp_path: Path) -> None:
+    def strings(*values: bytes) -> pa.Array:
+        return pa.array(values, pa.binary()).view(pa.string())
+
+    table = pa.table({"text": strings(b"caf\xe9", b"fine"), "url": strings(b"https://x.example/\xff", b"https://x.example/2")})
+    pq.write_table(table, tmp_path / "a.parquet")
+    got = run_import(settings, {"kind": "parquet", "paths": [str(tmp_path / "a.parquet")], "url": "url"})
+    assert [c["url"] for c in got.captures] == ["https://x.example/2", "https://x.example/\\xff"] and "fine" in got.every
+
+
+def test_several_zstd_frames_are_one_file(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl.zst").write_bytes(b"".join(zstandard.compress(b'{"text": "frame %d"}\n' % i) for i in range(3)))
+    got = run_import(settings, {"kind": "jsonl", "paths": [str(tmp_path / "a.jsonl.zst")]})
+    assert sorted(got.every) == ["frame 0", "frame 1", "frame 2"]
+
+
+def test_a_licence_address_that_is_none_is_an_unknown_licence(settings: Settings, tmp_path: Path) -> None:
+    folder = tmp_path / "pages"
+    folder.mkdir()
+    for name, head in {"a": '<meta name=license content="http://[x">', "b": '<link rel=license href="http://[x">', "c": ""}.items():
+        (folder / f"{name}.html").write_text(f"<html><head>{head}</head><body><p>{'A page about mills. ' * 20}</p></body></html>")
+    got = run_import(settings, {"kind": "folder", "path": str(folder), "glob": "*.html"})
+    assert [c["url"] for c in got.captures] == ["file:c.html"]
+    assert got.receipt.counts.reasons == {"licence": 2}
+
+
+def test_headers_of_a_warc_that_are_no_ascii_are_kept_percent_encoded(settings: Settings, tmp_path: Path) -> None:
+    headers = [("Content-Type", "text/plain"), ("Link", "<http://x.example/é>; rel=shortlink"), ("X-Ä", "ü")]
+    with (tmp_path / "a.warc").open("wb") as f:
+        writer = WARCWriter(f, gzip=False)
+        http = StatusAndHeaders("200 OK", [("Content-Type", "text/plain"), ("Link", "LINK"), ("X-A", "B")], protocol="HTTP/1.1")
+        writer.write_record(
+            writer.create_warc_record("http://x.example/", "response", payload=io.BytesIO(b"Some text."), http_headers=http)
+        )
+    raw = (tmp_path / "a.warc").read_bytes()
+    head = "\r\n".join(f"{k}: {v}" for k, v in headers).encode()
+    old = b"Content-Type: text/plain\r\nLink: LINK\r\nX-A: B"
+    length = int(re.search(rb"Content-Length: (\d+)", raw)[1])  # type: ignore[index]
+    raw = raw.replace(old, head).replace(b"Content-Length: %d" % length, b"Content-Length: %d" % (length + len(head) - len(old)))
+    (tmp_path / "a.warc").write_bytes(re.sub(rb"WARC-(?:Block|Payload)-Digest: [^\r]*\r\n", b"", raw))
+    got = run_import(settings, {"kind": "warc", "paths": [str(tmp_path / "a.warc")], "media_types": ["text/plain"]})
+    assert got.every == ["Some text."]

@@ -57,6 +57,8 @@ def test_a_question_and_its_answers_are_one_document(settings: Settings, tmp_pat
         '  <row Id="x13" PostTypeId="1" Body="" />\n',
         '  <row Id="14" PostTypeId="1" Body="&broken" />\n',
         row(15, 2, "x" * 9000, ParentId=1),
+        row(16, 1, "<p>No date</p>", CreationDate="none"),
+        row(17, 1, "<p>Before time</p>", CreationDate="0001-01-01T00:00:00+10:00", Score=-9),
     ]
     (tmp_path / "Posts.xml.bz2").write_bytes(bz2.compress(posts(*rows).encode()))
     licence = {"id": "CC-BY-SA-2.5", "class": "share-alike", "basis": "the network's terms", "evidence": {"text": "terms"}}
@@ -71,19 +73,20 @@ def test_a_question_and_its_answers_are_one_document(settings: Settings, tmp_pat
         "tags": "water; wheel", "score": "7", "answers": "2", "accepted": "yes", "date": "2019-03-04T05:06:07.890",
     }  # fmt: skip
     assert {reason: len(rows) for (_, reason), rows in got.dropped.items()} == {
-        "post_type": 1, "answer_score": 1, "no_answer": 1, "low_score": 1, "no_question": 1, "too_large": 1,
+        "post_type": 1, "answer_score": 1, "no_answer": 1, "low_score": 2, "no_question": 1, "too_large": 1,
     }  # fmt: skip
-    assert len(got.quarantined) == 2 and all("bad_row" in q for q in got.quarantined)
+    assert len(got.quarantined) == 3 and all("bad_row" in q for q in got.quarantined)
 
 
 def test_the_licence_follows_from_the_newest_posts_date(settings: Settings, tmp_path: Path) -> None:
     days = {1: "2011-04-07", 2: "2011-04-08", 3: "2018-05-01", 4: "2018-05-02"}
     rows = [row(n, 1, "<p>q</p>", Title=f"q{n}", CreationDate=f"{day}T00:00:00.000") for n, day in days.items()]
+    rows.append(row(5, 1, "<p>q</p>", Title="before time", CreationDate="0001-01-01T00:00:00+10:00"))
     (tmp_path / "Posts.xml").write_text(posts(*rows), encoding="utf-8")
     licence = {"id": "CC-BY-SA-4.0", "class": "share-alike", "basis": "each post names its own", "evidence": {"text": "terms"}}
     got = run_import(settings, fetch(tmp_path / "Posts.xml", require_answer=False), licence)
     assert [c["licence"] for c in sorted(got.captures, key=lambda c: c["url"])] == [
-        "CC-BY-SA-2.5", "CC-BY-SA-3.0", "CC-BY-SA-3.0", "CC-BY-SA-4.0",
+        "CC-BY-SA-2.5", "CC-BY-SA-3.0", "CC-BY-SA-3.0", "CC-BY-SA-4.0", "CC-BY-SA-2.5",
     ]  # fmt: skip
 
 

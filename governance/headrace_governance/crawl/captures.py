@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import string
 import tempfile
 import uuid
 from collections.abc import Iterable
@@ -154,8 +155,8 @@ class _WarcPart:
             target = page.final_url
             http = StatusAndHeaders(f"GET {_target(target)} HTTP/1.1", page.request_headers, is_http_request=True)
             self._write("request", target, at, b"", "application/http; msgtype=request", http)
-        headers = [(k, v) for k, v in page.headers if k not in _HOP_HEADERS]
-        headers += [("x-crawl-content-encoding", v) for k, v in page.headers if k == "content-encoding"]
+        headers = [(_header(k), _header(v)) for k, v in page.headers if k not in _HOP_HEADERS]
+        headers += [("x-crawl-content-encoding", _header(v)) for k, v in page.headers if k == "content-encoding"]
         headers.append(("content-length", str(len(body))))
         start = self._file.tell()
         if page.status:
@@ -204,6 +205,19 @@ class _WarcPart:
         """Remove the temporary file."""
         self._file.close()
         self._folder.cleanup()
+
+
+def _header(text: str) -> str:
+    """A header's name or value in ASCII, other bytes percent-encoded: a WARC record's head has no other form for them."""
+    if text.isascii():
+        return text
+    from urllib.parse import quote_from_bytes
+
+    try:
+        data = text.encode("latin-1")  # as HTTP libraries read bytes
+    except UnicodeEncodeError:
+        data = text.encode("utf-8")
+    return quote_from_bytes(data, safe=string.printable)
 
 
 def _ascii(url: str) -> str:

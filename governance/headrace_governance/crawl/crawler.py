@@ -12,16 +12,17 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 from headrace_governance.crawl import licence as lic
 from headrace_governance.crawl.address import AddressGuard, Resolver, system_resolver
 from headrace_governance.crawl.fetch import REDIRECTS, Fetcher, FetchFailed, Limits, Refused, Response
 from headrace_governance.crawl.frontier import Frontier, StoredPage
 from headrace_governance.crawl.hosts import Host, Hosts
-from headrace_governance.crawl.pages import Page, media_type, normal_url, origin_of, read_page
+from headrace_governance.crawl.pages import Page, media_type, read_page
 from headrace_governance.crawl.policy import FetchPolicy
 from headrace_governance.crawl.robots import any_matches
+from headrace_governance.crawl.urls import joined, normal_url, origin_of
 from headrace_governance.sources import CrawlFetch, Source
 from headrace_lake.errors import SourceError
 from headrace_lake.fingerprint import digest_bytes
@@ -306,7 +307,7 @@ class Crawler:
             response = await self._retrying(host, url, conditions if not hop else {}, recorded)
             if response.status not in REDIRECTS:
                 return response, host
-            target = normal_url(urljoin(url, response.header("location")))
+            target = normal_url(joined(url, response.header("location")))
             if not response.header("location") or not target:
                 raise Refused("bad_redirect", response.header("location")[:200])
             url = target

@@ -18,6 +18,8 @@ from headrace_governance.crawl.decode import ACCEPT_ENCODING, BadEncoding, BodyT
 
 REDIRECTS = {301, 302, 303, 307, 308}
 _MAX_HEADERS = 64 << 10
+_LAST_BYTES_S = 1.0
+"""How long an answer may be too slow on the whole: one that begins late (a busy server, or we were) has come whole by then."""
 
 
 class Refused(Exception):
@@ -46,7 +48,7 @@ class Limits:
         max_bytes: decoded body.
         max_ratio: decoded / received bytes.
         min_rate: received bytes/second on average, looked at after `grace_seconds` (a slow-loris server dribbles less);
-            an answer that is whole by then is kept.
+            an answer that is whole a second later is kept.
     """
 
     total_seconds: float = 30.0
@@ -173,13 +175,15 @@ class Fetcher:
             if declared.isdecimal() and int(declared) > limits.max_bytes and not head.header("content-encoding"):
                 raise Refused("too_large", f"Content-Length {declared} is more than {limits.max_bytes} bytes")
             decoder = Decoder(head.header("content-encoding"), limits.max_bytes, limits.max_ratio)
-            slow = ""
+            slow_since: float | None = None
             async for chunk in r.aiter_raw():
-                # Only an answer that goes on is given up: one that ended with the last bytes came late, but whole.
-                if slow:
-                    raise FetchFailed("slow", slow)
                 decoder.feed(chunk)
-                elapsed = time.monotonic() - start
-                if elapsed > limits.grace_seconds and decoder.received < limits.min_rate * elapsed:
-                    slow = f"{decoder.received} bytes in {elapsed:.1f} s"
+                now = time.monotonic()
+                elapsed = now - start
+                if elapsed <= limits.grace_seconds or decoder.received >= limits.min_rate * elapsed:
+                    slow_since = None
+                elif slow_since is None:
+                    slow_since = now
+                elif now - slow_since > _LAST_BYTES_S:
+                    raise FetchFailed("slow", f"{decoder.received} bytes in {elapsed:.1f} s")
             return Response(url, r.status_code, r.reason_phrase, pairs, decoder.finish(), decoder.received)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from urllib.parse import urljoin
 
 from headrace_governance.crawl import robots as rfc9309
 from headrace_governance.crawl.fetch import REDIRECTS, Fetcher, FetchFailed, Limits, Refused
 from headrace_governance.crawl.frontier import Frontier
-from headrace_governance.crawl.pages import normal_url
 from headrace_governance.crawl.policy import FetchPolicy
+from headrace_governance.crawl.urls import joined, normal_url
 
 _ROBOTS_REDIRECTS = 5
 _UNREACHABLE = 0
@@ -98,7 +97,7 @@ class Hosts:
                     response = await self._fetcher.get(url, limits)
                     if response.status not in REDIRECTS:
                         break
-                    url = normal_url(urljoin(url, response.header("location")))
+                    url = normal_url(joined(url, response.header("location")))
                     if not url:
                         break
                 status = response.status

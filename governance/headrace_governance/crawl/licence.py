@@ -13,11 +13,12 @@ import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 from pydantic import Field
 
 from headrace_governance.crawl.fetch import Response
+from headrace_governance.crawl.urls import joined
 from headrace_governance.sources import Licence, LicenceClass
 from headrace_lake.fingerprint import digest_bytes
 from headrace_lake.strict import StrictModel, load_yaml
@@ -104,7 +105,7 @@ def facts_of_headers(response: Response, agent: str) -> PageFacts:
     facts = PageFacts()
     for target, params in _LINK.findall(response.header("link")):
         if re.search(r"rel\s*=\s*\"?(?:[\w-]+\s+)*license\b", params, re.IGNORECASE):
-            facts.licence_links.append(("header", urljoin(response.url, target)))
+            facts.licence_links.append(("header", joined(response.url, target) or target))
     for name, value in response.headers:
         if name == "x-robots-tag":
             facts.robots_tags += _robots_tags(value, agent)
@@ -178,8 +179,11 @@ def decide(source: Licence, policy: LicencePolicy, facts: PageFacts, *, respect_
 
 def _bare(url: str) -> str:
     """An address without scheme and host's port, so that a mirror's licence page equals the declared one."""
-    parts = urlsplit(url)
-    return f"{parts.hostname or ''}{parts.path}".rstrip("/")
+    try:
+        parts = urlsplit(url)
+        return f"{parts.hostname or ''}{parts.path}".rstrip("/")
+    except ValueError:
+        return url
 
 
 def _licence_of(address: str, policy: LicencePolicy) -> str:

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from urllib.parse import urldefrag, urljoin, urlsplit, urlunsplit
 
 from lxml import etree
 
 from headrace_governance.crawl.licence import PageFacts
+from headrace_governance.crawl.urls import MAX_URL, joined, normal_url
 
 _LOOKED_AT = 1 << 20
 _MAX_LINKS = 5000
-_MAX_URL = 2000
 _VALUE = re.compile(rb"""\s*=\s*(?:"[^"]*"|'[^']*'|[^\s"'>]*)""")
 _TAG_END = re.compile(rb"""(?:[^"'>]|"[^"]*"|'[^']*')*>""")
 _DECLARED = [re.compile(name + rb"\s*=\s*[\"']?\s*([a-z0-9_.:-]+)") for name in (b"charset", b"encoding")]
@@ -24,7 +23,6 @@ _MARGIN = 1024
 """Bytes beyond the last telling tag, for tags whose quotes are not what they seem."""
 _ASCII_WITHIN = ("utf-8", "utf8", "us-ascii", "ascii", "iso-8859", "latin", "windows-", "cp125", "koi8", "gb", "big5", "shift", "euc-")
 """Charsets in which an ASCII character is always its own byte."""
-_DEFAULT_PORT = {"http": 80, "https": 443}
 
 
 @dataclass
@@ -95,7 +93,7 @@ def _read(url: str, data: bytes, charset: str, agent: str, *, links: bool) -> Pa
     if tree is None:  # nothing but a comment, for instance
         return page
     base_tag = tree.find(".//base[@href]")
-    base = (_joined(url, base_tag.get("href")) if base_tag is not None else "") or url
+    base = (joined(url, base_tag.get("href")) if base_tag is not None else "") or url
     page.language = str(tree.get("lang") or tree.get("{http://www.w3.org/XML/1998/namespace}lang") or "")[:35]
     for element in tree.iter("a", "area", "link", "meta"):
         if element.tag == "meta":
@@ -106,13 +104,13 @@ def _read(url: str, data: bytes, charset: str, agent: str, *, links: bool) -> Pa
             continue
         href = (element.get("href") or "").strip()
         rel = (named or "").lower().split()
-        if not href or len(href) > _MAX_URL:
+        if not href or len(href) > MAX_URL:
             continue
         if "license" in rel:
-            page.facts.licence_links.append(("rel-license", _joined(base, href)))
+            page.facts.licence_links.append(("rel-license", joined(base, href) or href))
         follows = links and (element.tag != "link" or bool({"next", "prev"} & set(rel)))
         if follows and "nofollow" not in rel and len(page.links) < _MAX_LINKS:
-            target = normal_url(_joined(base, href))
+            target = normal_url(joined(base, href))
             if target:
                 page.links.append(target)
     return page
@@ -129,33 +127,4 @@ def _meta(page: Page, element: etree._Element, agent: str) -> None:
         page.facts.tdm_reserved = "meta"
     elif name in ("license", "dc.rights", "dcterms.license") and content and " " not in content:
         # Free prose in a rights field names no licence; addresses and single words (SPDX ids) do.
-        page.facts.licence_links.append(("meta", content[:_MAX_URL]))
-
-
-def _joined(base: str, href: str) -> str:
-    try:
-        return urljoin(base, href)
-    except ValueError:
-        return ""
-
-
-def normal_url(url: str) -> str:
-    """An address in one spelling (lower-case host, no default port, no fragment), or an empty string if it is not one to fetch."""
-    try:
-        parts = urlsplit(urldefrag(url.strip())[0])
-        port = parts.port
-    except ValueError:
-        return ""
-    scheme, host = parts.scheme.lower(), (parts.hostname or "").lower()
-    if scheme not in _DEFAULT_PORT or not host or parts.username is not None or len(url) > _MAX_URL:
-        return ""
-    shown = f"[{host}]" if ":" in host else host
-    netloc = shown if port in (None, _DEFAULT_PORT[scheme]) else f"{shown}:{port}"
-    query = parts.query
-    return urlunsplit((scheme, netloc, parts.path.replace(" ", "%20") or "/", query.replace(" ", "%20"), ""))
-
-
-def origin_of(url: str) -> str:
-    """`scheme://host:port` of an address: what a robots.txt and a crawl delay hold for."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"
+        page.facts.licence_links.append(("meta", content[:MAX_URL]))

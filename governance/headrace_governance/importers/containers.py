@@ -11,6 +11,7 @@ from __future__ import annotations
 import bz2
 import codecs
 import gzip
+import io
 import lzma
 import re
 import tarfile
@@ -48,9 +49,10 @@ def decompressed(name: str, raw: BinaryIO, suffix: str) -> IO[bytes]:
         case ".xz":
             return cast(IO[bytes], lzma.open(raw, "rb"))
         case ".zst":
-            import zstandard
+            import pyarrow as pa
 
-            return cast(IO[bytes], zstandard.open(raw, "rb"))
+            # Not zstandard's reader, to which a frame that is cut off ends like a whole one.
+            return cast(IO[bytes], io.BufferedReader(pa.CompressedInputStream(raw, "zstd")))
         case ".7z" | ".zip":
             raise InputError(
                 f"{name}: {suffix} archives are not read", f"unpack it first (7z x {Path(name).name}) and name the file inside"

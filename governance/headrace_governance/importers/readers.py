@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import glob
-import gzip
-import io
 import json
+import lzma
 import stat
+import zlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from headrace_governance.crawl.pages import media_type
+from headrace_governance.importers.containers import decompressed
 from headrace_governance.importers.item import Item
 from headrace_governance.sources import ColumnsFetch, FolderFetch, JsonlFetch, ParquetFetch, WarcFetch
 from headrace_lake.errors import InputError
@@ -110,7 +111,10 @@ def read_parquet(fetch: ParquetFetch, files: list[Path]) -> Iterator[Item]:
                     raise InputError(f"{file}: no column '{missing[0]}'", f"columns: {', '.join(parquet.schema_arrow.names)}")
                 row = 0
                 for batch in parquet.iter_batches(batch_size=_BATCH_ROWS, columns=wanted):
-                    for values in batch.to_pylist():
+                    # As bytes: a file may hold strings that are no UTF-8, and such a row must not end the import.
+                    columns = [c.cast(pa.binary()) if pa.types.is_string(c.type) else c for c in batch.columns]
+                    columns = [c.cast(pa.large_binary()) if pa.types.is_large_string(c.type) else c for c in columns]
+                    for values in pa.RecordBatch.from_arrays(columns, batch.schema.names).to_pylist():
                         yield _row_item(fetch, file, row, values)
                         row += 1
         except (pa.ArrowInvalid, OSError) as exc:
@@ -122,7 +126,7 @@ def read_jsonl(fetch: JsonlFetch, files: list[Path]) -> Iterator[Item]:
     for file in files:
         number = -1
         try:
-            with _opened(file) as f:
+            with file.open("rb") as raw, decompressed(str(file), raw, file.suffix) as f:
                 for number, line in enumerate(f):
                     if not line.strip():
                         continue
@@ -135,22 +139,12 @@ def read_jsonl(fetch: JsonlFetch, files: list[Path]) -> Iterator[Item]:
                         yield Item(url=url, problem=("bad_line", f"line {number + 1}: {exc}"), failed=True)
                         continue
                     yield _row_item(fetch, file, number, values)
-        except (EOFError, gzip.BadGzipFile, OSError) as exc:
+        except (EOFError, OSError, lzma.LZMAError, zlib.error) as exc:
             raise InputError(f"{file}: damaged after line {number + 1} ({exc})", "write or copy it again") from exc
 
 
-def _opened(file: Path) -> IO[bytes]:
-    if file.suffix == ".gz":
-        return io.BufferedReader(gzip.open(file, "rb"))
-    if file.suffix == ".zst":
-        import zstandard
-
-        return io.BufferedReader(zstandard.open(file, "rb"))
-    return file.open("rb")
-
-
 def _row_item(fetch: ColumnsFetch, file: Path, row: int, values: dict[str, Any]) -> Item:
-    url = str(values.get(fetch.url) or "") if fetch.url else ""
+    url = _string(values.get(fetch.url)) if fetch.url else ""
     url = url or f"file:{file.name}#{row}"
     text = values.get(fetch.text)
     if isinstance(text, str):
@@ -159,8 +153,12 @@ def _row_item(fetch: ColumnsFetch, file: Path, row: int, values: dict[str, Any])
         return Item(url=url, problem=("no_text", f"{file.name} row {row}: '{fetch.text}' is {type(text).__name__}"), failed=True)
     if len(text) > fetch.max_bytes:
         return Item(url=url, problem=("too_large", f"{len(text)} bytes"))
-    language = str(values.get(fetch.language) or "") if fetch.language else ""
+    language = _string(values.get(fetch.language)) if fetch.language else ""
     return Item(url=url, body=text, content_type=fetch.content_type, charset="utf-8", language=language)
+
+
+def _string(value: Any) -> str:
+    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value or "")
 
 
 def read_folder(fetch: FolderFetch, folder: Path, files: list[Path]) -> Iterator[Item]:

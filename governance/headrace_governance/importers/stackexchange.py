@@ -92,7 +92,10 @@ def _store(fetch: StackexchangeFetch, file: Path, db: sqlite3.Connection, cut: C
 
 def _licence(row: Any, created: str) -> str:
     named = (row.get("ContentLicense") or "").strip().upper().replace(" ", "-")
-    return named or next(licence for until, licence in _LICENCES if created[:10] < until)
+    licence = named or next((licence for until, licence in _LICENCES if created[:10] < until), "")
+    if not licence:
+        raise ValueError(f"CreationDate {created[:40]!r} is no date")
+    return licence
 
 
 def _threads(fetch: StackexchangeFetch, db: sqlite3.Connection) -> Iterator[Item]:
@@ -134,6 +137,6 @@ def _threads(fetch: StackexchangeFetch, db: sqlite3.Connection) -> Iterator[Item
 def _time(stamp: str) -> datetime:
     try:
         at = datetime.fromisoformat(stamp)
-    except ValueError:
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except (ValueError, OverflowError):
         return EPOCH
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)

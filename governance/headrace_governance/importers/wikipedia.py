@@ -121,5 +121,5 @@ def _address(base: str, title: str) -> str:
 def _time(stamp: Any) -> datetime:
     try:
         return datetime.fromisoformat(str(stamp.text).strip().replace("Z", "+00:00")).astimezone(UTC)
-    except (AttributeError, ValueError):
+    except (AttributeError, ValueError, OverflowError):
         return EPOCH

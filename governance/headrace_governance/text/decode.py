@@ -33,8 +33,11 @@ FEW = 10
 """Bad sequences up to which a declaration is believed whatever their share."""
 CERTAIN = 6
 """UTF-8 sequences from which on a text in another charset is no explanation: two GBK bytes look like one in about a tenth of the cases."""
-_OWN_SHIFTS = ("utf-16", "utf-32", "utf-7", "iso2022", "hz")
+_OWN_SHIFTS = ("utf-16", "utf-32", "iso2022", "hz")
 """Charsets whose bytes are ASCII, or hold NUL: UTF-8 is no evidence against them."""
+_NO_CHARSETS = frozenset("undefined idna punycode unicode-escape raw-unicode-escape utf-7 mbcs oem".split())
+"""Codecs of Python's for other ends, and UTF-7, which the Encoding Standard forbids: a label says no more than none (a page's script wrote
+"undefined")."""
 _COMMON = {
     "gb18030": frozenset(
         "的一是在不了有和人这中大为上个国我以要他时来用们生到作地于出就分对成会可主发年动同工也能下过子说产种面而方后多定行学法所，。、；：“”（）"
@@ -71,7 +74,7 @@ def decode(body: bytes, declared: str | None, *, html: bool) -> Decoded:
     for name in [*names, "utf-8"]:
         try:
             text = body.decode(name)
-        except (UnicodeDecodeError, LookupError):
+        except (UnicodeError, LookupError):
             continue
         # Every text decodes as Windows-1252, nearly: what is said by a server's default is asked of the text.
         guess = _common(body) if name == "cp1252" and not body.isascii() else None
@@ -131,7 +134,9 @@ def _codec(label: str | None) -> str | None:
     except (LookupError, ValueError):
         return None
     # "base64" and friends are codecs of Python's, but no charsets.
-    return _LABELS.get(name, name) if codecs.lookup(name)._is_text_encoding else None
+    if not codecs.lookup(name)._is_text_encoding or name.replace("_", "-") in _NO_CHARSETS:
+        return None
+    return _LABELS.get(name, name)
 
 
 def _guess(body: bytes) -> str | None:

@@ -71,23 +71,31 @@ def choose(written: Blocks, tags: Any, names: Names) -> tuple[Any, float]:
 
 
 def is_index(written: Blocks) -> bool:
-    """Whether a page is a list of links: most of it is in links, and nothing reads like text or ends a sentence; a second reading would
-    find no more than the list."""
+    """Whether what was read of a page is a list of links: most of it is in links, next to nothing is unlinked text or ends in a full stop,
+    and next to nothing was left out as hidden."""
     everything, links, text = _shares(written.text, written.blocks)
-    return bool(everything >= INDEX_BYTES and links >= LINKED * everything and text <= INDEX_TEXT * everything)
+    most = INDEX_TEXT * everything
+    return bool(everything >= INDEX_BYTES and links >= LINKED * everything and text <= most and written.hidden <= most)
 
 
 @njit(cache=True)
 def _shares(text: Any, blocks: Any) -> tuple[int, int, int]:
-    """Bytes of all text, of it in links, and in blocks that read like text."""
+    """Bytes of all text, of it in links, and in blocks that are unlinked text or end in a full stop."""
     everything = links = found = 0
     for i in range(len(blocks)):
         size, link = blocks[i, SIZE], blocks[i, LINK]
         everything += size
         links += link
-        if size >= TEXT_BYTES and (link <= LINKED * size or _ends_sentence(text, blocks[i, TEXT_TO])):
+        if (size >= TEXT_BYTES and link <= LINKED * size) or _full_stop(text, blocks[i, TEXT_TO]):
             found += size
     return everything, links, found
+
+
+@njit(cache=True)
+def _full_stop(text: Any, to: int) -> bool:
+    if text[to - 1] == 46 or text[to - 1] == 33 or text[to - 1] == 63:  # . ! ?
+        return True
+    return bool(to >= 3 and text[to - 1] >= 128 and _ends_sentence(text, to))
 
 
 @njit(cache=True)

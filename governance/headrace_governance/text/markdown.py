@@ -22,6 +22,8 @@ from headrace_governance.text.main_content import CONFIDENT, choose, is_index
 _TITLE = re.compile(rb"<title[^>]{0,200}>([^<]{0,2000})", re.IGNORECASE)
 _LANGUAGE = re.compile(r"(?:^|\s)(?:language|lang|highlight|brush:|sourcecode|source|prism|hljs)[-\s:]*([a-z0-9+#_.]{1,20})(?=\s|$|;)")
 _NO_LANGUAGE = frozenset("default none text notranslate plain plaintext nohighlight source code highlight console-output linenos".split())
+_UNREAD = re.compile(rb"<(?:noscript|template|object|svg|datalist|button|applet|xml|noembed|noframes)\b", re.IGNORECASE)
+"""Elements whose content is not read here, in which trafilatura may find text."""
 _SPACES = re.compile(r"[ \t\u00a0]{2,}|\u00a0")
 
 
@@ -61,7 +63,7 @@ def read_page(markup: str | bytes, *, fallback: bool = True) -> PageText:
     written = write_blocks(tokens, dropped(tokens))
     chosen, confidence = choose(written, tokens.nodes[:, 0], names(tokens, written.spans))
     text = _assemble(tokens, written, chosen)
-    if not fallback or confidence >= CONFIDENT or is_index(written):
+    if not fallback or confidence >= CONFIDENT or (is_index(written) and not _UNREAD.search(data)):
         return PageText(text, title or None, confidence, "fast")
     other = _trafilatura(markup if isinstance(markup, str) else markup.decode("utf-8", "replace"))
     if len(other) * 3 < len(text):

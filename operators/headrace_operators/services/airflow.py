@@ -1,4 +1,4 @@
-"""The local Airflow: scheduler, DAG processor, triggerer and API server as four processes, SQLite, LocalExecutor.
+"""The local Airflow: scheduler, DAG processor, triggerer and API server as four processes, SQLite, a LocalExecutor.
 
 Why not `airflow standalone`: it also starts two log servers that listen on every interface; the API server reads local
 log files without them, so here they are left out (`--skip-serve-logs`) and everything listens on loopback only.
@@ -36,7 +36,10 @@ READY_WITHIN_S = 150.0
 PARALLELISM = 4
 """Worker processes: each holds an idle Airflow of about 100 MB, and our tasks only submit and defer."""
 RUNNER_SILENT_S = 60
-"""A task runner that has not been heard of for so long is dead: its task is retried (Airflow's default is 300). It reports every 5 s."""
+"""A task runner that has not been heard of for so long is dead: its task is retried (Airflow's default is 300)."""
+REPORT_EVERY_S = 1
+"""How often a task runner reports. Its supervisor may also look for the end of it so often only (Airflow's default is 5), and until then
+the task holds its place."""
 LOCKED_FOR_S = 30
 """How long a component waits for SQLite's lock before it says "database is locked" (Python's default is 5; two busy cores took longer).
 Less than a client of the API waits for its answer (60 s), so that a refusal comes as one and not as silence."""
@@ -81,7 +84,7 @@ class LocalAirflow:
             "AIRFLOW__CORE__DAGS_FOLDER": str(self.dags),
             "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.address}/execution/",
-            "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+            "AIRFLOW__CORE__EXECUTOR": "headrace_operators.services.executor.ResumingLocalExecutor",
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__PARALLELISM": str(PARALLELISM),
             "AIRFLOW__CORE__PLUGINS_FOLDER": str(self.folder / "plugins"),
@@ -99,6 +102,7 @@ class LocalAirflow:
             "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
             "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": str(TRIGGERER_SILENT_S),
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+            "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": str(REPORT_EVERY_S),
             **self.configuration,
         }
 

@@ -10,7 +10,8 @@ filters with the shipped thresholds, MinHash with its defaults, its PII formatte
 does beyond: an archive of the pages and their licences; every document is judged by every rule, not by those up to the first that drops
 it; and in the whole line everything else of text.yaml, for instance statistics of lines, paragraphs, passages, toxicity, quality, PII of
 nine kinds with check digits, expectations. All in this process and its children; times are of the processor, children included, and by
-the clock. Both lines have run over a few pages of every language before, so that what either loads, compiles or starts is not in them.
+the clock. Both lines have run over a few pages of every language before, so that hardly anything of what either loads, compiles or starts
+is in them: datatrove reads its tokenizer's file again and forks its extractor's process, ours opens a lake.
 """
 
 from __future__ import annotations

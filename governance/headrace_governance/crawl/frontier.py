@@ -28,6 +28,9 @@ CREATE TABLE IF NOT EXISTS pages(url TEXT PRIMARY KEY, meta TEXT NOT NULL, body 
 CREATE TABLE IF NOT EXISTS hosts(origin TEXT PRIMARY KEY, status INTEGER NOT NULL, robots BLOB, tdmrep BLOB);
 """
 
+MAX_DETAIL = 1000
+"""Characters that are kept of what explains an outcome."""
+
 
 @dataclass(frozen=True)
 class StoredPage:
@@ -58,6 +61,18 @@ class StoredPage:
     warc_path: str = ""
     warc_offset: int = 0
     warc_length: int = 0
+
+    def to_json(self) -> str:
+        """All fields, for `from_json`."""
+        return json.dumps(vars(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> StoredPage:
+        """The page that `to_json` wrote."""
+        fields = json.loads(text)
+        for name in ("headers", "request_headers"):
+            fields[name] = [(k, v) for k, v in fields[name]]
+        return cls(**fields)
 
 
 class Frontier:
@@ -129,9 +144,8 @@ class Frontier:
         if self.db.execute("SELECT 1 FROM decisions WHERE url=?", (page.url,)).fetchone() is None:
             raise RuntimeError(f"{page.url}: bytes would be kept without a recorded decision")
         with self._transaction():
-            meta = json.dumps(vars(page), ensure_ascii=False)
             packed = None if body is None else zlib.compress(body, 1)
-            self.db.execute("INSERT OR REPLACE INTO pages VALUES (?, ?, ?)", (page.url, meta, packed))
+            self.db.execute("INSERT OR REPLACE INTO pages VALUES (?, ?, ?)", (page.url, page.to_json(), packed))
             self._settle(page.url, "kept", "", "")
             self._add(links, depth + 1)
 
@@ -146,7 +160,7 @@ class Frontier:
         self._settle(url, "failed", reason, detail)
 
     def _settle(self, url: str, state: str, reason: str, detail: str) -> None:
-        self.db.execute("UPDATE urls SET state=?, reason=?, detail=? WHERE url=?", (state, reason, detail[:1000], url))
+        self.db.execute("UPDATE urls SET state=?, reason=?, detail=? WHERE url=?", (state, reason, detail[:MAX_DETAIL], url))
 
     def counts(self) -> dict[str, int]:
         """State → addresses."""
@@ -159,10 +173,7 @@ class Frontier:
     def pages(self) -> Iterator[tuple[StoredPage, bytes | None]]:
         """Kept pages with their bodies, in the order of addresses."""
         for meta, body in self.db.execute("SELECT meta, body FROM pages ORDER BY url"):
-            fields = json.loads(meta)
-            for name in ("headers", "request_headers"):
-                fields[name] = [(k, v) for k, v in fields[name]]
-            yield StoredPage(**fields), None if body is None else zlib.decompress(body)
+            yield StoredPage.from_json(meta), None if body is None else zlib.decompress(body)
 
     # -- hosts ---------------------------------------------------------------------------------------------------
 

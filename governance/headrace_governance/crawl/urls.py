@@ -1,11 +1,11 @@
-"""Addresses as pages, headers and robots files write them: joined, brought into one spelling, or refused; never an error."""
+"""Addresses as pages, headers and robots files write them: joined, and brought into one spelling, or empty where they are none."""
 
 from __future__ import annotations
 
 from urllib.parse import urldefrag, urljoin, urlsplit, urlunsplit
 
 MAX_URL = 2000
-"""Characters from which on an address is none to fetch."""
+"""Characters of the longest address that is fetched."""
 _DEFAULT_PORT = {"http": 80, "https": 443}
 
 
@@ -34,6 +34,10 @@ def normal_url(url: str) -> str:
 
 
 def origin_of(url: str) -> str:
-    """`scheme://host:port` of an address: what a robots.txt and a crawl delay hold for."""
+    """`scheme://host:port` of an address from `normal_url`: what a robots.txt and a crawl delay hold for.
+
+    Raises:
+        ValueError: it is no address.
+    """
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}"

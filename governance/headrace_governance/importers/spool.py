@@ -6,7 +6,6 @@ is synced. Memory does not grow with the bodies.
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from headrace_governance.crawl.frontier import StoredPage
+from headrace_governance.crawl.frontier import MAX_DETAIL, StoredPage
 
 _SCHEMA = """
 PRAGMA journal_mode=OFF;
@@ -24,8 +23,6 @@ CREATE TABLE items(
   page TEXT NOT NULL, body_offset INTEGER NOT NULL, body_length INTEGER NOT NULL);
 BEGIN;
 """
-_DETAIL = 1000
-"""Characters of a reason's detail that are kept, as for a crawl."""
 
 
 class Spool:
@@ -54,9 +51,7 @@ class Spool:
         Raises:
             sqlite3.IntegrityError: one has it.
         """
-        self._index.execute(
-            "INSERT INTO items VALUES (?, 'kept', '', '', ?, ?, ?)", (page.url, json.dumps(vars(page)), self._end, len(body))
-        )
+        self._index.execute("INSERT INTO items VALUES (?, 'kept', '', '', ?, ?, ?)", (page.url, page.to_json(), self._end, len(body)))
         self._bodies.write(body)
         self._end += len(body)
 
@@ -69,7 +64,7 @@ class Spool:
         self._unkept(url, "failed", reason, detail)
 
     def _unkept(self, url: str, state: str, reason: str, detail: str) -> None:
-        self._index.execute("INSERT INTO items VALUES (?, ?, ?, ?, '', 0, 0)", (url, state, reason, detail[:_DETAIL]))
+        self._index.execute("INSERT INTO items VALUES (?, ?, ?, ?, '', 0, 0)", (url, state, reason, detail[:MAX_DETAIL]))
 
     def outcomes(self, state: str) -> Iterator[tuple[str, str, str]]:
         """(url, reason, detail) of the items that were "dropped" or "failed", in the order of addresses."""
@@ -81,7 +76,4 @@ class Spool:
         for described, offset, length in self._index.execute(
             "SELECT page, body_offset, body_length FROM items WHERE state='kept' ORDER BY url"
         ):
-            fields = json.loads(described)
-            for name in ("headers", "request_headers"):
-                fields[name] = [(k, v) for k, v in fields[name]]
-            yield StoredPage(**fields), os.pread(self._bodies.fileno(), length, offset)
+            yield StoredPage.from_json(described), os.pread(self._bodies.fileno(), length, offset)

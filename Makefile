@@ -5,7 +5,7 @@ SHELL := bash
 BIN := .venv/bin
 PYTEST_ARGS ?=
 
-.PHONY: help setup setup-tests poc test coverage check lint format types floors bench docs lock clean
+.PHONY: help setup setup-tests poc test coverage check lint format types floors bench docs images lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,7 @@ check: setup lint types floors ## style, types, floors
 lint: setup
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/hadolint docker/*.Dockerfile
 
 format: setup ## let ruff rewrite what it can
 	@$(BIN)/ruff check --fix .
@@ -46,6 +47,9 @@ bench: setup ## ratios against peers, in one run (benchmarks/README.md)
 
 docs: setup ## checks every worked example and link in README, CONTRIBUTING and docs/
 	@$(BIN)/python -m pytest tests/repo -k "docs or contributing" -q
+
+images: ## the three images, built without an image registry and tried out (docker/README.md); needs root
+	@scripts/images
 
 lock: setup ## resolve requirements/lock.txt again from pyproject.toml
 	@scripts/lock

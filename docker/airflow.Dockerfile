@@ -1,7 +1,12 @@
 # The Airflow side: scheduler, DAG processor, triggerer, API server. No torch, no Ray: it starts command lines over HTTP.
+#   make images                                                       # all three, smoke-tested (docker/README.md)
 #   docker build -f docker/airflow.Dockerfile -t headrace-airflow .
 # Versions come from the lock: the extra says which packages, requirements/lock.txt which release of each.
 FROM python:3.11-slim-bookworm AS build
+# A certificate bundle of a company's own, and a folder of wheels: given by scripts/images, absent by default, not kept.
+ARG SSL_CERT_FILE
+ARG PIP_CERT
+ARG PIP_FIND_LINKS
 WORKDIR /opt/src
 COPY requirements/ requirements/
 RUN python -m venv /opt/venv \
@@ -17,7 +22,8 @@ COPY cli/ cli/
 RUN /opt/venv/bin/uv pip install --no-cache --python /opt/venv/bin/python --constraint requirements/pins.txt ".[airflow]"
 
 FROM python:3.11-slim-bookworm
-RUN useradd --create-home --uid 10001 headrace
+# var/ is where settings put the lake and runs unless told otherwise: the user's own.
+RUN useradd --create-home --no-log-init --uid 10001 headrace && install -d -o headrace -g headrace /opt/headrace/var
 COPY --from=build /opt/venv /opt/venv
 WORKDIR /opt/headrace
 COPY dags/ dags/
@@ -27,6 +33,6 @@ COPY governance/policies/ governance/policies/
 COPY tokenizers/configs/ tokenizers/configs/
 COPY megatron_jobs/configs/ megatron_jobs/configs/
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1
-USER headrace
+USER 10001
 ENTRYPOINT ["airflow"]
 CMD ["version"]

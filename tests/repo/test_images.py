@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -35,7 +37,7 @@ def test_every_extra_an_image_installs_exists_and_excludes_the_other_side(image:
 
 
 def test_no_image_runs_as_root(image: str) -> None:
-    assert re.search(r"^USER headrace$", image.rsplit("FROM ", 1)[1], re.M)
+    assert re.search(r"^USER 10001$", image.rsplit("FROM ", 1)[1], re.M)
 
 
 def test_torch_in_the_train_image_is_the_one_of_the_project(checkout: Path) -> None:
@@ -54,3 +56,21 @@ def test_no_dependency_brings_torch_into_the_data_image(checkout: Path) -> None:
 def test_the_settings_in_the_chart_are_settings(checkout: Path) -> None:
     values = yaml.safe_load((checkout / "charts/headrace/values.yaml").read_text(encoding="utf-8"))
     assert Settings.model_validate(values["settings"]).lake.root == "s3://headrace/lake"
+
+
+def test_hadolint_finds_nothing_in_the_images_files(checkout: Path) -> None:
+    program = Path(sys.executable).with_name("hadolint")
+    done = subprocess.run([program, *sorted((checkout / "docker").glob("*.Dockerfile"))], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_a_role_without_a_file_is_refused_by_name(checkout: Path) -> None:
+    done = subprocess.run(["bash", "scripts/images", "--role", "nosuch"], cwd=checkout, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "no docker/nosuch.Dockerfile" in done.stderr and "airflow, data, train" in done.stderr
+
+
+def test_the_check_inside_an_image_knows_every_role_and_its_files(checkout: Path) -> None:
+    smoke = checkout / "docker/smoke"
+    text = (smoke / "run.sh").read_text(encoding="utf-8")
+    assert set(re.findall(r"^  (\w+)\) #", text, re.M)) == set(IMAGES)
+    assert [name for name in re.findall(r'"\$here/([\w.]+)"', text) if not (smoke / name).is_file()] == []

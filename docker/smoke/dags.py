@@ -2,7 +2,7 @@
 
 from airflow.dag_processing.dagbag import DagBag
 
-bag = DagBag("/opt/headrace/dags", include_examples=False)
+bag = DagBag("/opt/headrace/dags")
 for file, error in bag.import_errors.items():
     print(file, error)
 print("DAGs:", *sorted(bag.dags))

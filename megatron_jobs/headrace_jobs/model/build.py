@@ -67,7 +67,7 @@ def build_model(model: ModelConfig, parallel: ParallelConfig, *, sequence_length
     """This rank's part of the model. Process groups must exist.
 
     Raises:
-        ConfigError: the vocabulary or the heads do not divide by the tensor-parallel size.
+        ConfigError: the vocabulary or the heads do not divide by the tensor-parallel size, or a precision is still `auto`.
     """
     import torch
     from megatron.core import parallel_state
@@ -75,6 +75,8 @@ def build_model(model: ModelConfig, parallel: ParallelConfig, *, sequence_length
     from headrace_jobs.model.gpt import HeadraceGPT
 
     check_layout(model, parallel)
+    if "auto" in (model.precision, model.softmax_precision):
+        raise ConfigError(f"model {model.name}: its precision was not chosen yet", "choose it first: headrace_jobs.model.precision")
     config = transformer_config(model, parallel)
     built = HeadraceGPT(
         config,

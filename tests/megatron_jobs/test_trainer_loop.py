@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from headrace_jobs.mix.compile import Mix, compile_mix
 from headrace_jobs.mix.recipe import Recipe
 from headrace_jobs.model.config import ModelConfig
+from headrace_jobs.model.precision import Measured
+from headrace_jobs.trainer import checkpoint
 from headrace_jobs.trainer.config import TrainConfig
 from headrace_jobs.trainer.loop import Observer, RunPlan, StepRecord, train
-from headrace_jobs.trainer.parallel import stop
+from headrace_jobs.trainer.parallel import process_groups, stop
+from headrace_jobs.trainer.segment import changes
+from headrace_jobs.trainer.state import build_state
 from headrace_lake.errors import ConfigError, InputError
 from headrace_lake.lake import Lake
 
@@ -99,3 +105,41 @@ def test_a_vocabulary_smaller_than_the_tokens_is_refused(lake: Lake, mix: Mix, t
     plan = RunPlan("f" * 32, tmp_path / "small", CONFIG, MODEL.model_copy(update={"vocabulary": 512}))
     with pytest.raises(ConfigError, match="vocabulary 512 is below the mix's"):
         train(plan, mix, lake, Observer())
+
+
+def _precisions(monkeypatch: pytest.MonkeyPatch, layers: tuple[float, float], softmax: tuple[float, float]) -> None:
+    """Have the processor multiply at these speeds (fp32, bf16): another machine, as far as the trainer can tell."""
+    speeds = [Measured(shape="planted", fp32=fp32, bf16=bf16) for fp32, bf16 in (layers, softmax)]
+    monkeypatch.setattr("headrace_jobs.trainer.segment.measure", lambda model: speeds)
+
+
+@pytest.mark.parametrize("layers_first", [(10.0, 90.0), (90.0, 10.0)], ids=["bf16 to fp32", "fp32 to bf16"])
+def test_a_run_goes_on_on_a_processor_that_chooses_another_precision_and_records_where(
+    lake: Lake, mix: Mix, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layers_first: tuple[float, float]
+) -> None:
+    auto = MODEL.model_copy(update={"precision": "auto", "softmax_precision": "auto"})
+    plan = RunPlan("f" * 32, tmp_path / "moved", CONFIG, auto, stop_after=5)
+    one, two = Steps(), Steps()
+    _precisions(monkeypatch, layers_first, (10.0, 90.0))
+    train(plan, mix, lake, one)
+    _precisions(monkeypatch, layers_first[::-1], (90.0, 10.0))
+    if layers_first == (10.0, 90.0):
+        with process_groups(CONFIG.parallel, seed=1, threads=1):
+            fp32 = build_state(CONFIG, MODEL, total_tokens=1000)
+            checkpoint.load(fp32, checkpoint.step_folder(plan.checkpoints, 5))
+            weight = fp32.bare.embedding.word_embeddings.weight.detach()
+            assert not torch.equal(weight, weight.bfloat16().float()), "the optimizer's fp32 weights go on, not their rounding"
+    state = train(replace(plan, stop_after=None), mix, lake, two)
+    assert [r.step for r in (*one.records, *two.records)] == list(range(1, 11))
+    assert [(s.after_step, s.layers.chosen, s.softmax.chosen) for s in state.segments] == [
+        (0, "bf16" if layers_first == (10.0, 90.0) else "fp32", "bf16"),
+        (5, "fp32" if layers_first == (10.0, 90.0) else "bf16", "fp32"),
+    ]
+    assert len(list(changes(state.segments))) == 2
+    about = checkpoint.read_state(checkpoint.step_folder(plan.checkpoints, 10))
+    assert about.segments == state.segments and about.model.precision == state.segments[-1].layers.chosen
+    # The same steps in fp32 alone: the change of precision costs rounding, not progress.
+    _precisions(monkeypatch, (90.0, 10.0), (90.0, 10.0))
+    plain = Steps()
+    train(RunPlan("f" * 32, tmp_path / "stayed", CONFIG, auto), mix, lake, plain)
+    assert [r.loss for r in (*one.records, *two.records)] == pytest.approx([r.loss for r in plain.records], rel=0.01)

@@ -149,9 +149,10 @@ def load(state: TrainState, folder: Path) -> CheckpointState:
         if same_layout:
             content |= _random()
         loaded = dist_checkpointing.load(content, str(folder))
+    # The optimizer comes last: of a run in bf16 it holds the weights in fp32, and a launch in fp32 goes on from those.
+    state.bare.load_state_dict({k: v for k, v in loaded.items() if k in wanted}, strict=False)
     state.optimizer.load_state_dict(loaded.pop("optimizer"))
     random = loaded.pop("random", None)
-    state.bare.load_state_dict({k: v for k, v in loaded.items() if k in wanted}, strict=False)
     state.scheduler.load_state_dict(about.schedule)
     if random is not None:
         torch.set_rng_state(random["torch"])

@@ -47,7 +47,6 @@ class Progress(Observer):
                 self._say(f"warning: {choice.warning}")
         for text in (*changes(segments[-2:]), *filter(None, notes)):
             self._say(text)
-        self._share = Share(now.threads)
         self._began = self._said = time.monotonic()
         if self.console.is_terminal:
             from rich.progress import BarColumn, TextColumn
@@ -60,8 +59,11 @@ class Progress(Observer):
 
     def stepped(self, record: StepRecord) -> None:
         self.pace.stepped(record.tokens, record.seconds)
-        left = duration(self.pace.seconds_left(step=record.step, total_tokens=record.total_tokens))
-        figures = f"loss {record.loss:.4f} {self.pace.tokens_per_second:,.0f} tokens/s, {left} left"
+        figures = f"loss {record.loss:.4f} {self.pace.tokens_per_second:,.0f} tokens/s"
+        if self.pace.steps == 1:  # it says nothing about the next ones
+            self._share = Share(self._segment.threads) if self._segment else None
+        else:
+            figures += f", {duration(self.pace.seconds_left(step=record.step, total_tokens=record.total_tokens))} left"
         now = time.monotonic()
         if self.bar is not None:
             self.bar.update(self.task, completed=record.total_tokens, description=f"step {record.step} {figures}")

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -16,10 +17,12 @@ from headrace_jobs.model.config import ModelConfig
 from headrace_jobs.model.precision import Measured
 from headrace_jobs.trainer import checkpoint
 from headrace_jobs.trainer.config import TrainConfig
+from headrace_jobs.trainer.inference import MegatronScorer
 from headrace_jobs.trainer.loop import Observer, RunPlan, StepRecord, train
 from headrace_jobs.trainer.parallel import process_groups, stop
 from headrace_jobs.trainer.segment import changes
 from headrace_jobs.trainer.state import build_state
+from headrace_jobs.trainer.vocabulary import used_ids
 from headrace_lake.errors import ConfigError, InputError
 from headrace_lake.lake import Lake
 
@@ -90,6 +93,40 @@ def test_the_loss_of_a_step_does_not_depend_on_how_rows_fall_into_micro_batches(
     assert [r.loss for r in parts] == pytest.approx([r.loss for r in whole], rel=1e-5)
     assert [r.grad_norm for r in parts] == pytest.approx([r.grad_norm for r in whole], rel=1e-4)
     assert [r.tokens for r in parts] == [r.tokens for r in whole]
+
+
+def test_unused_ids_share_a_row_and_every_step_is_that_of_the_full_softmax(
+    lake: Lake, mix: Mix, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Callable[..., list[StepRecord]]
+) -> None:
+    config = CONFIG.model_copy(update={"share_unused_ids": True})
+    shared = run("shared", config=config)
+    parts = [*run("in parts", config=config, stop_after=5), *run("in parts", config=config)]
+    assert [(r.loss, r.grad_norm) for r in parts] == [(r.loss, r.grad_norm) for r in shared], "resumed to the last bit"
+    folder = checkpoint.step_folder(tmp_path / "shared" / "checkpoints", 10)
+    table = checkpoint.load_weights(folder)["embedding.word_embeddings.weight"]
+    stop()
+    used = used_ids(mix, lake, vocabulary=len(table))
+    alike = (table == table[-1]).all(1).numpy()
+    assert 100 < used.sum() < 600 and not (alike & used).any() and alike.sum() > len(table) - used.sum() - 128
+    # The same run with every row computed by itself.
+    monkeypatch.setattr("headrace_jobs.trainer.vocabulary.equal_rows", lambda weight, unused: None)
+    full = run("full", config=config)
+    assert [r.loss for r in shared] == pytest.approx([r.loss for r in full], rel=1e-5)
+    assert shared[0].grad_norm == pytest.approx(full[0].grad_norm, rel=1e-5)
+    assert [r.grad_norm for r in shared] == pytest.approx([r.grad_norm for r in full], rel=1e-3), "rounding grows from step to step"
+    assert shared[-1].loss < shared[0].loss - 1
+
+
+def test_the_scorer_computes_equal_rows_once_and_scores_as_with_all(run: Callable[..., list[StepRecord]], tmp_path: Path) -> None:
+    run("scored", config=CONFIG.model_copy(update={"share_unused_ids": True, "max_steps": 3}))
+    scorer = MegatronScorer(checkpoint.step_folder(tmp_path / "scored" / "checkpoints", 3))
+    assert scorer.model.rows is not None and scorer.model.rows.count > 150_000
+    tokens = np.random.default_rng(1).integers(0, 151_000, (2, 40))  # nearly all of them unused in training
+    where = np.broadcast_to(np.arange(40), tokens.shape), np.zeros_like(tokens, dtype=np.int32)
+    once = scorer.nll(tokens, *where)
+    scorer.model.rows = None
+    np.testing.assert_allclose(once, scorer.nll(tokens, *where), rtol=1e-5)
+    assert once[:, :-1].min() > 0
 
 
 def test_a_gradient_that_is_no_number_stops_the_run_before_it_is_saved(lake: Lake, mix: Mix, tmp_path: Path) -> None:

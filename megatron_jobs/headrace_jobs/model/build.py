@@ -69,14 +69,14 @@ def build_model(model: ModelConfig, parallel: ParallelConfig, *, sequence_length
     Raises:
         ConfigError: the vocabulary or the heads do not divide by the tensor-parallel size, or a precision is still `auto`.
     """
+    if "auto" in (model.precision, model.softmax_precision):
+        raise ConfigError(f"model {model.name}: its precision was not chosen yet", "choose it first: headrace_jobs.model.precision")
     import torch
     from megatron.core import parallel_state
 
     from headrace_jobs.model.gpt import HeadraceGPT
 
     check_layout(model, parallel)
-    if "auto" in (model.precision, model.softmax_precision):
-        raise ConfigError(f"model {model.name}: its precision was not chosen yet", "choose it first: headrace_jobs.model.precision")
     config = transformer_config(model, parallel)
     built = HeadraceGPT(
         config,

@@ -4,7 +4,7 @@ A CPU without AVX512-BF16 or AMX emulates bf16: products of a tiny model's softm
 the same time. What a processor's flags say does not help (oneDNN and ATen can be told to use less, a virtual machine may hide or
 lack it), so the products themselves are timed: a few milliseconds at the start of a run.
 
-    python -m headrace_jobs.model.precision MODEL [--settings FILE]    # what would be chosen here, as one JSON line
+    python -m headrace_jobs.model.precision MODEL [--base FOLDER]    # what would be chosen here, as one JSON line
 
 `auto` in a model file takes bf16 where it is at least `WORTHWHILE` times as fast, else fp32, which is more exact. A precision that the file
 names is kept; where it is the slower one by `SLOWER` that is said with both figures. On GPUs the answer is whether they have bf16.
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -164,15 +165,18 @@ def main(argv: list[str] | None = None) -> None:
     import orjson
 
     from headrace_jobs.model.config import load_model_config
-    from headrace_jobs.trainer.threads import use_free_cores
-    from headrace_lake.settings import load_settings
+    from headrace_lake.errors import HeadraceError
+    from headrace_lake.settings import Settings
 
     parser = argparse.ArgumentParser(prog="headrace_jobs.model.precision")
     parser.add_argument("model")
-    parser.add_argument("--settings", type=Path)
+    parser.add_argument("--base", type=Path, default=Path.cwd(), help="folder that holds megatron_jobs/configs; this one by default")
     words = parser.parse_args(argv)
-    model = load_model_config(load_settings(words.settings), words.model)
-    use_free_cores()
+    try:
+        model = load_model_config(Settings(base=words.base.resolve()), words.model)
+    except HeadraceError as exc:
+        print(f"headrace: {exc}", file=sys.stderr)
+        sys.exit(exc.exit_code)
     print(orjson.dumps([choice.model_dump() for choice in choices(model, measure(model))]).decode())
 
 

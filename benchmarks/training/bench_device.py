@@ -69,7 +69,10 @@ def batches(config: TrainConfig, step: int) -> list[Any]:
 
 def model_config(name: str) -> ModelConfig:
     """A shipped model."""
-    return load_yaml(CHECKOUT / MODELS / f"{name}.yaml", ModelConfig)
+    model = load_yaml(CHECKOUT / MODELS / f"{name}.yaml", ModelConfig)
+    # What a file leaves open is fp32 here: the first part compares two devices to 1e-3.
+    fixed = {k: "fp32" for k in ("precision", "softmax_precision") if getattr(model, k) == "auto"}
+    return model.model_copy(update=fixed)
 
 
 def steps(state: TrainState, count: int) -> list[float]:

@@ -1,6 +1,7 @@
 """`headrace doctor`: what this machine lacks for Headrace, and how to get it.
 
-It looks, and changes nothing: no download, no service started, no heavy import (package versions come from their metadata).
+It looks, and changes nothing: no download, no service started, no heavy import (package versions come from their metadata; what needs
+torch is asked of a child process that has `CHILD_SECONDS`, while the other checks are made).
 Each finding is `ok`, `optional` (absent, needed only for what the line names) or `missing`; any `missing` makes exit code 2.
 """
 
@@ -12,6 +13,7 @@ import resource
 import shutil
 import socket
 import stat
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -51,6 +53,10 @@ PACKAGES = {
     "transformers": ("train", "release bundles"),
 }
 """Distribution → (role whose image holds it, who needs it). A laptop plays every role."""
+CHILD_SECONDS = 30.0
+"""Importing torch takes 2 to 10 seconds, the measurement 0.2."""
+MODEL = "tiny"
+"""The model of `make poc`, whose precision is looked at."""
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 State = Literal["ok", "optional", "missing"]
@@ -74,15 +80,18 @@ class Check:
     way_out: str = ""
 
 
-def checks(settings: Settings, *, root: Path | None = None, role: Role = "all") -> list[Check]:
+def checks(settings: Settings, *, root: Path | None = None, role: Role = "all", measure: bool = True) -> list[Check]:
     """All findings for this machine.
 
     Args:
         settings: whose lake, Ray and Airflow are meant.
         root: the checkout, for the lock; the settings' base by default.
         role: `all` on a laptop; in an image, the one role it plays.
+        measure: whether to measure what precision training would choose, which starts a process and takes seconds.
     """
     root = root or settings.base
+    trains = role in ("all", "train") and _version("torch") is not None
+    child = _ask_for_precision(settings) if measure and trains else None
     found = [_python(), *_packages(role)]
     if role in ("all", "train"):
         found += [_torch(), _transformer_engine()]
@@ -91,7 +100,7 @@ def checks(settings: Settings, *, root: Path | None = None, role: Role = "all") 
     found += [_cpus(), _memory(), _open_files(), _disk(settings), _lake(settings), _token(settings)]
     found += [_service("Ray", settings.ray.address), _service("Airflow", settings.airflow.address)]
     found += _tools()
-    return found
+    return found + ([] if child is None else [_precision(child)])
 
 
 def _python() -> Check:
@@ -137,6 +146,32 @@ def _transformer_engine() -> Check:
     if Path("/proc/driver/nvidia/gpus").is_dir():
         return Check("transformer-engine", "ok", version)
     return Check("transformer-engine", "missing", f"{version} breaks megatron.core without CUDA", "pip uninstall transformer-engine")
+
+
+def _ask_for_precision(settings: Settings) -> subprocess.Popen[str]:
+    """Start measuring what precision training would choose here."""
+    words = [sys.executable, "-m", "headrace_jobs.model.precision", MODEL, "--base", str(settings.base)]
+    return subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def _precision(child: subprocess.Popen[str]) -> Check:
+    """What training would choose, and why; or why that could not be measured."""
+    way_out = f"python -m headrace_jobs.model.precision {MODEL}"
+    try:
+        answer, said = child.communicate(timeout=CHILD_SECONDS)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.communicate()
+        return Check("precision", "optional", f"not measured within {CHILD_SECONDS:.0f} s: the machine is busy", way_out)
+    if child.returncode:
+        last = (said.strip().splitlines() or ["no message"])[-1]
+        return Check("precision", "optional", f"not measured: {last[:200]}", way_out)
+    layers, softmax = orjson.loads(answer.splitlines()[-1])
+    found = f"model {MODEL}: layers {layers['chosen']}, softmax {softmax['chosen']}; {softmax['why']}"
+    warning = layers["warning"] or softmax["warning"]
+    if warning:
+        return Check("precision", "optional", f"{found}. {warning}", f"write 'auto' in megatron_jobs/configs/models/{MODEL}.yaml")
+    return Check("precision", "ok", found)
 
 
 def _lock(lock: Path) -> Check:

@@ -15,13 +15,20 @@ def train(
     settings: SettingsOption = None,
 ) -> None:
     """Train a recipe on its newest mix: adopted when finished, resumed when not."""
+    from headrace_jobs.trainer.pace import duration
     from headrace_jobs.trainer.run import train_recipe
 
     outcome = train_recipe(open_lake(settings), recipe, settings=settings)
     p = outcome.run.payload
     fell = math.log(p["vocabulary"]) - p["last_loss"]
-    typer.echo(f"run {outcome.run.fingerprint[:16]}: {outcome.action}; {p['steps']} steps, {p['tokens']:,} tokens, {p['seconds']:.0f} s")
+    typer.echo(
+        f"run {outcome.run.fingerprint[:16]}: {outcome.action}; {p['steps']} steps, {p['tokens']:,} tokens in {duration(p['seconds'])}"
+    )
     typer.echo(f"loss {p['first_loss']:.4f} to {p['last_loss']:.4f} nats per token, {fell:.2f} below ln({p['vocabulary']})")
+    segments = p.get("segments") or []
+    last = segments[-1] if segments else {}
+    if last:
+        typer.echo(f"softmax in {last['softmax']['chosen']}: {last['softmax']['why']}")
     typer.echo(f"page: {outcome.run.path}/run.html; checkpoint: {outcome.checkpoint.path}")
     emit_result(
         {
@@ -30,5 +37,7 @@ def train(
             "checkpoint": outcome.checkpoint.path,
             "page": f"{outcome.run.path}/run.html",
             **{k: p[k] for k in ("first_loss", "last_loss", "vocabulary", "steps", "tokens", "seconds")},
+            "tokens_per_second": round(p["tokens"] / p["seconds"], 1) if p["seconds"] else None,
+            "precision": {use: last[use]["chosen"] for use in ("layers", "softmax") if last},
         }
     )

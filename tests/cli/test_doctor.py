@@ -15,8 +15,8 @@ from headrace_cli.doctor import Check, checks, doctor
 from headrace_lake.settings import Settings
 
 
-def _by_name(settings: Settings, **more: object) -> dict[str, Check]:
-    return {check.name: check for check in checks(settings, **more)}
+def _by_name(settings: Settings, *, measure: bool = False, **more: object) -> dict[str, Check]:
+    return {check.name: check for check in checks(settings, measure=measure, **more)}
 
 
 def _with(settings: Settings, **sections: object) -> Settings:
@@ -30,12 +30,12 @@ def test_the_environment_the_tests_run_in_is_complete_and_locked(settings: Setti
 
 
 def test_what_is_ok_needs_no_way_out_and_what_is_missing_has_one(settings: Settings) -> None:
-    for check in checks(_with(settings, ray={"address": "nonsense"})):
+    for check in checks(_with(settings, ray={"address": "nonsense"}), measure=False):
         assert bool(check.way_out) == (check.state != "ok"), check
 
 
 def test_it_leaves_no_trace(settings: Settings, tmp_path: Path) -> None:
-    checks(settings)
+    checks(settings, measure=False)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -73,6 +73,39 @@ def test_an_object_store_that_does_not_answer_is_missing(settings: Settings) -> 
         "s3": {"endpoint": "http://127.0.0.1:1", "access_key": {"env": "A"}, "secret_key": {"env": "B"}},
     }
     assert _by_name(_with(settings, lake=lake))["lake"].state == "missing"
+
+
+def test_the_precision_that_training_would_choose_is_shown_with_its_figures(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("ONEDNN_MAX_CPU_ISA", "AVX2"), ("ATEN_CPU_CAPABILITY", "avx2"), ("MKL_ENABLE_INSTRUCTIONS", "AVX2")):
+        monkeypatch.setenv(name, value)
+    check = _by_name(settings, measure=True)["precision"]
+    assert check.state == "ok" and "model tiny: layers fp32, softmax fp32; fp32 is" in check.found and "GFLOP/s" in check.found
+
+
+def test_a_model_file_that_asks_for_what_the_processor_emulates_is_pointed_at(
+    settings: Settings, checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("ONEDNN_MAX_CPU_ISA", "AVX2"), ("ATEN_CPU_CAPABILITY", "avx2"), ("MKL_ENABLE_INSTRUCTIONS", "AVX2")):
+        monkeypatch.setenv(name, value)
+    models = tmp_path / "base" / "megatron_jobs" / "configs" / "models"
+    models.mkdir(parents=True)
+    text = (checkout / "megatron_jobs" / "configs" / "models" / "tiny.yaml").read_text(encoding="utf-8")
+    (models / "tiny.yaml").write_text(text.replace("softmax_precision: auto", "softmax_precision: bf16"), encoding="utf-8")
+    check = _by_name(_with(settings, base=str(tmp_path / "base")), measure=True)["precision"]
+    assert check.state == "optional" and "times as long as fp32 on this processor" in check.found and "write 'auto'" in check.way_out
+
+
+def test_a_measurement_that_fails_or_hangs_is_said_and_bounded(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check = _by_name(_with(settings, base=str(tmp_path / "nothing here")), measure=True)["precision"]
+    assert check.state == "optional" and "no model 'tiny'" in check.found
+    monkeypatch.setattr("headrace_cli.doctor.CHILD_SECONDS", 0.0)
+    check = _by_name(settings, measure=True)["precision"]
+    assert check.state == "optional" and "not measured within 0 s" in check.found
+
+
+def test_only_a_machine_that_trains_is_asked_for_its_precision(settings: Settings) -> None:
+    assert "precision" not in _by_name(settings, role="data", measure=True)
+    assert "precision" not in _by_name(settings, role="airflow", measure=True)
 
 
 def test_a_stale_lock_is_named(settings: Settings, tmp_path: Path) -> None:

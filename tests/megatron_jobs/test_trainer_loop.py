@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from headrace_jobs.mix.compile import Mix, compile_mix
 from headrace_jobs.mix.recipe import Recipe
 from headrace_jobs.model.config import ModelConfig
+from headrace_jobs.model.precision import Measured
+from headrace_jobs.trainer import checkpoint
 from headrace_jobs.trainer.config import TrainConfig
+from headrace_jobs.trainer.inference import MegatronScorer
 from headrace_jobs.trainer.loop import Observer, RunPlan, StepRecord, train
-from headrace_jobs.trainer.parallel import stop
+from headrace_jobs.trainer.parallel import process_groups, stop
+from headrace_jobs.trainer.segment import changes
+from headrace_jobs.trainer.state import build_state
+from headrace_jobs.trainer.vocabulary import used_ids
 from headrace_lake.errors import ConfigError, InputError
 from headrace_lake.lake import Lake
 
@@ -86,6 +95,40 @@ def test_the_loss_of_a_step_does_not_depend_on_how_rows_fall_into_micro_batches(
     assert [r.tokens for r in parts] == [r.tokens for r in whole]
 
 
+def test_unused_ids_share_a_row_and_every_step_is_that_of_the_full_softmax(
+    lake: Lake, mix: Mix, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Callable[..., list[StepRecord]]
+) -> None:
+    config = CONFIG.model_copy(update={"share_unused_ids": True})
+    shared = run("shared", config=config)
+    parts = [*run("in parts", config=config, stop_after=5), *run("in parts", config=config)]
+    assert [(r.loss, r.grad_norm) for r in parts] == [(r.loss, r.grad_norm) for r in shared], "resumed to the last bit"
+    folder = checkpoint.step_folder(tmp_path / "shared" / "checkpoints", 10)
+    table = checkpoint.load_weights(folder)["embedding.word_embeddings.weight"]
+    stop()
+    used = used_ids(mix, lake, vocabulary=len(table))
+    alike = (table == table[-1]).all(1).numpy()
+    assert 100 < used.sum() < 600 and not (alike & used).any() and alike.sum() > len(table) - used.sum() - 128
+    # The same run with every row computed by itself.
+    monkeypatch.setattr("headrace_jobs.trainer.vocabulary.equal_rows", lambda weight, unused: None)
+    full = run("full", config=config)
+    assert [r.loss for r in shared] == pytest.approx([r.loss for r in full], rel=1e-5)
+    assert shared[0].grad_norm == pytest.approx(full[0].grad_norm, rel=1e-5)
+    assert [r.grad_norm for r in shared] == pytest.approx([r.grad_norm for r in full], rel=1e-3), "rounding grows from step to step"
+    assert shared[-1].loss < shared[0].loss - 1
+
+
+def test_the_scorer_computes_equal_rows_once_and_scores_as_with_all(run: Callable[..., list[StepRecord]], tmp_path: Path) -> None:
+    run("scored", config=CONFIG.model_copy(update={"share_unused_ids": True, "max_steps": 3}))
+    scorer = MegatronScorer(checkpoint.step_folder(tmp_path / "scored" / "checkpoints", 3))
+    assert scorer.model.rows is not None and scorer.model.rows.count > 150_000
+    tokens = np.random.default_rng(1).integers(0, 151_000, (2, 40))  # nearly all of them unused in training
+    where = np.broadcast_to(np.arange(40), tokens.shape), np.zeros_like(tokens, dtype=np.int32)
+    once = scorer.nll(tokens, *where)
+    scorer.model.rows = None
+    np.testing.assert_allclose(once, scorer.nll(tokens, *where), rtol=1e-5)
+    assert once[:, :-1].min() > 0
+
+
 def test_a_gradient_that_is_no_number_stops_the_run_before_it_is_saved(lake: Lake, mix: Mix, tmp_path: Path) -> None:
     plan = RunPlan(
         "f" * 32, tmp_path / "broken", CONFIG.model_copy(update={"checkpoint_every": 1}), MODEL.model_copy(update={"z_loss": 1e38})
@@ -99,3 +142,41 @@ def test_a_vocabulary_smaller_than_the_tokens_is_refused(lake: Lake, mix: Mix, t
     plan = RunPlan("f" * 32, tmp_path / "small", CONFIG, MODEL.model_copy(update={"vocabulary": 512}))
     with pytest.raises(ConfigError, match="vocabulary 512 is below the mix's"):
         train(plan, mix, lake, Observer())
+
+
+def _precisions(monkeypatch: pytest.MonkeyPatch, layers: tuple[float, float], softmax: tuple[float, float]) -> None:
+    """Have the processor multiply at these speeds (fp32, bf16): another machine, as far as the trainer can tell."""
+    speeds = [Measured(shape="planted", fp32=fp32, bf16=bf16) for fp32, bf16 in (layers, softmax)]
+    monkeypatch.setattr("headrace_jobs.trainer.segment.measure", lambda model: speeds)
+
+
+@pytest.mark.parametrize("layers_first", [(10.0, 90.0), (90.0, 10.0)], ids=["bf16 to fp32", "fp32 to bf16"])
+def test_a_run_goes_on_on_a_processor_that_chooses_another_precision_and_records_where(
+    lake: Lake, mix: Mix, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layers_first: tuple[float, float]
+) -> None:
+    auto = MODEL.model_copy(update={"precision": "auto", "softmax_precision": "auto"})
+    plan = RunPlan("f" * 32, tmp_path / "moved", CONFIG, auto, stop_after=5)
+    one, two = Steps(), Steps()
+    _precisions(monkeypatch, layers_first, (10.0, 90.0))
+    train(plan, mix, lake, one)
+    _precisions(monkeypatch, layers_first[::-1], (90.0, 10.0))
+    if layers_first == (10.0, 90.0):
+        with process_groups(CONFIG.parallel, seed=1, threads=1):
+            fp32 = build_state(CONFIG, MODEL, total_tokens=1000)
+            checkpoint.load(fp32, checkpoint.step_folder(plan.checkpoints, 5))
+            weight = fp32.bare.embedding.word_embeddings.weight.detach()
+            assert not torch.equal(weight, weight.bfloat16().float()), "the optimizer's fp32 weights go on, not their rounding"
+    state = train(replace(plan, stop_after=None), mix, lake, two)
+    assert [r.step for r in (*one.records, *two.records)] == list(range(1, 11))
+    assert [(s.after_step, s.layers.chosen, s.softmax.chosen) for s in state.segments] == [
+        (0, "bf16" if layers_first == (10.0, 90.0) else "fp32", "bf16"),
+        (5, "fp32" if layers_first == (10.0, 90.0) else "bf16", "fp32"),
+    ]
+    assert len(list(changes(state.segments))) == 2
+    about = checkpoint.read_state(checkpoint.step_folder(plan.checkpoints, 10))
+    assert about.segments == state.segments and about.model.precision == state.segments[-1].layers.chosen
+    # The same steps in fp32 alone: the change of precision costs rounding, not progress.
+    _precisions(monkeypatch, (90.0, 10.0), (90.0, 10.0))
+    plain = Steps()
+    train(RunPlan("f" * 32, tmp_path / "stayed", CONFIG, auto), mix, lake, plain)
+    assert [r.loss for r in (*one.records, *two.records)] == pytest.approx([r.loss for r in plain.records], rel=0.01)

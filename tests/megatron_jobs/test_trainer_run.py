@@ -122,6 +122,10 @@ def test_a_run_leaves_artifacts_metrics_and_a_page(site: Site, trained: Outcome)
     assert records[0].loss == pytest.approx(math.log(152576), abs=0.3) and trained.run.payload["last_loss"] < records[0].loss
     page = (Path(trained.run.path) / "run.html").read_text(encoding="utf-8")
     assert "nats below" in page and "data:image/png" in page
+    [segment] = trained.run.payload["segments"]
+    assert segment["layers"]["chosen"] == segment["softmax"]["chosen"] == "fp32" and segment["softmax"]["measured"]["fp32"] > 0
+    assert checkpoint.read_state(Path(trained.checkpoint.path)).segments[0].model_dump(mode="json") == segment
+    assert "from step 1: precision: layers fp32, softmax fp32; 1 thread(s)" in page
     kept = sorted(p.name for p in Path(trained.checkpoint.path).parent.iterdir())
     assert kept == ["step-00000008", "step-00000010"]
 
@@ -175,6 +179,21 @@ def test_a_kill_during_a_save_leaves_the_previous_checkpoint_and_the_run_goes_on
     records = read_metrics(folder / "metrics.jsonl")
     assert [r.step for r in records] == [1, 2, 3, 4, 5]
     assert sorted(p.name for p in (folder / "checkpoints").iterdir()) == ["step-00000004", "step-00000005"]
+
+
+def test_two_tensor_parallel_processes_share_unused_rows_and_choose_one_precision(site: Site) -> None:
+    (site.folder / "auto.yaml").write_text(yaml.safe_dump(MODEL | {"softmax_precision": "auto"}), encoding="utf-8")
+    block = {"model": str(site.folder / "auto.yaml"), "share_unused_ids": True}
+    start = site.train("shared", **block, max_steps=3).checkpoint.path
+    more = {**block, "start_from": start, "max_steps": 6}
+    alone, paired = (site.train(name, **more, **layout) for name, layout in (("shared1", {}), ("shared2", {"parallel": {"tensor": 2}})))
+    one, two = (read_metrics(Path(o.run.path) / "metrics.jsonl") for o in (alone, paired))
+    assert [r.step for r in two] == [r.step for r in one] == [4, 5, 6]
+    rel = 1e-5 if alone.run.payload["segments"][-1]["softmax"]["chosen"] == "fp32" else 1e-3
+    assert [r.loss for r in two] == pytest.approx([r.loss for r in one], rel=rel)
+    assert [r.grad_norm for r in two] == pytest.approx([r.grad_norm for r in one], rel=10 * rel)
+    last = paired.run.payload["segments"][-1]
+    assert (last["processes"], last["after_step"], last["softmax"]["asked"]) == (2, 3, "auto")
 
 
 def _seed_of(run: Path) -> str:

@@ -67,8 +67,10 @@ def build_model(model: ModelConfig, parallel: ParallelConfig, *, sequence_length
     """This rank's part of the model. Process groups must exist.
 
     Raises:
-        ConfigError: the vocabulary or the heads do not divide by the tensor-parallel size.
+        ConfigError: the vocabulary or the heads do not divide by the tensor-parallel size, or a precision is still `auto`.
     """
+    if "auto" in (model.precision, model.softmax_precision):
+        raise ConfigError(f"model {model.name}: its precision was not chosen yet", "choose it first: headrace_jobs.model.precision")
     import torch
     from megatron.core import parallel_state
 

@@ -31,6 +31,7 @@ from headrace_jobs.evaluation.scoring import Scorer
 from headrace_jobs.model.config import ModelConfig
 from headrace_jobs.trainer.config import TrainConfig
 from headrace_jobs.trainer.safe_loading import safe_loading
+from headrace_jobs.trainer.segment import Segment
 from headrace_jobs.trainer.writing import in_this_process
 from headrace_lake.errors import InputError
 from headrace_lake.fingerprint import digest_of, file_digest
@@ -55,7 +56,9 @@ class CheckpointState(StrictModel):
         run: fingerprint of the run.
         loader: state of the packed loader after this step.
         schedule: state of Megatron's parameter scheduler; it counts tokens.
+        model: as it was trained last, its precision chosen.
         world: processes that wrote it.
+        segments: launches of the run so far.
         eod: the end-of-document token, with which every document begins.
     """
 
@@ -70,6 +73,7 @@ class CheckpointState(StrictModel):
     world: int = 1
     loader: dict[str, Any]
     schedule: dict[str, Any]
+    segments: tuple[Segment, ...] = ()
 
 
 class Certificate(StrictModel):
@@ -145,9 +149,10 @@ def load(state: TrainState, folder: Path) -> CheckpointState:
         if same_layout:
             content |= _random()
         loaded = dist_checkpointing.load(content, str(folder))
+    # The optimizer comes last: of a run in bf16 it holds the weights in fp32, and a launch in fp32 goes on from those.
+    state.bare.load_state_dict({k: v for k, v in loaded.items() if k in wanted}, strict=False)
     state.optimizer.load_state_dict(loaded.pop("optimizer"))
     random = loaded.pop("random", None)
-    state.bare.load_state_dict({k: v for k, v in loaded.items() if k in wanted}, strict=False)
     state.scheduler.load_state_dict(about.schedule)
     if random is not None:
         torch.set_rng_state(random["torch"])

@@ -95,7 +95,9 @@ class TrainConfig(StrictModel):
         checkpoint_every: steps between checkpoints; the last step always leaves one.
         keep: finished checkpoints that stay; older ones are deleted.
         log_every: steps between lines for people; every step goes into the metrics file.
-        threads: CPU threads of a process; 0 takes the cores it may run on, shared out over the processes of this host.
+        threads: CPU threads of a process; 0 takes the cores it may run on, shared out over the processes of this host (`threads.py`).
+        share_unused_ids: ids that no training document holds share one row of the output table, which starts at zero (`vocabulary.py`). The
+            softmax is as exact as without, and costs the ids in use. For small mixes: every token is read once at the start.
     """
 
     model: str = "tiny"
@@ -112,6 +114,7 @@ class TrainConfig(StrictModel):
     keep: int = Field(default=2, ge=1)
     log_every: int = Field(default=10, ge=1)
     threads: int = Field(default=0, ge=0)
+    share_unused_ids: bool = False
 
     @model_validator(mode="after")
     def _divides(self) -> TrainConfig:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headrace_jobs.model.build import build_model
+from headrace_jobs.model.equal_rows import equal_rows
 from headrace_jobs.model.inputs import forbidden
 from headrace_jobs.trainer import checkpoint
 from headrace_jobs.trainer.config import ParallelConfig
@@ -22,6 +23,8 @@ class MegatronScorer:
     """`headrace_jobs.evaluation.scoring.Scorer` over a Megatron checkpoint."""
 
     def __init__(self, folder: Path) -> None:
+        import torch
+
         single_process()
         about = checkpoint.read_state(folder)
         config = about.model.model_copy(update={"precision": "fp32", "softmax_precision": "fp32"})
@@ -29,6 +32,9 @@ class MegatronScorer:
         weights = checkpoint.model_state_dict(self.model)
         checkpoint.load_into(weights, folder)
         self.model.load_state_dict(weights, strict=False)
+        # A checkpoint whose mix used few ids holds one row many times over: its product is needed once.
+        table = self.model.output_table()
+        self.model.rows = equal_rows(table, torch.ones(len(table), dtype=torch.bool, device=table.device))
         self.model.train(False)
 
     def nll(

@@ -18,11 +18,14 @@ import numpy as np
 from headrace_jobs.mix.compile import Mix
 from headrace_jobs.mix.loader import PackedLoader
 from headrace_jobs.model.config import ModelConfig
+from headrace_jobs.model.precision import resolved
 from headrace_jobs.trainer import checkpoint
 from headrace_jobs.trainer.config import TrainConfig
 from headrace_jobs.trainer.parallel import process_groups
+from headrace_jobs.trainer.segment import Segment, begin_segment, joined
 from headrace_jobs.trainer.state import TrainState, build_state
 from headrace_jobs.trainer.step import train_step
+from headrace_jobs.trainer.vocabulary import set_rows, settle_rows, used_ids
 from headrace_lake.errors import ConfigError, InputError
 from headrace_lake.lake import Lake
 
@@ -45,8 +48,8 @@ class StepRecord:
 class Observer:
     """What the first rank tells of; does nothing by itself."""
 
-    def started(self, step: int, checkpoint: Path | None) -> None:
-        """The run goes on after `step` (0 for a fresh one)."""
+    def started(self, step: int, checkpoint: Path | None, segments: tuple[Segment, ...], notes: tuple[str, ...] = ()) -> None:
+        """The run goes on after `step` (0 for a fresh one); this launch is the last of its `segments`."""
 
     def stepped(self, record: StepRecord) -> None:
         """A step is done."""
@@ -99,7 +102,10 @@ def train(plan: RunPlan, mix: Mix, lake: Lake, observer: Observer) -> TrainState
             micro_batches = config.micro_batches(ranks)
         except ValueError as exc:
             raise ConfigError(f"recipe {mix.recipe.name}, train: {exc}", "correct the value") from exc
-        state = build_state(config, plan.model, total_tokens=sum(p.tokens for p in mix.phases))
+        segment = begin_segment(plan.model)
+        model = resolved(plan.model, (segment.layers, segment.softmax))
+        used = used_ids(mix, lake, vocabulary=model.vocabulary) if config.share_unused_ids else None
+        state = build_state(config, model, total_tokens=sum(p.tokens for p in mix.phases), used=used)
         loader = PackedLoader(
             mix, lake, sequence_length=config.sequence_length, micro_batch=config.micro_batch, data_rank=rank, data_ranks=ranks
         )
@@ -108,10 +114,15 @@ def train(plan: RunPlan, mix: Mix, lake: Lake, observer: Observer) -> TrainState
             checkpoint.sweep(plan.checkpoints)
         dist.barrier()
         start = checkpoint.newest_valid(plan.checkpoints, run=plan.fingerprint) or plan.start_from
+        before: tuple[Segment, ...] = ()
         if start is not None:
-            loader.load_state_dict(checkpoint.load(state, start).loader)
+            about = checkpoint.load(state, start)
+            loader.load_state_dict(about.loader)
+            before = about.segments
+        state.segments = joined(before, segment, step=state.steps)
+        notes = (set_rows(state.bare, used),) if used is not None else ()
         watcher = observer if first else Observer()
-        watcher.started(state.steps, start)
+        watcher.started(state.steps, start, state.segments, notes)
         _steps(plan, mix, state, loader, micro_batches, watcher)
     return state
 
@@ -146,17 +157,20 @@ def _steps(plan: RunPlan, mix: Mix, state: TrainState, loader: PackedLoader, mic
 def _save(plan: RunPlan, mix: Mix, state: TrainState, loader: PackedLoader, observer: Observer) -> int:
     import torch.distributed as dist
 
+    if state.used is not None:
+        settle_rows(state.bare)
     about = checkpoint.CheckpointState(
         run=plan.fingerprint,
         step=state.steps,
         tokens=state.tokens,
         eod=mix.eod,
         tokenizer_digest=mix.tokenizer_digest,
-        model=plan.model,
+        model=state.model_config,
         train=plan.config,
         world=dist.get_world_size(),
         loader=loader.state_dict(),
         schedule=state.scheduler.state_dict(),
+        segments=state.segments,
     )
     folder = checkpoint.save(state, about, plan.checkpoints)
     if dist.get_rank() == 0:

@@ -57,12 +57,12 @@ def mean_loss(records: Sequence[StepRecord]) -> float:
     return sum(r.loss * r.tokens for r in records) / tokens if tokens else math.nan
 
 
-def write_page(records: Sequence[StepRecord], folder: Path, *, title: str, vocabulary: int) -> list[Path]:
-    """Write `loss.png` and `run.html`."""
+def write_page(records: Sequence[StepRecord], folder: Path, *, title: str, vocabulary: int, notes: Sequence[str] = ()) -> list[Path]:
+    """Write `loss.png` and `run.html`; `notes` are lines about the run's launches."""
     chart = folder / "loss.png"
     _plot(records, chart, vocabulary)
     page = folder / "run.html"
-    page.write_text(_page(records, chart.read_bytes(), title, vocabulary), encoding="utf-8")
+    page.write_text(_page(records, chart.read_bytes(), title, vocabulary, notes), encoding="utf-8")
     return [chart, page]
 
 
@@ -89,7 +89,7 @@ def _plot(records: Sequence[StepRecord], file: Path, vocabulary: int) -> None:
     figure.savefig(file, dpi=110, metadata={"Software": None})
 
 
-def _page(records: Sequence[StepRecord], chart: bytes, title: str, vocabulary: int) -> str:
+def _page(records: Sequence[StepRecord], chart: bytes, title: str, vocabulary: int, notes: Sequence[str]) -> str:
     rows = records if len(records) <= 40 else [*records[:: max(1, len(records) // 40)], records[-1]]
     columns = ("step", "tokens", "phase", "loss", "gradient norm", "learning rate", "tokens/s")
     lines = []
@@ -105,6 +105,7 @@ def _page(records: Sequence[StepRecord], chart: bytes, title: str, vocabulary: i
         "<style>body{font:15px system-ui;margin:2em;max-width:60em}td,th{padding:.2em .8em;text-align:right}img{max-width:100%}</style>"
         f"<h1>{html.escape(title)}</h1><p>{len(records)} steps; the last {min(LAST_STEPS, len(records))} lie {fell:.2f} nats below "
         f"ln {vocabulary:,} = {math.log(vocabulary):.2f}, the loss of a model that knows nothing.</p>"
+        f"{''.join(f'<p>{html.escape(note)}</p>' for note in notes)}"
         f'<img alt="loss by tokens" src="data:image/png;base64,{picture}">'
         f"<table><tr>{head}</tr>{''.join(lines)}</table></html>\n"
     )

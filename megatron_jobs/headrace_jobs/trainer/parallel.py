@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 from headrace_jobs.cpu import shim
 from headrace_jobs.trainer.config import ParallelConfig
+from headrace_jobs.trainer.threads import use_free_cores
 from headrace_lake.errors import ConfigError
 
 RENDEZVOUS = "HEADRACE_RENDEZVOUS"
@@ -91,7 +92,7 @@ def _start(parallel: ParallelConfig, *, seed: int, threads: int, alone: bool = F
     if on_cpu:
         _keep_freed_memory()
     local = 1 if alone else int(os.environ.get("LOCAL_WORLD_SIZE", str(world_size())))
-    torch.set_num_threads(threads or max(1, len(os.sched_getaffinity(0)) // local))
+    use_free_cores(local, threads=threads)
     if not on_cpu:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     backend = "gloo" if on_cpu else "nccl"

@@ -2,15 +2,16 @@
 
     RUNS/train/RECIPE-FINGERPRINT/     metrics.jsonl, loss.png, run.html, checkpoints/ (see checkpoint.py)
 
-The fingerprint covers the mix, the model, the `train:` block and the trainer's code, not how often is logged or saved. The
-artifacts `run` and `checkpoint` are recorded when the run is finished: what is on disk before that serves only to resume.
+The fingerprint covers the mix, the model, the `train:` block and the trainer's code, not how often is logged or saved, nor which
+precision `auto` came to: that is recorded for each launch (`segment.py`). The artifacts `run` and `checkpoint` are recorded when the run
+is finished: what is on disk before that serves only to resume.
 """
 
 from __future__ import annotations
 
 import fcntl
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from headrace_jobs.trainer.loop import Observer, RunPlan, StepRecord, train
 from headrace_jobs.trainer.metrics import LAST_STEPS, METRICS, append_metrics, cut_metrics, mean_loss, read_metrics, write_page
 from headrace_jobs.trainer.parallel import world_size
 from headrace_jobs.trainer.progress import Progress
+from headrace_jobs.trainer.segment import Segment, changes
 from headrace_lake.errors import InputError, LakeError
 from headrace_lake.fingerprint import code_digest, digest_of, file_digest
 from headrace_lake.lake import Lake
@@ -93,7 +95,8 @@ def run_plan(lake: Lake, mix: Mix, config: TrainConfig, model: ModelConfig) -> R
 
 def train_here(lake: Lake, mix: Mix, plan: RunPlan) -> None:
     """Train in this process, which is one of the world's."""
-    progress = Progress(mix.recipe.name, total_tokens=mix.recipe.tokens, log_every=plan.config.log_every)
+    last = min((x for x in (plan.stop_after, plan.config.max_steps) if x is not None), default=None)
+    progress = Progress(mix.recipe.name, total_tokens=mix.recipe.tokens, log_every=plan.config.log_every, last_step=last)
     try:
         train(plan, mix, lake, Recorder(plan, progress))
     finally:
@@ -107,10 +110,10 @@ class Recorder(Observer):
         self.file = plan.folder / METRICS
         self.display = display
 
-    def started(self, step: int, checkpoint: Path | None) -> None:
+    def started(self, step: int, checkpoint: Path | None, segments: tuple[Segment, ...], notes: tuple[str, ...] = ()) -> None:
         self.file.parent.mkdir(parents=True, exist_ok=True)
         cut_metrics(self.file, step)
-        self.display.started(step, checkpoint)
+        self.display.started(step, checkpoint, segments, notes)
 
     def stepped(self, record: StepRecord) -> None:
         append_metrics(self.file, record)
@@ -140,8 +143,11 @@ def _record(lake: Lake, mix: Mix, plan: RunPlan) -> tuple[Artifact, Artifact]:
     if folder is None or not records:
         raise InputError(f"run {plan.folder.name} left no checkpoint", "run it again")
     proof = checkpoint.certificate(folder)
+    segments = checkpoint.read_state(folder).segments
     step_fingerprint = digest_of({"kind": "checkpoint", "run": plan.fingerprint, "step": proof.step})
-    files = [plan.folder / METRICS, *write_page(records, plan.folder, title=f"run {plan.folder.name}", vocabulary=plan.model.vocabulary)]
+    title, vocabulary = f"run {plan.folder.name}", plan.model.vocabulary
+    page = write_page(records, plan.folder, title=title, vocabulary=vocabulary, notes=_notes(segments))
+    files = [plan.folder / METRICS, *page]
     last_loss = mean_loss(records[-LAST_STEPS:])
     payload: dict[str, Any] = {
         "checkpoint": step_fingerprint,
@@ -154,6 +160,7 @@ def _record(lake: Lake, mix: Mix, plan: RunPlan) -> tuple[Artifact, Artifact]:
         "parameters": plan.model.num_parameters(),
         "train": plan.config.model_dump(mode="json"),
         "model": plan.model.model_dump(mode="json"),
+        "segments": [s.model_dump(mode="json") for s in segments],
         "files": {file.suffix[1:]: lake.put_object(file, kind="run", suffix=file.suffix) for file in files},
         "summary": f"{records[-1].step} steps, loss {records[0].loss:.3f} to {last_loss:.3f} "
         f"({math.log(plan.model.vocabulary) - last_loss:.2f} nats below ln V)",
@@ -180,6 +187,12 @@ def _record(lake: Lake, mix: Mix, plan: RunPlan) -> tuple[Artifact, Artifact]:
     lake.record_artifact(run)
     lake.record_artifact(last)
     return run, last
+
+
+def _notes(segments: Sequence[Segment]) -> list[str]:
+    """What the page says about launches and their precision."""
+    lines = [f"from step {s.after_step + 1}: {s.line()}. Layers: {s.layers.why}. Softmax: {s.softmax.why}." for s in segments]
+    return lines + list(changes(segments))
 
 
 @contextmanager

@@ -5,9 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from headrace_jobs.model.build import build_model
 from headrace_jobs.model.config import ModelConfig
 from headrace_jobs.trainer.config import TrainConfig
+from headrace_jobs.trainer.segment import Segment
+from headrace_jobs.trainer.vocabulary import clear_unused
 
 
 @dataclass
@@ -17,6 +22,8 @@ class TrainState:
     Attributes:
         bare: the model without its wrappers.
         model: the same inside Megatron's DistributedDataParallel.
+        used: ids that the mix uses, bool [vocabulary], where the others share a row.
+        segments: launches of the run so far, this one last.
         steps, tokens: done so far; tokens are unmasked labels over all ranks.
     """
 
@@ -26,14 +33,19 @@ class TrainState:
     model: Any
     optimizer: Any
     scheduler: Any
+    used: npt.NDArray[np.bool_] | None = None
+    segments: tuple[Segment, ...] = ()
     steps: int = 0
     tokens: int = 0
 
 
-def build_state(config: TrainConfig, model_config: ModelConfig, *, total_tokens: int) -> TrainState:
-    """Fresh weights and moments. Process groups must exist.
+def build_state(
+    config: TrainConfig, model_config: ModelConfig, *, total_tokens: int, used: npt.NDArray[np.bool_] | None = None
+) -> TrainState:
+    """Fresh weights and moments. Process groups must exist, and the model's precision must be chosen.
 
     Args:
+        used: ids that the mix uses; the rows of all others start at zero.
         total_tokens: of the whole run; the schedule counts tokens, so padding does not age it.
     """
     import torch
@@ -43,6 +55,8 @@ def build_state(config: TrainConfig, model_config: ModelConfig, *, total_tokens:
 
     o, parallel = config.optimizer, config.parallel
     bare = build_model(model_config, parallel, sequence_length=config.sequence_length)
+    if used is not None:
+        clear_unused(bare, used)
     bf16 = model_config.precision == "bf16"
     inner = Float16Module(bare.config, bare) if bf16 else bare
     layout = DistributedDataParallelConfig(
@@ -77,7 +91,7 @@ def build_state(config: TrainConfig, model_config: ModelConfig, *, total_tokens:
     bare.config.grad_scale_func = optimizer.scale_loss
     if layout.overlap_grad_reduce:
         bare.config.no_sync_func = model.no_sync
-    return TrainState(config, model_config, bare, model, optimizer, _scheduler(config, optimizer, total_tokens))
+    return TrainState(config, model_config, bare, model, optimizer, _scheduler(config, optimizer, total_tokens), used)
 
 
 def _scheduler(config: TrainConfig, optimizer: Any, total_tokens: int) -> Any:

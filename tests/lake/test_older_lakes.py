@@ -29,7 +29,9 @@ def older(lake: Lake, with_documents: Callable[..., Receipt], monkeypatch: pytes
     return lake
 
 
-def test_a_slice_of_today_is_committed_beside_one_of_yesterday(older: Lake, settings: Settings, with_documents: Callable[..., Receipt]) -> None:
+def test_a_slice_of_today_is_committed_beside_one_of_yesterday(
+    older: Lake, settings: Settings, with_documents: Callable[..., Receipt]
+) -> None:
     with_documents(NEW)
     again = Lake.open(settings)
     for lake in (older, again):

@@ -6,9 +6,11 @@ cut and characters that NFC changes; all sentences are this test's own.
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 from collections.abc import Iterator
+from contextlib import redirect_stderr
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -161,7 +163,8 @@ def _harness(bundle: Path, texts: list[str]) -> tuple[list[float], list[tuple[fl
     model = HFLM(pretrained=str(bundle), dtype="float32", device="cpu", batch_size=16)
     assert model.max_length == WINDOW, "by default it takes the window that the bundle declares"
     requests = [Instance(request_type="loglikelihood_rolling", doc={}, arguments=(text,), idx=0) for text in texts]
-    found = model.loglikelihood_rolling(requests, disable_tqdm=True)
+    with redirect_stderr(io.StringIO()):  # its progress bars
+        found = model.loglikelihood_rolling(requests, disable_tqdm=True)
     return [-value for value in found], [(value, PerplexityTask.count_bytes(text)) for value, text in zip(found, texts, strict=True)]
 
 

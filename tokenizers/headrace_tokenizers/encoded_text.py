@@ -46,7 +46,7 @@ def encoded_texts(lake: Lake, slice_: Slice, uids: Iterable[str]) -> dict[str, s
     lengths = rows("passports", "encoded_bytes")["encoded_bytes"]
     pii = tuple(rows("verdict_pii", "kinds", "starts", "ends").columns[1:]) if params.masks else None
     cuts = [tuple(rows(f"verdict_{verdict}", "starts", "ends").columns[1:]) for verdict in params.cut]
-    texts = mask_column(rows("documents", "text")["text"], pii, params.masks, cuts)  # type: ignore[arg-type]
+    texts = mask_column(rows("documents", "text")["text"], pii, params.masks, cuts)
     differs = pc.not_equal(pc.binary_length(texts).cast(pa.int64()), lengths)
     if pc.any(differs).as_py():
         first = wanted.filter(differs.combine_chunks())[0].as_py()

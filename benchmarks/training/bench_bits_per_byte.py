@@ -40,6 +40,24 @@ from headrace_tokenizers.vocabulary import load_vocabulary
 ALL = "all"
 
 
+def chosen(mix: Mix, documents: int) -> list[dict[str, Any]]:
+    """Held-out documents, of every language as many; where they are too few, documents of the training beside them."""
+    held = mix.held_out.to_pylist()
+    languages = [mix.buckets[number].language for number in mix.documents["bucket"].to_pylist()]
+    trained = [row | {"language": language} for row, language in zip(mix.documents.to_pylist(), languages, strict=True)]
+    pools: dict[str, list[dict[str, Any]]] = {}
+    for row in [*held, *trained]:
+        pools.setdefault(row["language"], []).append(row)
+    rows: list[dict[str, Any]] = []
+    for number in range(max(map(len, pools.values()))):
+        rows += [pool[number] for pool in pools.values() if number < len(pool)]
+        if len(rows) >= documents:
+            break
+    own = sum(row in held for row in rows)
+    print(f"{len(rows)} documents: {own} held out, {len(rows) - own} of the training")
+    return rows
+
+
 def texts_of(lake: Lake, mix: Mix, rows: list[dict[str, Any]], ids: list[Any]) -> list[str]:
     """The encoded text of each row."""
     if "encoded_bytes" not in mix.held_out.column_names:
@@ -72,7 +90,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--settings", type=Path, default=Path("var/poc/headrace.yaml"))
     parser.add_argument("--recipe", default="tiny")
-    parser.add_argument("--each", type=int, default=24, help="documents of each language at most")
+    parser.add_argument("--documents", type=int, default=110, help="so many at least, of all languages alike, where the mix has them")
     parser.add_argument("--batch", type=int, default=8)
     given = parser.parse_args()
     if not given.settings.exists():
@@ -90,11 +108,7 @@ def main() -> int:
     }
     mix = load_mix(lake, parents["mix"])
     window = int(parents["evaluation"].payload["params"]["window"])
-    rows, taken = [], {}
-    for row in mix.held_out.to_pylist():
-        taken[row["language"]] = taken.get(row["language"], 0) + 1
-        if taken[row["language"]] <= given.each:
-            rows.append(row)
+    rows = chosen(mix, given.documents)
     opened: dict[int, Any] = {}
     ids = [shard_reader(lake, mix, row["shard"], opened).tokens(row["ordinal"])[:-1] for row in rows]
     texts = texts_of(lake, mix, rows, ids)
@@ -121,7 +135,7 @@ def main() -> int:
         counted = sum(items[i][1] for i in mine)
         line = f"{language:8} {len(mine):9} {size:9,} {counted:11,} {mean:9.5f} {peer:9.5f} {abs(mean / peer - 1):9.1e}"
         print(f"{line} {apart[mine].max():12.1e}")
-    print(json.dumps({"documents": len(rows), "languages": len(taken), "largest_relative_difference": worst}))
+    print(json.dumps({"documents": len(rows), "languages": len({row["language"] for row in rows}), "largest_relative_difference": worst}))
     return 0
 
 

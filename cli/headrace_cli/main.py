@@ -36,7 +36,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "slice": ("headrace_lake.cli", "slice_app"),
     "stage": ("headrace_lake.cli", "stage_app"),
     "table": ("headrace_lake.cli", "table_app"),
-    "lineage": ("headrace_lake.cli", "lineage_app"),
+    "lineage": ("headrace_jobs.lineage_cli", "app"),
     "doc": ("headrace_governance.documents_cli", "doc"),
     "drops": ("headrace_governance.documents_cli", "drops"),
     "what-if": ("headrace_governance.what_if_cli", "what_if"),

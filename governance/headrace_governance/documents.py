@@ -10,12 +10,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headrace_lake.documents import find_documents
 from headrace_lake.errors import InputError
 from headrace_lake.lake import Lake
 from headrace_lake.schemas import TABLES
 from headrace_lake.slices import Slice
 
 _UID = re.compile(r"[0-9A-Za-z._-]{1,64}")
+_WHERE_IDS_ARE = "`headrace drops` and `headrace table show documents` list ids, --settings names another lake"
 
 
 @dataclass
@@ -58,17 +60,20 @@ def story(lake: Lake, uid: str, slice_: Slice | None = None) -> Story:
     """What became of a document.
 
     Args:
-        slice_: where to look; everywhere without, which reads the uid column of the whole lake.
+        uid: the whole uid or its beginning, 8 digits or more.
+        slice_: where to look; everywhere without, which reads the uid column of the whole lake. A document whose content stayed the
+            same from interval to interval is in several slices: then the last one is told of.
 
     Raises:
-        InputError: no such document.
+        InputError: no such document, or the beginning of several uids.
     """
     if not _UID.fullmatch(uid):
         raise InputError(f"'{uid}' is no document id", "ids are 32 hex digits; `headrace table show documents` lists them")
+    found = [(u, s) for u, s in find_documents(lake, uid) if slice_ in (None, s)]
+    uid, home = found[-1] if found else (uid, slice_ or _home(lake, f"uid = '{uid}'"))
     where = f"uid = '{uid}'"
-    home = slice_ or _home(lake, where)
     if home is None:
-        raise InputError(f"no document {uid} in the lake", "`headrace drops` and `headrace table show documents` list ids")
+        raise InputError(f"no document {uid} in the lake at {lake.storage.root}", _WHERE_IDS_ARE)
     document = _rows(lake, "documents", home, where)
     told = Story(uid, home, document[0] if document else None)
     for name, spec in TABLES.items():
@@ -79,7 +84,10 @@ def story(lake: Lake, uid: str, slice_: Slice | None = None) -> Story:
     told.quarantine = [(r["stage"], r["error"]) for r in _rows(lake, "quarantine", home, where)]
     told.passport = next(iter(_rows(lake, "passports", home, where)), None)
     if told.document is None and not told.exclusions and not told.quarantine:
-        raise InputError(f"no document {uid} in slice {home}", "leave --slice out to look everywhere")
+        raise InputError(
+            f"no document {uid} in slice {home} of the lake at {lake.storage.root}",
+            f"leave --slice out to look in every slice; {_WHERE_IDS_ARE}",
+        )
     return told
 
 

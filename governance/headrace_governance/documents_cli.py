@@ -14,7 +14,7 @@ SliceOption = Annotated[str, typer.Option("--slice", help="Only in SOURCE/INTERV
 
 
 def doc(
-    uid: Annotated[str, typer.Argument(help="Document id.")],
+    uid: Annotated[str, typer.Argument(help="Document id, or its first 8 digits or more.")],
     slice_: SliceOption = "",
     characters: Annotated[int, typer.Option("--text", min=0, help="Characters of the text to show.")] = 400,
     settings: SettingsOption = None,

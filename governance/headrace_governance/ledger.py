@@ -11,7 +11,8 @@ Nothing is stored, so it cannot disagree with the lake. A source's row with lang
 
 The other figures in tokens are those counted tokens plus an estimate for the documents that are not tokenised: their bytes
 through the language's bytes per token, measured on all that is tokenised of it (`ratio_of` = language), or of everything where
-the language has no token yet (pool). A verdict's drops are read from the exclusions, so a stage that was added to a pipeline
+the language has no token yet (pool). Bytes are everywhere those of the stored texts (`documents.text`), in the ratio too: what masks
+and cuts take away is part of it. A verdict's drops are read from the exclusions, so a stage that was added to a pipeline
 counts without being named here; those whose name holds `duplicate` are on duplicates.
 
 Epochs: `planned_tokens` is what the newest mix draws from a source, `effective_epochs` how often that repeats its tokens; more
@@ -49,13 +50,17 @@ SCHEMA = pa.schema(
         _field("captures", pa.int64(), "responses and files that were kept", "responses"),
         _field("captured_bytes", pa.int64(), "with their markup", "bytes"),
         *(
-            _field(f"{level}_{unit}", pa.int64(), f"{level}, {unit}{' (estimated where not tokenised)' if unit == 'tokens' else ''}", unit)
+            _field(f"{level}_{unit}", pa.int64(), f"{level}, {what}", unit)
             for level in LEVELS
-            for unit in ("documents", "bytes", "tokens")
+            for unit, what in (
+                ("documents", "documents"),
+                ("bytes", "bytes of the stored texts in UTF-8"),
+                ("tokens", "tokens (estimated where not tokenised)"),
+            )
         ),
         _field("tokens", pa.int64(), "counted in the token shards, end-of-document tokens included", "tokens"),
         _field("estimated_tokens", pa.int64(), "of the admissible tokens, those whose documents are not tokenised", "tokens"),
-        _field("bytes_per_token", pa.float64(), "the ratio that estimates were made with", "bytes/token"),
+        _field("bytes_per_token", pa.float64(), "the ratio that estimates were made with: bytes of stored text a token", "bytes/token"),
         _field("ratio_of", pa.string(), "where the ratio was measured: language or pool"),
         _field("planned_tokens", pa.int64(), "what the newest mix draws from the source", "tokens"),
         _field("effective_epochs", pa.float64(), "planned tokens over tokens", "epochs"),

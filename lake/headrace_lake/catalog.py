@@ -30,6 +30,7 @@ from headrace_lake.schemas import TableSpec
 NAMESPACE = "headrace"
 _MANIFEST_BYTES = 8 << 20
 _MANIFESTS_BEFORE_MERGE = 24
+_SCHEMA_ATTEMPTS = 5
 
 
 class LakeCatalog(SqlCatalog):
@@ -75,6 +76,27 @@ class LakeCatalog(SqlCatalog):
             )
         except TableAlreadyExistsError:
             return self.load_table(identifier)
+
+    def add_missing_columns(self, spec: TableSpec, location: str) -> Table:
+        """The table with every column of its declaration; what an older Headrace created lacks those that came since.
+
+        They are optional in Iceberg, because the files that are there do not hold them; what writes rows still must fill them.
+        """
+        table = self.ensure_table(spec, location)
+        wanted = self._convert_schema_if_needed(spec.schema)
+        for _ in range(_SCHEMA_ATTEMPTS):
+            there = set(table.schema().column_names)
+            missing = [field for field in wanted.fields if field.name not in there]
+            if not missing:
+                return table
+            try:
+                with table.update_schema() as update:
+                    for field in missing:
+                        update.add_column(field.name, field.field_type, doc=field.doc)
+            except CommitFailedException:  # another process was adding them
+                pass
+            table = self.load_table((NAMESPACE, spec.name))
+        raise CommitFailedException(f"columns of table {spec.name} could not be added")
 
     def commit_together(self, transactions: Sequence[Transaction]) -> None:
         """Commit all transactions or none.

@@ -1,9 +1,9 @@
-"""Commands of the lake and the stage engine: `slice`, `stage`, `table`, `lineage`."""
+"""Commands of the lake and the stage engine: `slice`, `stage`, `table`."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -11,13 +11,9 @@ from headrace_lake.console import SettingsOption, emit_result, open_lake, show_t
 from headrace_lake.errors import ConfigError
 from headrace_lake.slices import Slice
 
-if TYPE_CHECKING:
-    from headrace_lake.lineage import Node
-
 slice_app = typer.Typer(help="Run, preview and look at slices.", no_args_is_help=True)
 stage_app = typer.Typer(help="List stages; run one.", no_args_is_help=True)
 table_app = typer.Typer(help="Look at tables; tag and vacuum them.", no_args_is_help=True)
-lineage_app = typer.Typer(help="Where did this come from; what did this touch.", no_args_is_help=True)
 
 SlicesArgument = Annotated[list[str], typer.Argument(help="SOURCE/INTERVAL, one or more.")]
 ExecutorOption = Annotated[str, typer.Option("--executor", help="local (this process) or ray.")]
@@ -254,31 +250,3 @@ def table_vacuum(
     verb = "would remove" if dry_run else "removed"
     typer.echo(f"{verb} {report.files} files ({report.bytes:,} bytes), expired {report.snapshots} snapshots")
     emit_result({"files": report.files, "bytes": report.bytes, "snapshots": report.snapshots})
-
-
-@lineage_app.command("up")
-def lineage_up(
-    what: Annotated[str, typer.Argument(help="Artifact name or fingerprint, document uid, or URL.")],
-    settings: SettingsOption = None,
-) -> None:
-    """Everything this was made from: receipts, licences, artifacts."""
-    from headrace_lake.lineage import up
-
-    _show_lineage(f"lineage up of {what}", up(open_lake(settings), what))
-
-
-@lineage_app.command("down")
-def lineage_down(
-    what: Annotated[str, typer.Argument(help="URL, document uid, SOURCE/INTERVAL, code digest, artifact name or fingerprint.")],
-    settings: SettingsOption = None,
-) -> None:
-    """Everything that this went into: slices' stages, mixes, runs, checkpoints, releases."""
-    from headrace_lake.lineage import down
-
-    _show_lineage(f"lineage down of {what}", down(open_lake(settings), what))
-
-
-def _show_lineage(title: str, nodes: list[Node]) -> None:
-    rows = [[n.kind, n.name, n.fingerprint[:16], n.detail] for n in nodes]
-    show_table(title, ["kind", "name", "fingerprint", "detail"], rows)
-    emit_result({"nodes": len(rows)})

@@ -27,7 +27,7 @@ from headrace_lake.objects import object_path
 from headrace_lake.receipts import Artifact, Receipt, ShardFile
 from headrace_lake.schemas import TABLES, table_spec
 from headrace_lake.settings import Settings
-from headrace_lake.shards import conform, parse_shard_path, read_shard, write_shard
+from headrace_lake.shards import conform, parse_shard_path, read_shard, without_column, write_shard
 from headrace_lake.slices import Slice
 from headrace_lake.storage import Storage, explained
 
@@ -132,11 +132,18 @@ class Lake:
             return pa.concat_tables([schema.empty_table(), *(read_shard(self.storage, s, names).cast(schema) for s in files)])
         expression: Any = where if slice_ is None else f"({where}) and source = '{slice_.source}' and slice = '{slice_.interval}'"
         selected = tuple(columns) if columns else ("*",)
+        there = set(iceberg.schema().column_names)
+        for name in columns or spec.schema.names:
+            if name in spec.schema.names and name not in there:
+                raise without_column(f"table {table}", name)
         try:
             rows = iceberg.scan(_filter(where, expression), selected_fields=selected, snapshot_id=version).to_arrow()
         except ValueError as exc:  # a column that the table does not have
             raise InputError(f"table {table}: filter '{where}': {exc}", f"columns: {', '.join(spec.schema.names)}") from exc
         names = list(columns) if columns is not None else spec.schema.names
+        for name in names:
+            if not spec.schema.field(name).nullable and rows[name].null_count:
+                raise without_column(f"table {table}", name)
         return rows.select(names).cast(pa.schema([spec.schema.field(n) for n in names]))
 
     def stream(self, table: str, *, columns: Sequence[str], where: str) -> Iterator[pa.Table]:
@@ -200,7 +207,7 @@ class Lake:
 
     def _replacement(self, name: str, owners: Sequence[StageCommit]) -> Transaction | None:
         """A transaction that swaps the owners' slices of one table, or None if nothing changes."""
-        table = self.table(name)
+        table = self.catalog.add_missing_columns(table_spec(name), self.storage.uri(f"tables/{name}"))
         old: list[DataFile] = []
         new: list[ShardFile] = []
         for slice_ in dict.fromkeys(c.receipt.slice_ for c in owners):

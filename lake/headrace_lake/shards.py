@@ -97,7 +97,12 @@ def read_shard(storage: Storage, shard: ShardFile, columns: list[str] | None = N
         with explained(shard.path), storage.open_input(shard.path) as f:
             # Not `read_table`, which makes a data set of the file: for shards of a few rows that takes longer than reading them.
             rows = pq.ParquetFile(f, pre_buffer=True).read(columns=columns)
-        return rows if columns is None else rows.select(columns)
+        if columns is None:
+            return rows
+        for name in columns:
+            if name not in rows.column_names:
+                raise without_column(shard.path, name)
+        return rows.select(columns)
     except (pa.ArrowInvalid, KeyError) as exc:
         raise _unreadable(shard.path, exc) from exc
     except StorageError as exc:
@@ -105,6 +110,13 @@ def read_shard(storage: Storage, shard: ShardFile, columns: list[str] | None = N
         if isinstance(exc.__cause__, OSError) and exc.__cause__.errno is None and not storage.remote:
             raise _unreadable(shard.path, exc.__cause__) from exc
         raise
+
+
+def without_column(where: str, column: str) -> InputError:
+    """The error of rows that were written before a column was declared."""
+    return InputError(
+        f"{where}: no column '{column}': an older Headrace wrote it", "run the stage that writes it again, for the slices that are read"
+    )
 
 
 def _unreadable(path: str, exc: Exception) -> InputError:

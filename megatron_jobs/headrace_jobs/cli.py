@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -74,11 +75,11 @@ def _show_mix(record: dict[str, Any]) -> None:
 def eval_run(
     recipe: RecipeArgument,
     window: Annotated[int | None, typer.Option("--window", min=2, help="Context in tokens; the recipe's length by default.")] = None,
-    stride: Annotated[int | None, typer.Option("--stride", min=1, help="How far a window advances; three quarters by default.")] = None,
+    stride: Annotated[int | None, typer.Option("--stride", min=1, help="Tokens that a window scores; the window by default.")] = None,
     resamples: Annotated[int, typer.Option("--resamples", min=1000, help="Of the bootstrap.")] = 10_000,
     settings: SettingsOption = None,
 ) -> None:
-    """Score the newest checkpoint of the recipe's newest mix."""
+    """Score the newest checkpoint of the recipe's newest mix on its held-out documents."""
     from headrace_jobs.evaluation.run import EvaluationParams, evaluate_recipe, load_evaluation
     from headrace_jobs.mix.recipe import load_recipe
 
@@ -92,7 +93,7 @@ def eval_run(
     result = load_evaluation(lake, artifact)
     _show_evaluation(result)
     typer.echo(f"evaluation {artifact.fingerprint[:16]}: {action}; page: {artifact.payload['files']['html']}")
-    kept = {"languages": result["languages"], "overall": result["overall"]}
+    kept = {"definition": result["definition"], "languages": result["languages"], "overall": result["overall"]}
     emit_result({"action": action, "fingerprint": artifact.fingerprint, "path": artifact.path, **kept})
 
 
@@ -113,11 +114,15 @@ def eval_show(recipe: RecipeArgument, settings: SettingsOption = None) -> None:
 
 @eval_app.command("ls")
 def eval_ls(settings: SettingsOption = None) -> None:
-    """All evaluations."""
-    _list("evaluation", settings)
+    """All evaluations; what another definition measured is marked."""
+    from headrace_jobs.evaluation.bits_per_byte import not_comparable
+
+    _list("evaluation", settings, note=not_comparable)
 
 
 def _show_evaluation(result: dict[str, Any]) -> None:
+    from headrace_jobs.evaluation.bits_per_byte import definition_line
+
     rows = [
         (
             r["language"],
@@ -132,6 +137,7 @@ def _show_evaluation(result: dict[str, Any]) -> None:
     ]
     columns = ("language", "bits per byte", "95 % interval", "unigram", "better", "documents", "bytes")
     show_table(f"held-out bits per byte of {result['checkpoint']['name']}", columns, rows)
+    typer.echo(definition_line(result))
 
 
 @gate_app.command("evaluate")
@@ -240,9 +246,15 @@ def release_ls(settings: SettingsOption = None) -> None:
     _list("release", settings)
 
 
-def _list(kind: str, settings: Path | None) -> None:
+def _list(kind: str, settings: Path | None, *, note: Callable[[dict[str, Any]], str] = lambda _: "") -> None:
+    """Artifacts of a kind; `note` says of a payload what stands behind its summary."""
     rows = [
-        (a.name, a.fingerprint[:16], f"{a.created_at:%Y-%m-%d %H:%M}", str(a.payload.get("summary", "")))
+        (
+            a.name,
+            a.fingerprint[:16],
+            f"{a.created_at:%Y-%m-%d %H:%M}",
+            "; ".join(filter(None, (str(a.payload.get("summary", "")), note(a.payload)))),
+        )
         for a in open_lake(settings).artifacts(kind)
     ]
     show_table(kind, ("name", "fingerprint", "created", "what"), rows)

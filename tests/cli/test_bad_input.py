@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from headrace_jobs.evaluation.bits_per_byte import DEFINITION
 from headrace_jobs.gates.judge import evaluate_gate
 from headrace_jobs.gates.policy import load_policy
 from headrace_lake.fingerprint import digest_of
@@ -210,7 +211,7 @@ def test_who_triggered_a_run_cannot_sign_its_gate_by_hand_either_but_may_stop_it
     row = {"language": "en", "advantage": interval, "documents": 96, "training_bytes": 2_400_000}
     parents: tuple[str, ...] = ()
     for kind in ("mix", "run", "checkpoint", "evaluation"):
-        payload = {"languages": [row], "overall": row} if kind == "evaluation" else {}
+        payload = {"definition": DEFINITION, "languages": [row], "overall": row} if kind == "evaluation" else {}
         lake.record_artifact(Artifact(kind=kind, name="tiny", fingerprint=digest_of(kind), parents=parents, payload=payload))
         parents = (*parents, digest_of(kind))
     evidence, _ = evaluate_gate(lake, load_policy(lake.settings, "release"), "tiny")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from conftest import write_documents
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hyp
 from hypothesis import strategies as st
@@ -15,6 +17,7 @@ from headrace_lake.engine import Pipeline, preview_pipeline, run_pipeline
 from headrace_lake.errors import InputError, StageError
 from headrace_lake.lake import Lake
 from headrace_lake.receipts import Receipt
+from headrace_lake.settings import LakeSettings, Settings
 from headrace_lake.slices import Slice
 
 DAY = Slice("web", "2026-11-01")
@@ -62,13 +65,23 @@ def test_a_stage_that_comes_out_unchanged_leaves_the_next_one_adopted(lake: Lake
     assert actions(run_pipeline(lake, pipeline(minimum=5, poison="never there"), DAY)) == ["computed", "adopted"]
 
 
-def test_fused_and_single_stages_write_the_same_bytes(lake: Lake, with_documents: Callable[..., Receipt]) -> None:
-    with_documents(DAY)
-    p = pipeline(minimum=5)
-    fused = run_pipeline(lake, p, DAY)
-    single = [run_pipeline(lake, p.only([name]), DAY).stages[0] for name in ("length", "admit")]
-    assert [s.receipt.fingerprint for s in fused.stages] == [s.receipt.fingerprint for s in single]
-    assert [s.action for s in single] == ["adopted", "adopted"], "fused fingerprints equal those of stages run one by one"
+def test_fused_and_single_stages_write_the_same_bytes_in_the_order_of_the_documents(lake: Lake, settings: Settings, tmp_path: Path) -> None:
+    """Each computes in a lake of its own: what one left cannot be adopted by the other."""
+    other = Lake.open(settings.model_copy(update={"lake": LakeSettings(root=str(tmp_path / "other"))}))
+    p = pipeline(minimum=5, poison=" 7")
+    for each in (lake, other):
+        write_documents(each, DAY)
+    fused = run_pipeline(lake, p, DAY).stages
+    single = [run_pipeline(other, p.only([name]), DAY).stages[0] for name in ("length", "admit")]
+    assert [s.action for s in fused] == [s.action for s in single] == ["computed", "computed"]
+    assert [s.receipt.fingerprint for s in fused] == [s.receipt.fingerprint for s in single]
+    assert [s.receipt.outputs for s in fused] == [s.receipt.outputs for s in single], "files with their digests"
+    for table in ("verdict_c4", "admitted", "exclusions", "quarantine"):
+        assert lake.read(table, DAY).num_rows and lake.read(table, DAY).equals(other.read(table, DAY)), table
+    place = {uid: i for i, uid in enumerate(lake.read("documents", DAY)["uid"].to_pylist())}
+    for table in ("verdict_c4", "admitted"):
+        places = [place[uid] for uid in lake.read(table, DAY)["uid"].to_pylist()]
+        assert places == sorted(places), f"{table} keeps the order of the documents"
 
 
 def test_a_stage_that_forgets_a_row_is_refused(lake: Lake, with_documents: Callable[..., Receipt]) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,12 +14,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace_jobs.evaluation.bits_per_byte import bits_per_byte, bootstrap
+from headrace_jobs.cli import eval_ls
+from headrace_jobs.evaluation.bits_per_byte import DEFINITION, bits_per_byte, bootstrap, definition_line, not_comparable
 from headrace_jobs.evaluation.run import EvaluationParams, evaluate, held_out_documents, load_evaluation
 from headrace_jobs.evaluation.scoring import document_nats, windows
 from headrace_jobs.evaluation.unigram import GLOBAL, training_counts, unigram_nats
+from headrace_jobs.gates.judge import evaluate_gate
+from headrace_jobs.gates.policy import GatePolicy
 from headrace_jobs.mix.compile import Mix, compile_mix
 from headrace_jobs.mix.recipe import Recipe
+from headrace_jobs.release.bundle import build_release
 from headrace_lake.errors import ConfigError, InputError
 from headrace_lake.fingerprint import digest_of
 from headrace_lake.lake import Lake
@@ -41,15 +48,16 @@ class Table:
         return out_BS
 
 
-@given(st.integers(1, 300), st.integers(2, 40), st.data())
-def test_windows_score_every_label_once(tokens: int, length: int, data: st.DataObject) -> None:
-    stride = data.draw(st.integers(1, length - 1))
+@given(st.integers(0, 300), st.integers(1, 40), st.data())
+def test_windows_score_every_label_once_with_the_context_that_is_promised(tokens: int, length: int, data: st.DataObject) -> None:
+    stride = data.draw(st.integers(1, length))
     parts = list(windows(0, tokens, length, stride))
     assert [i for w in parts for i in range(w.first, w.last)] == list(range(tokens))
-    assert all(w.last - w.start <= length - 1 and w.start <= w.first for w in parts)
+    assert all(w.last - w.start == min(length, w.last) for w in parts), "a window is full unless the text is shorter"
+    assert all(w.first + 1 - w.start >= min(length - stride + 1, w.first + 1) for w in parts)
 
 
-@pytest.mark.parametrize(("window", "stride", "batch"), [(8, 4, 3), (8, 7, 1), (64, 1, 5), (1000, 500, 2)])
+@pytest.mark.parametrize(("window", "stride", "batch"), [(8, 4, 3), (8, 8, 1), (64, 1, 5), (1000, 500, 2)])
 def test_nats_do_not_depend_on_windows_for_a_model_that_needs_one_token_of_context(window: int, stride: int, batch: int) -> None:
     rng = np.random.default_rng(3)
     nats = -np.log(rng.dirichlet(np.ones(EOD + 1), size=EOD + 1))
@@ -67,8 +75,8 @@ def test_a_uniform_model_gives_the_entropy_of_its_vocabulary() -> None:
 
 
 def test_a_bad_stride_and_a_broken_model_are_named() -> None:
-    with pytest.raises(ConfigError, match="stride 8"):
-        document_nats(Table(np.zeros((4, 4))), [np.zeros(3, np.int64)], eod=0, window=8, stride=8)
+    with pytest.raises(ConfigError, match="stride 9"):
+        document_nats(Table(np.zeros((4, 4))), [np.zeros(3, np.int64)], eod=0, window=8, stride=9)
     with pytest.raises(InputError, match="held-out document 0 is nan"):
         document_nats(Table(np.full((4, 4), np.nan)), [np.zeros(3, np.int64)], eod=0, window=8, stride=4)
 
@@ -166,5 +174,40 @@ def test_an_evaluation_is_recorded_adopted_and_agrees_with_its_baseline(mix: Mix
     page = lake.storage.read_bytes(artifact.payload["files"]["html"]).decode()
     assert "bits per byte" in page and "http" not in page
     assert lake.storage.read_bytes(artifact.payload["files"]["png"]).startswith(b"\x89PNG")
+    lines = [json.loads(line) for line in lake.storage.read_bytes(artifact.payload["files"]["jsonl"]).splitlines()]
+    assert [line["bytes"] for line in lines] == sizes.tolist() and [line["tokens"] for line in lines] == [len(d) for d in documents]
+    whole = sum(line["nats"] for line in lines) / math.log(2) / sizes.sum()
+    assert result["overall"]["bits_per_byte"] == pytest.approx(whole, rel=1e-9)
     assert evaluate(lake, mix, made, scorer, EvaluationParams(window=32, resamples=2000))[1] == "adopted"
     assert artifact.fingerprint in {n.fingerprint for n in down(lake, mix.fingerprint)}
+
+
+def test_a_mix_that_an_older_version_compiled_is_not_scored(mix: Mix, lake: Lake) -> None:
+    old = Mix(mix.record, mix.documents, mix.held_out.rename_columns([n.replace("encoded_", "") for n in mix.held_out.column_names]))
+    with pytest.raises(InputError, match="an older Headrace compiled it.*tokenise its slices again"):
+        held_out_documents(lake, old)
+
+
+@pytest.mark.parametrize("definition", ["bits-per-byte/1", None])
+def test_scores_of_another_definition_are_marked_where_shown_and_refused_where_judged(
+    mix: Mix, lake: Lake, definition: str | None, checkout: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = checkpoint(lake, mix)
+    scorer = Unigram(training_counts(mix, lake)[GLOBAL])
+    artifact, _ = evaluate(lake, mix, made, scorer, EvaluationParams(window=32, resamples=1000))
+    assert not_comparable(artifact.payload) == "" and DEFINITION in definition_line(artifact.payload)
+    assert "max_length=32" in definition_line(artifact.payload)
+
+    old = artifact.payload | {"definition": definition}
+    lake.record_artifact(artifact.model_copy(update={"fingerprint": digest_of("old"), "payload": old, "created_at": datetime.now(UTC)}))
+    found = f"measured by {definition or 'an unknown definition'}, not comparable with {DEFINITION}"
+    assert not_comparable(old) == found and found.capitalize() in definition_line(old)
+    rules = [{"metric": "evaluation.overall.bits_per_byte", "op": "<", "threshold": 100, "why": "test"}]
+    policy = parse({"name": "release", "evidence": ["evaluation"], "rules": rules}, GatePolicy, where="test")
+    for judged in (lambda: evaluate_gate(lake, policy, "test"), lambda: build_release(lake, "test")):
+        with pytest.raises(InputError, match=f"{found}. .*eval run test"):
+            judged()
+    monkeypatch.setattr("headrace_jobs.cli.open_lake", lambda settings: lake)
+    eval_ls()
+    listed = " ".join(capsys.readouterr().out.split())
+    assert listed.count("not comparable") == 1

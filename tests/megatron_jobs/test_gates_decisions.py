@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from headrace_jobs.evaluation.bits_per_byte import DEFINITION
 from headrace_jobs.gates.decide import require_go, sign
 from headrace_jobs.gates.judge import GateEvidence, evaluate_gate, evidence_markdown, judge_rule
 from headrace_jobs.gates.policy import GatePolicy, Rule, known_gates, load_policy, may_sign
@@ -116,7 +117,7 @@ def world(lake: Lake, bits: float = 2.2) -> dict[str, Artifact]:
         name="tiny",
         fingerprint=digest_of(["evaluation", bits]),
         parents=(checkpoint.fingerprint, mix.fingerprint),
-        payload={"overall": overall},
+        payload={"definition": DEFINITION, "overall": overall},
     )
     made = {a.kind: a for a in (mix, run, checkpoint, evaluation)}
     for a in made.values():

@@ -297,6 +297,17 @@ def test_a_spoilt_bundle_with_mended_digests_is_refused_too(bundle: Path, spoil:
         verify_folder(bundle)
 
 
+def test_a_bundle_with_scores_of_an_older_definition_verifies_and_says_so(bundle: Path) -> None:
+    def papers() -> str:
+        return next(c.detail for c in verify_folder(bundle) if c.name == "papers")
+
+    assert "comparable" not in papers()
+    file = bundle / "evaluation.json"
+    write_json(file, json.loads(file.read_text(encoding="utf-8")) | {"definition": "bits-per-byte/1"})
+    relock(bundle)
+    assert "its bits per byte are measured by bits-per-byte/1, not comparable with bits-per-byte/2" in papers()
+
+
 def test_the_command_line_walks_from_mix_to_release(built: tuple[Lake, Mix], bundle: Path, tmp_path: Path) -> None:
     file = tmp_path / "headrace.yaml"
     file.write_text(yaml.safe_dump(built[0].settings.model_dump(mode="json")), encoding="utf-8")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -115,4 +114,4 @@ def test_a_run_without_a_valid_slice_fails_at_once(params: dict[str, Any], why: 
 def test_backfills_are_possible(dags: dict[str, Any]) -> None:
     dag = dags["ingest_text"]
     assert type(dag.timetable).__name__ == "CronDataIntervalTimetable" and not dag.catchup
-    assert dag.start_date <= datetime(2026, 11, 1, tzinfo=UTC) and time.time() > 0
+    assert dag.start_date <= datetime(2026, 11, 1, tzinfo=UTC)

@@ -122,6 +122,7 @@ def test_tokenise_writes_one_shard_a_part_and_a_passport_a_document(tmp_path: Pa
         ids = reader.tokens(row["ordinal"]).tolist()
         assert ids == vocabulary.encode(text, eod=True) and ids.count(vocabulary.eod) == 1
         assert (row["byte_start"], row["byte_end"]) == (0, len(text.encode()))
+        assert row["encoded_bytes"] == len(text.encode()), "also where NFC makes another text of it"
         for t in range(row["token_start"], row["token_start"] + row["token_count"]):
             assert passports.at(t)["ordinal"] == row["ordinal"] == reader.ordinal_at(t)
     with pytest.raises(InputError, match="no passport covers token"):
@@ -153,6 +154,7 @@ def test_masked_kinds_are_written_as_their_mask_and_others_stay(tmp_path: Path) 
     ids = ShardReader(tmp_path / shard["bin_path"], tmp_path / shard["idx_path"]).tokens(0).tolist()
     assert stage._vocabulary.decode(ids, special=False) == "é [EMAIL], 10.1.1.1"
     assert out["byte_end"][0].as_py() == len(text.encode())
+    assert out["encoded_bytes"].to_pylist() == [len("é [EMAIL], 10.1.1.1".encode()), 4]
     unseen = batch.drop_columns(["verdict_pii.kinds"]).append_column("verdict_pii.kinds", pa.array([None, []], pa.list_(pa.string())))
     with pytest.raises(StageError, match="u0 was never looked at for personal data"):
         stage.process(unseen)
@@ -173,6 +175,7 @@ def test_spans_that_a_verdict_cuts_are_not_in_the_shard(tmp_path: Path) -> None:
     shown = [stage._vocabulary.decode(reader.tokens(i).tolist(), special=False) for i in range(2)]
     assert shown == ["The mill.\nThe wheel.", "none"]
     assert out["byte_end"].to_pylist() == [len(t) for t in texts]
+    assert out["encoded_bytes"].to_pylist() == [len(t) for t in shown]
     unseen = batch.drop_columns(["verdict_refinedweb.starts"])
     unseen = unseen.append_column("verdict_refinedweb.starts", pa.array([None, []], pa.list_(pa.int64())))
     with pytest.raises(StageError, match="u0 was never looked at for what 'refinedweb' cuts"):

@@ -1,8 +1,8 @@
 """Stage `tokenise`: admitted documents → one Megatron token shard a part, with a passport for every document.
 
 Each document is encoded whole, with its personal data masked and without the lines that a verdict cuts, and ends with the
-end-of-document token. The passport keeps the document's uid, its tokens in the `.bin` and its bytes in the stored text. Memory: one
-batch of text; ids go to the file as they are made.
+end-of-document token. The passport keeps the document's uid, its tokens in the `.bin`, its bytes in the stored text, and the length of
+the encoded text. Memory: one batch of text; ids go to the file as they are made.
 """
 
 from __future__ import annotations
@@ -74,7 +74,8 @@ class Tokenise(Stage):
             missing = batch["uid"].filter(pc.is_null(texts))[0].as_py()
             raise StageError(f"admitted document {missing} has no text", "run 'extract' for the slice again")
         # Encode everything before the first write: a failing batch is bisected and must leave nothing behind.
-        ids, starts = self._vocabulary.encode_column(self._masked(batch), eod=True)
+        encoded = self._masked(batch)
+        ids, starts = self._vocabulary.encode_column(encoded, eod=True)
         ordinal, token_start = self._writer.append_all(ids, starts)
         return pa.table(
             {
@@ -84,6 +85,7 @@ class Tokenise(Stage):
                 "token_count": np.diff(starts),
                 "byte_start": np.zeros(len(texts), np.int64),
                 "byte_end": pc.binary_length(texts).cast(pa.int64()),
+                "encoded_bytes": pc.binary_length(encoded).cast(pa.int64()),
                 "language": batch["language"],
                 "licence": batch["licence"],
                 "licence_class": batch["licence_class"],

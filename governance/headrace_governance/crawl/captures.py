@@ -26,6 +26,7 @@ from warcio.warcwriter import WARCWriter
 from headrace_governance.crawl.frontier import StoredPage
 from headrace_lake.errors import InputError
 from headrace_lake.fingerprint import digest_bytes
+from headrace_lake.identity import document_uid
 from headrace_lake.objects import object_path
 
 if TYPE_CHECKING:
@@ -38,11 +39,6 @@ _NAMESPACE = uuid.UUID("6f0d2a4e-6c51-4b8e-9d2f-6d1f2f1d7a10")
 _LEVEL = 6
 """Of libdeflate, which writes gzip: as small as zlib's 6, which warcio would take, in less than half of its time (pages of handbooks)."""
 _HOP_HEADERS = {"transfer-encoding", "content-encoding", "content-length", "connection", "keep-alive", "set-cookie"}
-
-
-def uid_of(url: str) -> str:
-    """Document id of an address: 32 hex digits."""
-    return digest_bytes(url.encode("utf-8", "surrogatepass"))
 
 
 def write_captures(lake: Lake, slice_: Slice, pages: Iterable[tuple[StoredPage, bytes | None]]) -> list[ShardFile]:
@@ -63,7 +59,7 @@ def write_captures(lake: Lake, slice_: Slice, pages: Iterable[tuple[StoredPage, 
                 shards.append(_flush(lake, slice_, len(shards), part, rows))
                 rows, size, part = [], 0, _WarcPart()
             size += page.content_bytes
-            rows.append(_row(page, part.add(page, body) if body is not None else None))
+            rows.append(_row(slice_.source, page, part.add(page, body) if body is not None else None))
             if page.licence_evidence not in stored_evidence:
                 put_evidence(lake, page.evidence.encode(), ".json")
                 stored_evidence.add(page.licence_evidence)
@@ -107,10 +103,10 @@ def _flush(lake: Lake, slice_: Slice, number: int, part: _WarcPart, rows: list[d
     return lake.write_shard("captures", slice_, number, pa.Table.from_pylist(rows))
 
 
-def _row(page: StoredPage, place: tuple[int, int] | None) -> dict[str, Any]:
+def _row(source: str, page: StoredPage, place: tuple[int, int] | None) -> dict[str, Any]:
     offset, length = place if place is not None else (page.warc_offset, page.warc_length)
     return {
-        "uid": uid_of(page.url),
+        "uid": document_uid(source, page.url, page.content_digest),
         "url": page.url,
         "final_url": page.final_url,
         "status": page.status,

@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from headrace_governance.crawl.captures import put_evidence, read_warc_body, uid_of, write_captures
+from headrace_governance.crawl.captures import put_evidence, read_warc_body, write_captures
 from headrace_governance.crawl.crawler import Crawler, Earlier, Progress, open_frontier
 from headrace_governance.crawl.frontier import Frontier
 from headrace_governance.crawl.licence import load_licence_policy
@@ -23,6 +23,7 @@ from headrace_governance.crawl.policy import load_fetch_policy
 from headrace_governance.sources import Source
 from headrace_lake.errors import InputError
 from headrace_lake.fingerprint import code_digest, digest_of
+from headrace_lake.identity import document_uid
 from headrace_lake.lake import Lake, StageCommit
 from headrace_lake.receipts import Counts, Receipt, ShardFile, here, new_run_id
 from headrace_lake.slices import Slice
@@ -164,11 +165,20 @@ def commit_captures(
     kept = sum(s.rows for s in shards)
     outputs = list(shards)
     if dropped:
-        rows = [{"uid": uid_of(u.url), "stage": stage, "reason": u.reason, "detail": f"{u.url} {u.detail}".strip()} for u in dropped]
+        rows = [
+            {"uid": document_uid(slice_.source, u.url), "stage": stage, "reason": u.reason, "detail": f"{u.url} {u.detail}".strip()}
+            for u in dropped
+        ]
         outputs.append(lake.write_shard("exclusions", slice_, 0, pa.Table.from_pylist(rows)))
     if failed:
         rows = [
-            {"uid": uid_of(u.url), "stage": stage, "error": f"{u.reason}: {u.detail}", "row": json.dumps({"url": u.url})} for u in failed
+            {
+                "uid": document_uid(slice_.source, u.url),
+                "stage": stage,
+                "error": f"{u.reason}: {u.detail}",
+                "row": json.dumps({"url": u.url}),
+            }
+            for u in failed
         ]
         outputs.append(lake.write_shard("quarantine", slice_, 0, pa.Table.from_pylist(rows)))
     params: dict[str, Any] = {"source": source.record()}

@@ -36,7 +36,7 @@ SLICE = [
     field("slice", STRING, "interval id within the source"),
     field("part", INT32, "ordinal of the shard within the slice"),
 ]
-ROW = [field("uid", STRING, "document id: 32 hex digits"), *SLICE]
+ROW = [field("uid", STRING, "document id: digest of source, address and content (`headrace_lake.identity`), 32 hex digits"), *SLICE]
 VERDICT = [
     *ROW,
     field("keep", BOOL, "the verdict"),

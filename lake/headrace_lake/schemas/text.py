@@ -177,7 +177,7 @@ TEXT_TABLES = [
         "paragraph_digests",
         [
             *ROW,
-            field("bytes", INT64, "length of the text in UTF-8", unit="bytes"),
+            field("bytes", INT64, "length of the stored text (`documents.text`) in UTF-8", unit="bytes"),
             field("digests", pa.list_(INT64), "64-bit digest of each long paragraph, white space normalised, by place"),
             field("starts", pa.list_(INT64), "start of each in the text's UTF-8", unit="bytes"),
             field("ends", pa.list_(INT64), "end of each, without its line feed", unit="bytes"),

@@ -1,23 +1,32 @@
-"""An evaluation as files: JSON for programs, a chart, and a page that shows both without a network."""
+"""An evaluation as files: JSON for programs, JSON lines by document, a chart, and a page that shows both without a network."""
 
 from __future__ import annotations
 
 import base64
 import html
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from headrace_jobs.evaluation.bits_per_byte import definition_line
 
-def write_report(result: dict[str, Any], folder: Path) -> list[Path]:
-    """Write `evaluation.json`, `.png` and `.html`; the same result gives the same JSON and page."""
+
+def write_report(result: dict[str, Any], documents: Sequence[Mapping[str, Any]], folder: Path) -> list[Path]:
+    """Write `evaluation.json`, `.jsonl`, `.png` and `.html`; the same result gives the same JSON, lines and page.
+
+    Args:
+        documents: one entry a scored document: `uid`, `language`, `tokens` of its text, `bytes` of its encoded text, `nats`.
+    """
     chart = folder / "evaluation.png"
     _plot(result, chart)
     data = folder / "evaluation.json"
     data.write_text(json.dumps(result, sort_keys=True, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    lines = folder / "evaluation.jsonl"
+    lines.write_text("".join(json.dumps(d, sort_keys=True) + "\n" for d in documents), encoding="utf-8")
     page = folder / "evaluation.html"
     page.write_text(_page(result, chart.read_bytes()), encoding="utf-8")
-    return [data, chart, page]
+    return [data, lines, chart, page]
 
 
 def _plot(result: dict[str, Any], file: Path) -> None:
@@ -60,7 +69,7 @@ def _page(result: dict[str, Any], chart: bytes) -> str:
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{name}</title>'
         "<style>body{font:15px system-ui;margin:2em;max-width:60em}td,th{padding:.2em .8em;text-align:right}"
         "td:first-child,th:first-child{text-align:left}img{max-width:100%}</style>"
-        f"<h1>{name}</h1><p>Definition {html.escape(result['definition'])}. Baseline: {html.escape(result['baseline'])}.</p>"
+        f"<h1>{name}</h1><p>{html.escape(definition_line(result))} Baseline: {html.escape(result['baseline'])}.</p>"
         f'<img alt="bits per byte by language" src="data:image/png;base64,{picture}">'
         f"<table><tr>{head}</tr>{''.join(lines)}</table></html>\n"
     )

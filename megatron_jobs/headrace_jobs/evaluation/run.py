@@ -30,8 +30,9 @@ class EvaluationParams(StrictModel):
     """How to evaluate.
 
     Attributes:
-        window: context in tokens; the model's own sequence length is the honest choice.
-        stride: how far a window advances; three quarters of the window by default, so a quarter of it is context at least.
+        window: input tokens that the model sees at once; the sequence length that it was trained at is the honest choice.
+        stride: tokens that a window scores, after a document's first; by default the window, as the Language Model Evaluation
+            Harness does. Less gives every token more context, and other numbers than that tool's.
         resamples, seed: of the bootstrap.
     """
 
@@ -95,7 +96,7 @@ def evaluate(lake: Lake, mix: Mix, checkpoint: Artifact, scorer: Scorer, params:
     if found is not None:
         return found, "adopted"
     languages, documents, sizes = held_out_documents(lake, mix)
-    stride = params.stride or max(1, params.window * 3 // 4)
+    stride = params.stride or params.window
     nats = document_nats(scorer, documents, eod=mix.eod, window=params.window, stride=stride, batch=params.batch)
     counts = training_counts(mix, lake)
     rows = [_row(name, languages, documents, sizes, nats, counts, mix, params) for name in [*sorted(set(languages)), ALL]]
@@ -109,10 +110,14 @@ def evaluate(lake: Lake, mix: Mix, checkpoint: Artifact, scorer: Scorer, params:
         "baseline": "the better of two add-one unigram models fitted on the training tokens: all of them, and the language's own",
         "languages": rows,
         "overall": total,
-        "summary": f"{total['bits_per_byte']:.4f} bits per byte over {len(rows)} languages",
+        "summary": f"{total['bits_per_byte']:.4f} bits per byte over {len(rows)} languages ({DEFINITION})",
     }
+    each = [
+        {"uid": bytes(row["uid"]).hex(), "language": row["language"], "tokens": len(ids), "bytes": row["encoded_bytes"], "nats": float(n)}
+        for row, ids, n in zip(scored_rows(mix), documents, nats, strict=True)
+    ]
     with tempfile.TemporaryDirectory(prefix="headrace-evaluation-") as folder:
-        files = {file.suffix: file for file in write_report(payload, Path(folder))}
+        files = {file.suffix: file for file in write_report(payload, each, Path(folder))}
         data = files[".json"].read_bytes()
         payload["files"] = {suffix[1:]: lake.put_object(file, kind="evaluation", suffix=suffix) for suffix, file in sorted(files.items())}
     artifact = Artifact(
@@ -129,21 +134,47 @@ def evaluate(lake: Lake, mix: Mix, checkpoint: Artifact, scorer: Scorer, params:
 
 
 def held_out_documents(lake: Lake, mix: Mix) -> tuple[list[str], list[Ids], np.ndarray[Any, np.dtype[np.int64]]]:
-    """Language, ids and UTF-8 bytes of the documents that are scored: at most `held_out.score` a language."""
+    """Language, text tokens and bytes of the documents that are scored: at most `held_out.score` a language.
+
+    Returns:
+        ISO 639-1 codes; the ids of each text, without the closing end-of-document token; int64 [documents], UTF-8 bytes of each
+        encoded text.
+
+    Raises:
+        InputError: no document is held out, or the mix was compiled when its bytes were those of another text.
+    """
     if mix.held_out.num_rows == 0:
         raise InputError(f"mix {mix.recipe.name} holds no document out", "raise 'held_out.fraction' in the recipe and compile again")
     opened: dict[int, ShardReader] = {}
-    taken: dict[str, int] = {}
     languages: list[str] = []
     documents: list[Ids] = []
     sizes: list[int] = []
-    for row in mix.held_out.select(["language", "shard", "ordinal", "bytes"]).to_pylist():
+    for row in scored_rows(mix):
+        languages.append(row["language"])
+        documents.append(shard_reader(lake, mix, row["shard"], opened).tokens(row["ordinal"])[:-1])
+        sizes.append(row["encoded_bytes"])
+    return languages, documents, np.array(sizes, dtype=np.int64)
+
+
+def scored_rows(mix: Mix) -> list[dict[str, Any]]:
+    """The held-out documents that are scored: `language`, `shard`, `ordinal`, `uid` (16 bytes), `encoded_bytes`, in their order.
+
+    Raises:
+        InputError: the mix was compiled when its bytes were those of another text.
+    """
+    columns = ["language", "shard", "ordinal", "uid", "encoded_bytes"]
+    if "encoded_bytes" not in mix.held_out.column_names:
+        raise InputError(
+            f"mix {mix.recipe.name} ({mix.fingerprint[:12]}) does not say how long its encoded texts are: an older Headrace compiled it",
+            "tokenise its slices again ('headrace slice run text SOURCE/INTERVAL'), then train the recipe again",
+        )
+    taken: dict[str, int] = {}
+    rows = []
+    for row in mix.held_out.select(columns).to_pylist():
         taken[row["language"]] = taken.get(row["language"], 0) + 1
         if taken[row["language"]] <= mix.recipe.held_out.score:
-            languages.append(row["language"])
-            documents.append(shard_reader(lake, mix, row["shard"], opened).tokens(row["ordinal"]))
-            sizes.append(row["bytes"])
-    return languages, documents, np.array(sizes, dtype=np.int64)
+            rows.append(row)
+    return rows
 
 
 def _row(

@@ -1,11 +1,12 @@
 """Nats of whole documents under a model with a bounded context.
 
-Legend: B = windows in a batch, S = window length in tokens, the first of which is only context.
+Legend: B = windows in a batch, S = places in this batch: the window's input tokens, and the last label.
 
-A document is scored as a run would meet it: the end-of-document token first, then its tokens; every token is scored
-exactly once, the closing end-of-document token included. A document longer than a window is read in overlapping
-windows: each advances by `stride`, and only labels that no earlier window scored count. So no token is without at
-least `window - stride` tokens of context, except at the document's own start.
+A text is scored as a run would meet it: the end-of-document token first, then its tokens; every token of the text is scored
+exactly once. A text longer than a window is read in several: each scores `stride` further tokens (the last one what is left) and
+sees the `window` tokens before its last label. So no token is without at least `window - stride + 1` tokens of context, except at
+the text's own start. These are the rolling windows of the Language Model Evaluation Harness, with its `max_length` = `window` and
+its `context_len` = `window - stride + 1`, which is 1 for the stride that it uses and that is the default here: the window itself.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class Scorer(Protocol):
 
 @dataclass(frozen=True)
 class Window:
-    """Labels `first`..`last` (exclusive) of a document, seen from token `start` of `eod + document`."""
+    """Labels `first`..`last` (exclusive) of a text, seen from token `start` of `eod + text`."""
 
     document: int
     start: int
@@ -41,25 +42,29 @@ class Window:
 
 
 def windows(document: int, tokens: int, length: int, stride: int) -> Iterator[Window]:
-    """Windows of a document of `tokens` labels; a window of `length` places gives `length - 1` labels."""
-    scored, start = 0, 0
-    while scored < tokens:
-        last = min(tokens, start + length - 1)
-        yield Window(document, start, scored, last)
-        scored, start = last, start + stride
+    """Windows of a text of `tokens` labels; each has at most `length` input tokens, and as many labels."""
+    last = 0
+    while last < tokens:
+        first, last = last, min(tokens, last + (stride if last else length))
+        yield Window(document, max(0, last - length), first, last)
 
 
 def document_nats(
     scorer: Scorer, documents: Sequence[Ids], *, eod: int, window: int, stride: int, batch: int = 8
 ) -> npt.NDArray[np.float64]:
-    """Nats of each document, float64 [documents].
+    """Nats of each text, float64 [documents].
+
+    Args:
+        documents: the texts' tokens, without the end-of-document token that closes them in a shard.
+        window: input tokens that the model sees at once.
+        stride: tokens that a window scores, after a text's first.
 
     Raises:
-        ConfigError: a stride outside 1..window-1 would leave tokens unscored.
+        ConfigError: a stride outside 1..window would leave tokens unscored.
         InputError: the model gave a value that is not finite; names the document's number.
     """
-    if window < 2 or not 1 <= stride < window:
-        raise ConfigError(f"evaluation: window {window}, stride {stride}", "give a window of at least 2 and a stride from 1 to window - 1")
+    if window < 1 or not 1 <= stride <= window:
+        raise ConfigError(f"evaluation: window {window}, stride {stride}", "give a window of at least 1 and a stride from 1 to the window")
     nats = np.zeros(len(documents), dtype=np.float64)
     waiting = [w for i, d in enumerate(documents) for w in windows(i, len(d), window, stride)]
     waiting.sort(key=lambda w: w.last - w.start)  # windows of like length share a batch: less padding

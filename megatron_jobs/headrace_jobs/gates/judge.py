@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from headrace_governance.court.evidence import court_on
+from headrace_jobs.evaluation.bits_per_byte import require_comparable
 from headrace_jobs.evaluation.run import newest_checkpoint
 from headrace_jobs.gates.policy import GatePolicy, Rule
 from headrace_jobs.mix.compile import mix_slices, newest_mix
@@ -140,7 +141,7 @@ def gather(lake: Lake, policy: GatePolicy, recipe: str) -> dict[str, Artifact]:
     `court`, the newest verdict on removals that covers every slice of the mix and is still about what the lake holds.
 
     Raises:
-        InputError: one is missing; says which command makes it.
+        InputError: one is missing, or the evaluation is of another definition; says which command makes it.
     """
     mix = newest_mix(lake, recipe)
     found = {"mix": mix}
@@ -159,6 +160,8 @@ def gather(lake: Lake, policy: GatePolicy, recipe: str) -> dict[str, Artifact]:
     if missing:
         command = {"evaluation": "eval run", "run": "train", "checkpoint": "train"}[missing[0]]
         raise InputError(f"gate {policy.name}: recipe '{recipe}' has no {missing[0]} yet", f"run 'headrace {command} {recipe}'")
+    if "evaluation" in policy.evidence:
+        require_comparable(found["evaluation"].payload, recipe)
     return found
 
 

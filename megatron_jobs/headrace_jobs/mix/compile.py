@@ -1,7 +1,7 @@
 """Compile a recipe against the lake: which documents may be drawn, from which buckets, with which weights.
 
 A bucket is (source, slice, language, licence class), and the quality tier if the recipe asks for tiers. The compiled mix holds one
-row per admissible document (shard, ordinal, tokens, bytes, uid: about 40 bytes) in one Parquet object, and a receipt. It reads
+row per admissible document (shard, ordinal, tokens, encoded bytes, uid: about 40 bytes) in one Parquet object, and a receipt. It reads
 `passports`, `token_shards` (and `verdict_quality`) at one snapshot each, tagged `mix-<fingerprint>`, so the same mix can be compiled
 again.
 
@@ -36,7 +36,7 @@ from headrace_tokenizers.vocabulary import load_spec
 
 _TABLES = ("passports", "token_shards")
 _QUALITY = "verdict_quality"
-_COLUMNS = ["uid", "source", "slice", "part", "ordinal", "token_count", "byte_start", "byte_end", "language", "licence", "licence_class"]
+_COLUMNS = ["uid", "source", "slice", "part", "ordinal", "token_count", "encoded_bytes", "language", "licence", "licence_class"]
 
 _TIER_COLUMNS = ["uid", "source", "slice", "tier"]
 
@@ -56,7 +56,8 @@ class Mix:
     """A compiled mix.
 
     Attributes:
-        documents: training documents, sorted by bucket: `bucket`, `shard`, `ordinal`, `tokens`, `bytes`, `uid` (16 bytes).
+        documents: training documents, sorted by bucket: `bucket`, `shard`, `ordinal`, `tokens` (end-of-document token included),
+            `encoded_bytes` (UTF-8 of what was tokenised, see `passports`), `uid` (16 bytes).
         held_out: held-out documents, the same columns and `language`; sorted by language and keyed hash.
     """
 
@@ -230,7 +231,7 @@ def _compiled(recipe: Recipe, passports: pa.Table, shards: pa.Table) -> tuple[di
             "shard": rows["shard"],
             "ordinal": rows["ordinal"],
             "tokens": rows["token_count"].cast(pa.int32()),
-            "bytes": pc.subtract(rows["byte_end"], rows["byte_start"]),
+            "encoded_bytes": rows["encoded_bytes"],
             "uid": pa.array(list(uid_bytes(rows["uid"])), pa.binary(16)),
         }
     )
@@ -248,7 +249,7 @@ def _compiled(recipe: Recipe, passports: pa.Table, shards: pa.Table) -> tuple[di
         numbers[code] = len(buckets)
         digest = digest_bytes(b"".join(part["uid"].to_pylist()) + part["tokens"].to_numpy().tobytes())
         source, slice_, language, licence, *tier = name.split("\0")
-        size = pc.sum(part["tokens"]).as_py(), pc.sum(part["bytes"]).as_py()
+        size = pc.sum(part["tokens"]).as_py(), pc.sum(part["encoded_bytes"]).as_py()
         buckets.append(Bucket(source, slice_, language, licence, part.num_rows, *size, digest, *tier))
     training = training.append_column("bucket", pa.array(numbers[training_codes]))
     held = keep.append_column("language", rows["language"]).append_column("rank", pa.array(ranks))

@@ -17,7 +17,8 @@ class Bucket:
     """A pool of documents that are drawn by one cursor.
 
     Attributes:
-        documents, tokens, bytes: what may be trained on (held-out documents are not counted).
+        documents, tokens: what may be trained on (held-out documents are not counted); end-of-document tokens included.
+        bytes: of their encoded texts, UTF-8 (`passports.encoded_bytes`).
         digest: of the documents' uids and lengths, in order.
         tier: quality tier, empty where the recipe does not tell tiers apart.
     """
@@ -120,7 +121,7 @@ def _floor(weight: float) -> str:
 
 
 def grouped(buckets: list[Bucket], planned: npt.NDArray[np.float64], field: str) -> dict[str, dict[str, Any]]:
-    """Documents, bytes, pool and planned tokens by one attribute of the buckets."""
+    """Documents, bytes (of encoded texts), pool and planned tokens by one attribute of the buckets."""
     out: dict[str, dict[str, Any]] = {}
     for b, t in zip(buckets, planned, strict=True):
         row = out.setdefault(getattr(b, field), {"documents": 0, "bytes": 0, "pool_tokens": 0, "planned_tokens": 0.0})

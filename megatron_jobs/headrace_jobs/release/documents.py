@@ -7,6 +7,7 @@ from importlib import metadata
 from typing import Any
 
 from headrace_governance.sources import Source
+from headrace_jobs.evaluation.bits_per_byte import definition_line
 from headrace_lake.errors import InputError
 
 
@@ -105,7 +106,7 @@ def model_card(
         "",
         "## Evaluation",
         "",
-        f"Definition {evaluation['definition']}; 95 % intervals by bootstrap over documents. Baseline: {evaluation['baseline']}.",
+        f"{definition_line(evaluation)} 95 % intervals by bootstrap over documents. Baseline: {evaluation['baseline']}.",
         "",
         "| language | bits per byte | 95 % interval | unigram | documents |",
         "|---|---:|---|---:|---:|",

@@ -9,6 +9,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+from headrace_jobs.evaluation.bits_per_byte import not_comparable
 from headrace_jobs.release.bundle import MODEL
 from headrace_jobs.release.digests import DIGESTS_FILE, digest_folder, read_digests, root_of
 from headrace_lake.errors import InputError
@@ -140,7 +141,12 @@ def _papers(folder: Path) -> Check:
             raise InputError(
                 f"licences.json: {row['source']} is {row['licence_class']}, the recipe allows {', '.join(allowed)}", "do not use it"
             )
-    return Check("papers", f"{len(rights)} licences; gate {gate['gate']}: {gate['decision']}, signed by {gate['signer']}")
+    scores = not_comparable(json.loads((folder / "evaluation.json").read_text(encoding="utf-8")))
+    return Check(
+        "papers",
+        f"{len(rights)} licences; gate {gate['gate']}: {gate['decision']}, signed by {gate['signer']}"
+        + (f"; its bits per byte are {scores}" if scores else ""),
+    )
 
 
 def _weights(model: Path) -> Check:

@@ -43,13 +43,14 @@ class MegatronScorer:
         """[b, i] = -ln p(token i+1 | tokens up to i of the same document); 0 in the last column and in padding."""
         import torch
 
-        tokens, positions, segments = (torch.from_numpy(np.ascontiguousarray(a)) for a in (tokens_BS, positions_BS, segments_BS))
+        # The last place is a label only: a window of as many inputs as the model has positions may be scored.
+        inputs = tuple(torch.from_numpy(np.ascontiguousarray(a[:, :-1])) for a in (tokens_BS, positions_BS, segments_BS))
+        tokens, positions, segments = inputs
         order = torch.arange(tokens.shape[1])
-        labels = torch.roll(tokens, -1, 1)
-        counts = (segments >= 0).float()  # padding costs nothing
-        counts[:, -1] = 0
+        labels = torch.from_numpy(np.ascontiguousarray(tokens_BS[:, 1:]))
+        counts = torch.from_numpy(np.ascontiguousarray(segments_BS[:, 1:] >= 0)).float()  # padding costs nothing
         device = next(self.model.parameters()).device
         mask = forbidden(segments, queries=order, keys=order)
         with torch.no_grad():
             out: Any = self.model(*(t.to(device) for t in (tokens, positions, mask)), labels=labels.to(device), loss_mask=counts.to(device))
-        return np.asarray(out[1].float().cpu().numpy(), dtype=np.float32)
+        return np.pad(np.asarray(out[1].float().cpu().numpy(), dtype=np.float32), ((0, 0), (0, 1)))

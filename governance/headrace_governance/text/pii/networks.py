@@ -41,9 +41,12 @@ _RETINA = re.compile(r"@\d+x\.", re.ASCII)
 _LOGIN = re.compile(r"(?<![\w.-])(?:ssh|scp|sftp|slogin|mosh|rsync|ssh-copy-id|autossh)(?: [^\s|;&]+){0,6}? $|//[^\s/@]*:$", re.ASCII)
 """A login on a machine: `ssh -p 22 root@host.org`, `ftp://user:word@host.org`."""
 _MESSAGE_ID = re.compile(
-    r"(?:message-id|in-reply-to|references|msg-?id|content-id|\bcid) ?:? ?(?:<[^<>\s]{1,200}>[ ,]{0,3}){0,4}<?$", re.IGNORECASE | re.ASCII
+    r"(?:message-id|in-reply-to|references|msg-?id|content-id|\bcid) ?:? ?(?:<[^<>\s]{1,200}>[ ,]{0,3}){0,4}<?$|"
+    r"\b(?:in|id|article|message) <$",
+    re.IGNORECASE | re.ASCII,
 )
 _MESSAGE_DATE = re.compile(r"(?:19|20)\d\d(?:[A-Za-z]{3}\d{1,2}\.|\d{8,}\.)", re.ASCII)
+_CHANNEL_AFTER = re.compile(r"[\])]? has (?:joined|left|quit|parted)\b", re.ASCII)
 """RFC 5322 3.6.4: names of messages have the form of an address."""
 
 
@@ -73,7 +76,7 @@ def emails(text: str, language: str) -> Iterator[Span]:
         if local in _CODE_LOCALS or _UNIT.match(written) or _RETINA.search(written) or _MESSAGE_DATE.match(local):
             continue
         head = before(text, m.start(), 80)
-        if not _LOGIN.search(head) and not _MESSAGE_ID.search(head):
+        if not (_LOGIN.search(head) or _MESSAGE_ID.search(head) or _CHANNEL_AFTER.match(text, m.end())):
             yield Span("email", *m.span())
 
 

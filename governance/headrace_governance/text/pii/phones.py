@@ -90,7 +90,8 @@ def _phone(text: str, m: re.Match[str], language: str) -> Span | None:
     if _is_something_else(written) or (not cue and _THOUSANDS.fullmatch(written)):
         return None
     if written.startswith("+"):
-        return Span("phone", start, end) if _valid(written, None) else None
+        table = _ROW_AFTER.match(after(text, end, 8)) is not None
+        return Span("phone", start, end) if _valid(written, None) and not table else None
     if written.startswith("00"):
         formed = _SEPARATORS.search(written) is not None and not in_a_row(text, start, end)
         return Span("phone", start, end) if (cue or formed) and _valid("+" + written[2:], None) else None

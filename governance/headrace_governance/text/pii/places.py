@@ -60,7 +60,8 @@ _COUNTED_BEFORE = re.compile(
 _NO_NAME = frozenset(
     "The A An And Or Of In On At To For From With By Is Are Was Were This That These Those If When While Your Our Their My His Her Its "
     "New Weak Strong Releasing Using Setting Creating Adding Removing Opening Closing Private Public Dual Quad Single Registry Primary "
-    "Foreign Master Hot Product Web Data Open Each Every Some All Any No Not".split()
+    "Foreign Master Hot Product Web Data Open Each Every Some All Any No Not "
+    "Der Die Das Ein Eine Den Dem Des Le La Les Un Une Des Il Lo Gli El Los Las Una Uno O Os As Um Uma De Het Een".split()
 )
 _CAPITAL_BEFORE = re.compile(r"(?<![\w.])[A-Z][\w'’-]* $")
 _SENTENCE_BEGIN = re.compile(r"(?:^|[.!?:;] )[A-Z][\w'’-]* $")

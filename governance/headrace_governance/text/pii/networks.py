@@ -24,7 +24,7 @@ from headrace_lake.errors import ConfigError
 # -- e-mail --------------------------------------------------------------------------------------------------------------
 
 _EMAIL = re.compile(
-    r"(?<![\w.+%@/=~!-])[A-Za-z0-9](?:[\w.%+-]{0,62}[\w%+-])?@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,6}"
+    r"(?<![\w.+%@/=~!$#&*^?-])[A-Za-z0-9](?:[\w.%+-]{0,62}[\w%+-])?@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,6}"
     r"(?:[Xx][Nn]--[A-Za-z0-9-]{1,58}|[A-Za-z]{2,24})(?![A-Za-z0-9_@-]|:[\w/~]|::)",
     re.ASCII,
 )
@@ -146,6 +146,8 @@ _SMALL, _SMALLEST = 99, 30
 _OUTLINE_LARGEST = 60
 """Parts of an outline number, at most."""
 _VERSION_MAJOR = 40
+_REVISION = (2, 20)
+"""Revisions of RCS and CVS begin so: `1.4.120.1` is the first on a branch."""
 _PRODUCT_BEFORE = re.compile(r"[A-Za-z][\w+#-]*[ /-]v?$", re.ASCII)
 
 
@@ -191,6 +193,7 @@ def _is_ipv4(text: str, m: re.Match[str]) -> bool:
     if max(parts) <= _SMALLEST:
         return False
     machine = _MACHINE_BEFORE.search(head) is not None
-    if max(parts) <= _SMALL or parts[3] == 0:
+    small = max(parts) <= _SMALL and sorted(parts)[2] <= _OUTLINE_LARGEST
+    if small or parts[3] in (0, 255) or (parts[0] <= _REVISION[0] and parts[1] <= _REVISION[1]):
         return machine
     return machine or not (parts[0] <= _VERSION_MAJOR and 0 in parts[1:3] and _PRODUCT_BEFORE.search(head))

@@ -117,13 +117,13 @@ _LABELLED = re.compile(
 )
 _GENITIVE = re.compile(r"['’](?:s\b|$)")
 _NO_PERSON = frozenset(
-    "Association Center Centre College Committee Community Company Consortium Corp Corporation Council Debian Department Developers Division "
-    "Fedora Firefox Foundation Free GmbH GNU Group Help Inc Institute International Internet Labs Laboratory License Linux List Ltd "
-    "Maintainers Mailing Microsoft Mozilla Network Office Open Organization Organisation Packaging Planet Project Public Research School "
+    "Association Bar Baz Bot Center Centre College Committee Community Company Consortium Corp Corporation Council Debian Department Developers Division "
+    "Fedora Firefox Foo Foundation Free GmbH GNU Group Help Inc Institute International Internet Labs Laboratory License Linux List Ltd "
+    "Maintainers Mailing Microsoft Mozilla Network Office Open Organization Organisation Packaging Planet Project Public Research Robot School "
     "Security Server Service Services Society Software Solutions Source Support System Systems Team Technologies University Upstream "
-    "User Users Windows".split()
+    "User Users Who Windows".split()
 )
-"""Words of firms and products after a label that people have too."""
+"""Words of firms, products and placeholders, after a label or a title that people have too: "Contact: ... Foundation", "Mr. Foo"."""
 _LABEL_OF_A_THING = re.compile(r"[^\W_]\s$")
 
 
@@ -134,8 +134,10 @@ def names(text: str, language: str) -> Iterator[Span]:
             yield Span("name", *m.span(1))
         return
     for m in _TITLED.finditer(text):
-        # Contests and products: Miss Italia, Miss Melody.
-        if " " in m[1] or not m[0].startswith("Miss") or m[1] in _NO_PERSON:
+        words = m[1].split()
+        # Contests, products and toys: Miss Italia, Miss Melody, Mr. Potato in a text about potatoes.
+        alone = len(words) == 1 and (m[0].startswith("Miss") or _written_small(text, words[0]))
+        if not alone and not _NO_PERSON.intersection(words):
             yield _without_genitive(m, 1)
     for m in _LABELLED.finditer(text):
         # `Package name:`, `host name:`: of a thing.
@@ -143,6 +145,17 @@ def names(text: str, language: str) -> Iterator[Span]:
         words = m["name"].split()
         if not of_a_thing and not _NO_NAME.intersection(words) and not _NO_PERSON.intersection(words):
             yield _without_genitive(m, "name")
+
+
+def _written_small(text: str, word: str) -> bool:
+    """Whether a text has a capitalised word in small letters too."""
+    small = _GENITIVE.split(word)[0].lower()
+    at = text.find(small)
+    while at >= 0:
+        if not text[max(0, at - 1) : at].isalnum() and not text[at + len(small) : at + len(small) + 1].isalnum():
+            return True
+        at = text.find(small, at + 1)
+    return False
 
 
 def _without_genitive(m: re.Match[str], group: int | str) -> Span:

@@ -124,7 +124,7 @@ _CHANGED_BEFORE = re.compile(
 )
 """A change from version to version."""
 _ADDRESS_BEFORE = re.compile(
-    r"(?:(?<![\w/-])(?:ip(?:v4)?s?|dns|nameservers?|resolvers?|address(?:es)?|addr|adressen?|inet|ping|traceroute|tracert|whois|nslookup|telnet|"
+    r"(?:(?<![\w/-])(?:ip(?:v4)?s?|dns|nameservers?|resolvers?|ip-?adress\w*|ip-addresses|ip-address|address(?:es)?|addr|adressen?|inet|ping|traceroute|tracert|whois|nslookup|telnet|"
     r"dirección|endereço|indirizzo|adresy?|адрес\w*|(?:logged|signed) in|log-?in|connections?|requests?|IN[ \t]+A)"
     r"(?: (?:at|is|was|are|address(?:es)?|to|from|of|server|set))*|登录|来自|來自|地址|访问|アドレス|주소)[^\w\n]{0,6}$|"
     r"//$|(?<![\w@])@$|ip4:$|IN[ \t]+A[ \t]+$",

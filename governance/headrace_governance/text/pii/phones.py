@@ -15,7 +15,7 @@ from headrace_governance.text.pii.spans import Span, after, before
 _SEPARATORS = re.compile(r"[ \u00a0().\-/]+")
 _CUE_REACH = 36
 """Characters before a number in which its cue must end."""
-_PHONE = re.compile(r"(?<![\w.+\-/=#])(?:\+|00(?=[1-9]))?\(?\d(?:[ \u00a0().\-/]{0,2}\d){5,16}(?![\w]|[.\-/:,]\d)")
+_PHONE = re.compile(r"(?<![\w.+\-/#])(?:\+|00(?=[1-9]))?\(?\d(?:[ \u00a0().\-/]{0,2}\d){5,16}(?![\w]|[.\-/:,]\d)")
 _WORDS = (
     r"tel(?:\.|ef\w*|eph\w*)?|t[eé]l(?:[eé]ph\w*|[eé]f\w*)?|tfno|fono|fon|phones?(?:numbers?)?|telephone\w*|fax(?:nummer|es|no|nr)?|"
     r"telefax\w*|mobile?(?:funk\w*|nummer)?|mobil|m[oó]vil(?:es)?|celular\w*|cellular\w*|cellphone\w*|cell(?= ?[.:]| ph| no| nu)|"
@@ -24,8 +24,8 @@ _WORDS = (
 )
 _WORDS_EAST = "電話|电话|手机|手機|传真|傳真|座机|热线|联系|聯絡|致电|拨打|携帯|전화|휴대폰|연락처|팩스"
 _CUE = re.compile(
-    rf"(?:(?<![^\W\d_])(?:{_WORDS})(?![^\W\d_])|(?<=[a-z])(?:Phone|Tel|Fax|Mobile)(?:Number|No)?(?![a-z])|{_WORDS_EAST})"
-    r"(?:[ .:：-]*(?:\w{1,3}\.|number|numbers|nummer|no|nr|num[eé]ro|número|numero|us|me|him|her|them|at|on|is|番号|号码|號碼|번호)){0,4}"
+    rf"(?:(?<![^\W\d_])(?:{_WORDS})(?![^\W\d_])|(?-i:(?<=[a-z])(?:Phone|Tel|Fax|Mobile)(?:Number|No)?(?![a-z]))|{_WORDS_EAST})"
+    r"(?:[ ._:：-]*(?:\w{1,3}\.|number|numbers|nummer|no|nr|num[eé]ro|número|numero|us|me|him|her|them|at|on|is|番号|号码|號碼|번호)){0,4}"
     r"[^\w\n]{0,8}$",
     re.IGNORECASE,
 )
@@ -87,6 +87,8 @@ def _phone(text: str, m: re.Match[str], language: str) -> Span | None:
         written = written.lstrip("(")
     start, end = m.end() - len(written), m.end()
     cue = has_cue(text, start)
+    if not cue and text[max(0, start - 1) : start] == "=":
+        return None  # a parameter of an address on the web
     if _is_something_else(written) or (not cue and _THOUSANDS.fullmatch(written)):
         return None
     if written.startswith("+"):

@@ -36,9 +36,10 @@ _ADDRESS_EN = re.compile(
     r"(?<![\w.$/#-])(?<![A-Z]-)\d{1,5}[A-Z]?(?: (?:[NSEW]\.?|NE|NW|SE|SW|North|South|East|West))?"
     r"(?P<name>(?: (?:[A-Z][\w'’-]+|\d{1,3}(?:st|nd|rd|th))){1,4}) "
     rf"(?:(?P<street>{_STREETS})|(?P<everyday>{_EVERYDAY_STREETS}))s?\b\.?(?: (?:NE|NW|SE|SW|[NSEW])\b)?"
-    r"(?P<unit>,? (?:Apt|Apartment|Suite|Ste|Unit|Floor|Flat|Studio)\.? ?[\w-]{1,6})?"
+    r"(?P<unit>,? (?:Apt|Apartment|Suite|Ste|Unit|Floor|Flat|Studio)\b\.? ?[\w-]{1,6})?"
     r"(?P<town>(?:(?:,|\n)? ?[A-Z][A-Za-z' -]{2,30},? {1,2}(?:[A-Z]{2} {1,2}\d{5}(?:-\d{4})?|[A-Z]{1,2}\d[A-Z\d]? ?\d[A-Z]{2}))?)"
 )
+_ABBREVIATED = re.compile(r" [A-Z][a-z]{1,3}s?\.$")
 _ADDRESS_MILITARY = re.compile(
     r"(?<!\w)(?:(?:PSC|Unit|CMR) \d{1,5},? Box \d{1,5}|(?:USS|USNS|USCGC|USNV) [A-Z]\w+)(?:,|\n)? ?[AFD]PO,? A[AEP] \d{5}(?!\d)"
 )
@@ -75,7 +76,8 @@ def addresses(text: str, language: str) -> Iterator[Span]:
         return
     for m in _ADDRESS_EN.finditer(text):
         if _is_address(text, m):
-            yield Span("address", *m.span())
+            sentence_ends = m[0].endswith(".") and not _ABBREVIATED.search(m[0])
+            yield Span("address", m.start(), m.end() - sentence_ends)
     for m in _ADDRESS_MILITARY.finditer(text):
         yield Span("address", *m.span())
 
@@ -117,13 +119,13 @@ _LABELLED = re.compile(
 )
 _GENITIVE = re.compile(r"['’](?:s\b|$)")
 _NO_PERSON = frozenset(
-    "Association Bar Baz Bot Center Centre College Committee Community Company Consortium Corp Corporation Council Debian Department Developers Division "
-    "Fedora Firefox Foo Foundation Free GmbH GNU Group Help Inc Institute International Internet Labs Laboratory License Linux List Ltd "
-    "Maintainers Mailing Microsoft Mozilla Network Office Open Organization Organisation Packaging Planet Project Public Research Robot School "
-    "Security Server Service Services Society Software Solutions Source Support System Systems Team Technologies University Upstream "
-    "User Users Who Windows".split()
+    "Association Bar Baz Bot Center Centre College Committee Community Company Consortium Corp Corporation Council Debian "
+    "Department Developers Division Fedora Firefox Foo Foundation Free GmbH GNU Group Help Inc Institute International Internet "
+    "Labs Laboratory License Linux List Ltd Maintainers Mailing Microsoft Mozilla Network Office Open Organization Organisation "
+    "Packaging Planet Project Public Research Robot School Security Server Service Services Society Software Solutions Source "
+    "Support System Systems Team Technologies University Upstream User Users Who Windows".split()
 )
-"""Words of firms, products and placeholders, after a label or a title that people have too: "Contact: ... Foundation", "Mr. Foo"."""
+"""Words of firms, products and placeholders, where people stand too: "Contact: ... Foundation", "Mr. Foo"."""
 _LABEL_OF_A_THING = re.compile(r"[^\W_]\s$")
 
 

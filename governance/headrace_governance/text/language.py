@@ -4,6 +4,12 @@ Classifier: fastText's lid.176 (Joulin et al. 2016, CC-BY-SA-3.0), the compresse
 It sees the first `characters` of the text with line feeds replaced, as it was trained on single lines. Where that leaves a
 doubt (low probability, mixed scripts, other languages further down) paragraphs are told one by one.
 
+It was not trained on capitals (French in capitals gets 0.2, English becomes Bashkir), so a text that is mostly capitals is folded to
+small letters first. Some languages it cannot tell apart in every text (Croatian, Serbian in Latin letters and Bosnian; Indonesian and
+Malay): such sets are declared in `filters/language.yaml`. A text counts for a set by the sum of its languages' probabilities, is
+reported with all that are possible (`confusable` in `measured`), and is in the one that its page or source declares, if that is possible.
+Chinese characters without kana are Japanese if their forms are (`scripts.kanji_language`).
+
 Reasons, in the order of blame: `language_not_wanted`, `low_confidence`, `script_not_wanted` (Chinese in Latin letters, Serbian in
 Cyrillic where only Latin is wanted), `mixed_languages`. Speed is bound by the text that the classifier sees
 (benchmarks/text/bench_language.py).
@@ -13,7 +19,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
+from operator import ne
 from typing import Any
 
 import numpy as np
@@ -21,7 +29,7 @@ import pyarrow as pa
 from pydantic import Field, field_validator
 
 from headrace_governance.text.paragraphs import ParagraphParams, paragraph_languages
-from headrace_governance.text.scripts import KNOWN, Scripts, script_table, scripts_of
+from headrace_governance.text.scripts import KNOWN, Scripts, kanji_language, script_table, scripts_of
 from headrace_lake.errors import ConfigError
 from headrace_lake.stage import DROP_DETAIL, DROP_REASON, Inputs, PartWriter, Stage
 from headrace_lake.strict import StrictModel
@@ -40,6 +48,9 @@ class LanguageParams(StrictModel):
         characters: how much of the text the classifier sees.
         scripts: ISO 639-1 code → ISO 15924 codes that are wanted; a language without an entry may be in any script.
         min_script_share: share of letters in a wanted script, at least; the rest is names, code, quotations.
+        capitals: share of capitals among the letters that have a case, from which a text is folded to small letters.
+        confusable: sets of languages that the classifier cannot tell apart in every text; a language is in one at most.
+        possible: lowest probability at which a language of a set is possible.
         paragraphs: when and how mixed documents are found.
     """
 
@@ -49,7 +60,23 @@ class LanguageParams(StrictModel):
     characters: int = 2000
     scripts: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     min_script_share: float = Field(default=0.2, ge=0, le=1)
+    capitals: float = Field(default=0.4, gt=0, le=1)
+    confusable: tuple[tuple[str, ...], ...] = ()
+    possible: float = Field(default=0.05, gt=0, le=1)
     paragraphs: ParagraphParams = ParagraphParams()
+
+    @field_validator("confusable")
+    @classmethod
+    def _apart(cls, sets: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], ...]:
+        seen: set[str] = set()
+        for languages in sets:
+            if len(set(languages)) < 2:
+                raise ValueError(f"a confusable set needs two languages, not {list(languages)}")
+            for language in languages:
+                if language in seen:
+                    raise ValueError(f"'{language}' is in two confusable sets")
+                seen.add(language)
+        return sets
 
     @field_validator("scripts")
     @classmethod
@@ -58,6 +85,31 @@ class LanguageParams(StrictModel):
             if code not in KNOWN:
                 raise ValueError(f"no script '{code}'; scripts: {', '.join(sorted(KNOWN))}")
         return scripts
+
+
+@dataclass(frozen=True)
+class Told:
+    """What is told of a text.
+
+    Attributes:
+        language: ISO 639-1 code, `und` without a letter.
+        score: probability of the language and of those that it cannot be told from here.
+        single: the classifier's probability of its first language.
+        possible: language → probability, of those of a confusable set; the language alone if there are no others.
+    """
+
+    language: str
+    score: float
+    single: float
+    possible: Mapping[str, float]
+
+
+_MACRO = {"nb": "no", "in": "id", "iw": "he", "cmn": "zh", "mo": "ro"}
+"""Declared codes that the classifier has under another one."""
+_SAMPLE = 256
+"""Characters, evenly chosen, by which capitals are counted."""
+_MOST_LABELS = 20
+"""More than can have a probability that counts."""
 
 
 class Language(Stage):
@@ -71,29 +123,27 @@ class Language(Stage):
     params: LanguageParams
 
     def inputs(self) -> Inputs:
-        return Inputs("documents", ("uid", "text"))
+        return Inputs("documents", ("uid", "text", "language_hint"))
 
     def begin(self, part: PartWriter, shared: Mapping[str, pa.Table]) -> None:
         self._model = load_model()
         self._table = script_table()
+        self._sets = {language: languages for languages in self.params.confusable for language in languages}
 
     def process(self, batch: pa.Table) -> pa.Table:
         scripts = scripts_of(batch["text"].combine_chunks().cast(pa.large_string()), self._table)
-        rows = [self._row(text, i, scripts) for i, text in enumerate(batch["text"].to_pylist())]
-        languages, scores = [r[0] for r in rows], [r[1] for r in rows]
-        mixes, reasons = [r[2] for r in rows], [r[3] for r in rows]
-        measured = [
-            json.dumps({"language": language, "score": round(score, 4), "script": script} | ({"paragraphs": mix} if mix else {}))
-            for language, score, mix, script in zip(languages, scores, mixes, scripts.codes, strict=True)
-        ]
+        hints = batch["language_hint"].to_pylist() if "language_hint" in batch.column_names else [None] * batch.num_rows
+        rows = [self._row(text, i, scripts, hint) for i, (text, hint) in enumerate(zip(batch["text"].to_pylist(), hints, strict=True))]
+        told, mixes, reasons = [r[0] for r in rows], [r[1] for r in rows], [r[2] for r in rows]
+        measured = [_measured(t, mix, script) for t, mix, script in zip(told, mixes, scripts.codes, strict=True)]
         return pa.table(
             {
                 "uid": batch["uid"],
                 "keep": pa.array([r is None for r in reasons], pa.bool_()),
                 "reason": pa.array(reasons, pa.string()),
                 "measured": pa.array(measured, pa.string()),
-                "language": pa.array(languages, pa.string()),
-                "score": pa.array(scores, pa.float64()),
+                "language": pa.array([t.language for t in told], pa.string()),
+                "score": pa.array([t.score for t in told], pa.float64()),
                 "script": pa.array(scripts.codes, pa.string()),
                 "traditional": pa.array(scripts.traditional, pa.float64(), mask=np.isnan(scripts.traditional)),
                 "paragraph_languages": pa.array([json.dumps(mix) if mix else None for mix in mixes], pa.string()),
@@ -104,42 +154,102 @@ class Language(Stage):
 
     def detect(self, text: str) -> tuple[str, float]:
         """ISO 639-1 code (`und` if there is no letter) and the classifier's probability, at most 1."""
-        line = " ".join(text[: self.params.characters].split())
-        if not any(c.isalpha() for c in line):
+        line = self._line(text)
+        if line is None:
             return UNKNOWN, 0.0
         labels, scores = self._model.predict(line, k=1)
         return labels[0].removeprefix("__label__"), min(1.0, float(scores[0]))
 
-    def _row(self, text: str, row: int, scripts: Scripts) -> tuple[str, float, dict[str, float], str | None]:
-        """Language, probability, languages of paragraphs where they were told, reason of a drop."""
-        language, score = self.detect(text)
-        reason = self._reason(language, score, row, scripts)
-        if reason is not None or not self._doubtful(text, language, score, float(scripts.shares[row])):
-            return language, score, {}, reason
-        mix = paragraph_languages(text, self.detect, self.params.paragraphs)
-        if mix and mix.get(language, 0.0) < self.params.paragraphs.min_share:
-            reason = "mixed_languages"
-        return language, score, mix, reason
+    def tell(self, text: str, declared: str | None = None, *, kanji: bool = False) -> Told:
+        """What a text is in, with the languages that it may be in as well.
 
-    def _reason(self, language: str, score: float, row: int, scripts: Scripts) -> str | None:
-        if self.params.wanted and language not in self.params.wanted:
+        Args:
+            declared: BCP 47 tag that the page or its source gives; it decides among those that are possible.
+            kanji: the text is in Chinese characters without kana or Hangul.
+        """
+        language, single = self.detect(text)
+        if kanji and language in ("zh", "ja"):
+            seen = kanji_language(text[: self.params.characters]) or language
+            if seen != language:
+                score = sum(self._probabilities(text, ("ja", "zh")).values())
+                return Told(seen, min(1.0, score), single, {seen: score})
+        languages = self._sets.get(language)
+        if languages is None or single > 1 - self.params.possible:
+            return Told(language, single, single, {language: single})
+        possible = self._probabilities(text, languages) | {language: single}
+        hint = (declared or "").replace("_", "-").partition("-")[0].lower()
+        hint = _MACRO.get(hint, hint)
+        return Told(hint if hint in possible else language, min(1.0, sum(possible.values())), single, possible)
+
+    def _probabilities(self, text: str, languages: tuple[str, ...]) -> dict[str, float]:
+        """Of the languages that are possible, in their order."""
+        labels, scores = self._model.predict(self._line(text), k=_MOST_LABELS)
+        found = {label.removeprefix("__label__"): float(score) for label, score in zip(labels, scores, strict=True)}
+        return {language: found[language] for language in languages if found.get(language, 0.0) >= self.params.possible}
+
+    def _line(self, text: str) -> str | None:
+        """What the classifier sees, in small letters if the text is mostly in capitals; None without a letter."""
+        line = " ".join(text[: self.params.characters].split())
+        if not any(c.isalpha() for c in line):
+            return None
+        return small_letters(line) if mostly_capitals(line, self.params.capitals) else line
+
+    def _row(self, text: str, row: int, scripts: Scripts, declared: str | None) -> tuple[Told, dict[str, float], str | None]:
+        """What is told, languages of paragraphs where they were told, reason of a drop."""
+        told = self.tell(text, declared, kanji=scripts.codes[row] in ("Hans", "Hant", "Hani"))
+        if told.language == "ja" and scripts.codes[row] in ("Hans", "Hant", "Hani"):
+            scripts.codes[row] = scripts.east_asian[row] = "Jpan"
+        reason = self._reason(told, row, scripts)
+        if reason is not None or not self._doubtful(text, told, float(scripts.shares[row])):
+            return told, {}, reason
+        mix = paragraph_languages(text, self.detect, self.params.paragraphs)
+        if mix and sum(mix.get(language, 0.0) for language in told.possible) < self.params.paragraphs.min_share:
+            reason = "mixed_languages"
+        return told, mix, reason
+
+    def _reason(self, told: Told, row: int, scripts: Scripts) -> str | None:
+        if self.params.wanted and not any(language in self.params.wanted for language in (told.language, *told.possible)):
             return "language_not_wanted"
-        if score < self.params.thresholds.get(language, self.params.default_threshold):
+        if told.score < self.params.thresholds.get(told.language, self.params.default_threshold):
             return "low_confidence"
-        wanted = self.params.scripts.get(language)
+        wanted = self.params.scripts.get(told.language)
         if wanted is not None and scripts.share_of(row, wanted) < self.params.min_script_share:
             return "script_not_wanted"
         return None
 
-    def _doubtful(self, text: str, language: str, score: float, script_share: float) -> bool:
+    def _doubtful(self, text: str, told: Told, script_share: float) -> bool:
         p = self.params.paragraphs
-        if score < p.doubt or 1 - script_share >= p.mixed_scripts:
+        if told.single < p.doubt or 1 - script_share >= p.mixed_scripts:
             return True
         if not p.probe or len(text) <= self.params.characters + p.probe:
             return False
         middle = (self.params.characters + len(text) - p.probe) // 2
         probes = (self.detect(text[at : at + p.probe]) for at in (middle, len(text) - p.probe))
-        return any(other != language and sure >= p.sure for other, sure in probes)
+        return any(other not in (told.language, *told.possible) and sure >= p.sure for other, sure in probes)
+
+
+def _measured(told: Told, mix: Mapping[str, float], script: str) -> str:
+    found: dict[str, Any] = {"language": told.language, "score": round(told.score, 4), "script": script}
+    if len(told.possible) > 1:
+        found["confusable"] = {language: round(p, 4) for language, p in sorted(told.possible.items(), key=lambda x: (-x[1], x[0]))}
+    return json.dumps(found | ({"paragraphs": mix} if mix else {}))
+
+
+def mostly_capitals(line: str, share: float) -> bool:
+    """Whether at least this share of a line's letters with a case are capitals, by a sample of its characters."""
+    sample = line[:: max(1, len(line) // _SAMPLE)]
+    small = sample.lower()
+    if small == sample:
+        return False
+    capitals = sum(map(ne, sample, small)) if len(small) == len(sample) else sum(c != c.lower() for c in sample)
+    return capitals >= share * (capitals + sum(map(str.islower, sample)))
+
+
+def small_letters(line: str) -> str:
+    """A line in small letters. Turkish and Azeri, which have the letter İ, write a capital ı as I."""
+    if "\u0130" in line:
+        line = line.replace("I", "\u0131").replace("\u0130", "i")
+    return line.lower()
 
 
 @cache

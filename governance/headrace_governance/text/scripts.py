@@ -76,6 +76,30 @@ def _encodes(character: str, codec: str) -> bool:
 
 
 @lru_cache(maxsize=1)
+def kanji_forms() -> tuple[frozenset[str], frozenset[str], frozenset[str], frozenset[str]]:
+    """(characters of Japanese alone, characters that Japanese does not have, its simplified ones, its traditional ones).
+
+    Japanese has JIS X 0208; of Japanese alone is what neither GB 2312 nor Big5 has: 気, 図, 働, 込. It writes both 国 and 東,
+    which no Chinese text does together.
+    """
+    every = [chr(p) for p in range(0x4E00, 0xA000)]
+    japanese = {c for c in every if _encodes(c, "euc_jp") and len(c.encode("euc_jp")) == 2}
+    simplified, traditional = one_sided_characters()
+    alone = {c for c in japanese if not _encodes(c, "gb2312") and not _encodes(c, "big5")}
+    return frozenset(alone), frozenset(set(every) - japanese), frozenset((simplified & japanese) - alone), frozenset(traditional & japanese)
+
+
+def kanji_language(text: str) -> str | None:
+    """`ja` or `zh` for a text in Chinese characters without kana, by the forms of its characters; None if they do not tell."""
+    characters = set(text)
+    alone, strange, simplified, traditional = (len(characters & forms) for forms in kanji_forms())
+    japanese = alone + min(simplified, traditional)
+    if japanese >= 2 and japanese > strange:
+        return "ja"
+    return "zh" if strange >= 2 and strange > japanese else None
+
+
+@lru_cache(maxsize=1)
 def script_table() -> npt.NDArray[np.uint8]:
     """uint8[0x110000]: number of the script in `LETTER_SCRIPTS` (0: no letter), `SIMPLIFIED` or `TRADITIONAL`."""
     table = np.zeros(0x110000, np.uint8)

@@ -28,8 +28,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from headrace_governance.text.pii.detect import SURNAMES, Span
 from headrace_governance.text.pii.name_lists import NameLists
+from headrace_governance.text.pii.places import SURNAMES
+from headrace_governance.text.pii.spans import Span
 from headrace_lake.errors import ConfigError, InputError
 
 _LAC = "4fecd8a3a3400ae5d2f493cc7bccbfb4f078e7d6ab1698bbf36948cfc90887c6"

@@ -13,7 +13,8 @@ from typing import Any, ClassVar
 import pyarrow as pa
 from pydantic import Field, field_validator
 
-from headrace_governance.text.pii.detect import KINDS, Span, candidates, chosen, find
+from headrace_governance.text.pii.detect import KINDS, candidates, chosen, find
+from headrace_governance.text.pii.spans import Span
 from headrace_lake.stage import DROP_DETAIL, DROP_REASON, Inputs, Resources, Stage
 from headrace_lake.strict import StrictModel
 

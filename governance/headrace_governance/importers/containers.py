@@ -179,7 +179,7 @@ def parse_xml(data: bytes) -> Any:
     data = in_utf8(data)
     try:
         return _root(data)
-    except etree.XMLSyntaxError as exc:
+    except etree.XMLSyntaxError:
         allowed = without_forbidden(data)
         try:
             if allowed != data:

@@ -42,7 +42,13 @@ _WORD_AT_BREAK = re.compile(r"([^\W\d_]{2,30})-$")
 
 
 _ENCODING = re.compile(rb"^Character set encoding:[ \t]{1,9}([\x20-\x7e]{1,40})", re.M)
-_LABELS = {"iso latin-1": "latin1", "iso-latin-1": "latin1", "iso 8859-1": "latin1", "iso-646-us (us-ascii)": "us-ascii", "iso-us-ascii": "us-ascii"}
+_LABELS = {
+    "iso latin-1": "latin1",
+    "iso-latin-1": "latin1",
+    "iso 8859-1": "latin1",
+    "iso-646-us (us-ascii)": "us-ascii",
+    "iso-us-ascii": "us-ascii",
+}
 """What headers write beside labels."""
 
 

@@ -13,14 +13,11 @@ from typing import Any, ClassVar
 
 from headrace_governance.importers.containers import local_name
 from headrace_governance.text.formats.hollows import without_hollows
+from headrace_governance.text.formats.scripts import lowered, raised
 
 DEPTH = 120
 SPACE = re.compile(r"[ \t\r\n\f\v\u00a0\u2009\u202f]+")
 _BREAK = "\x1e"
-_SCRIPTS = {
-    "sup": ("^", str.maketrans("0123456789+-=()n", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ⁿ")),
-    "sub": ("_", str.maketrans("0123456789+-=()", "₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎")),
-}
 
 
 def words(element: Any) -> str:
@@ -40,6 +37,13 @@ def fenced(code: str, language: str = "") -> str:
     """A code block whose fence is longer than any inside."""
     fence = "`" * max([3, *(len(run) + 1 for run in re.findall("`{3,}", code))])
     return f"{fence}{language}\n{code}\n{fence}"
+
+
+def code_span(code: str) -> str:
+    """Code in the running text, on one line, between more backticks than stand in it."""
+    code = " ".join(code.split())
+    fence = "`" * max([0, *(len(run) for run in re.findall("`+", code))])
+    return f"`{code}`" if not fence else f"{fence}` {code} `{fence}"
 
 
 def kinds(**names: str) -> dict[str, str]:
@@ -202,19 +206,11 @@ class TreeWriter:
 
     def do_sup(self, e: Any) -> None:
         """Raised."""
-        self._script(e, "sup")
+        self._run.append(raised(self.line(e)))
 
     def do_sub(self, e: Any) -> None:
         """Lowered."""
-        self._script(e, "sub")
-
-    def _script(self, e: Any, kind: str) -> None:
-        mark, table = _SCRIPTS[kind]
-        inner = self.line(e)
-        if inner and all(ord(c) in table for c in inner):
-            self._run.append(inner.translate(table))
-        elif inner:
-            self._run.append(f"{mark}{inner}")
+        self._run.append(lowered(self.line(e)))
 
     def do_list(self, e: Any) -> None:
         """A list; its items are its elements."""

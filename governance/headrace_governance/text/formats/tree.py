@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from headrace_governance.importers.containers import local_name
 from headrace_governance.text.formats.hollows import without_hollows
 from headrace_governance.text.formats.scripts import lowered, raised
+from headrace_governance.text.formats.tables import Cell, placed, spans
 
 DEPTH = 120
 SPACE = re.compile(r"[ \t\r\n\f\v\u00a0\u2009\u202f]+")
@@ -232,21 +233,21 @@ class TreeWriter:
         self.block("\n".join(lines))
 
     def do_table(self, e: Any) -> None:
-        """A table of `tr` with `td` and `th`, at any depth."""
-        rows = []
+        """A table of `tr` with `td` and `th`, at any depth; its cells as a grid."""
+        cells: list[list[Cell]] = []
         for row in (x for x in e.iter() if local_name(x) in ("tr", "row")):
-            cells: list[str] = []
-            for cell in row:
-                if local_name(cell) in ("td", "th", "entry"):
-                    span = str(cell.get("colspan") or "1")
-                    cells.append(self.line(cell))
-                    cells += [""] * (min(60, int(span[:4])) - 1 if span.isdecimal() and span.isascii() else 0)
-            if any(cells):
-                rows.append(cells)
+            cells.append(
+                [
+                    Cell(self.line(cell), *spans(cell.get("colspan"), cell.get("rowspan")))
+                    for cell in row
+                    if local_name(cell) in ("td", "th", "entry")
+                ]
+            )
+        rows = [row for row in placed(cells) if any(row)]
         if not rows:
             return
         if max(map(len, rows)) == 1:
-            for cells in rows:
-                self.block(cells[0])
+            for row in rows:
+                self.block(row[0])
             return
         self.block(pipe_table(rows))

@@ -179,14 +179,15 @@ def parse_xml(data: bytes) -> Any:
     data = in_utf8(data)
     try:
         return _root(data)
-    except etree.XMLSyntaxError:
-        allowed = without_forbidden(data)
+    except etree.XMLSyntaxError as exc:
+        problem = exc
+    allowed = without_forbidden(data)
+    if allowed != data:
         try:
-            if allowed != data:
-                return _root(allowed)
-        except etree.XMLSyntaxError as again:
-            exc = again
-        raise ValueError(str(exc) or "not well-formed XML") from exc
+            return _root(allowed)
+        except etree.XMLSyntaxError as exc:
+            problem = exc
+    raise ValueError(str(problem) or "not well-formed XML") from problem
 
 
 def _root(data: bytes) -> Any:

@@ -35,7 +35,7 @@ def encoding_of(label: str | None) -> str | None:
     """
     if not label:
         return None
-    from webencodings import lookup
+    from webencodings import lookup  # type: ignore[import-untyped]
 
     found = lookup(label.strip().strip("\"'"))
     return None if found is None else str(found.name)

@@ -1,9 +1,9 @@
 """Bytes → text, for captures: declared charset, then the page's own, then a guess; what cannot be decoded is counted.
 
 Order: byte-order mark; UTF-8 where `CERTAIN` sequences of it and no other byte above 127 say so, whatever was declared (a wrong label on
-UTF-8 decodes without an error as GBK: "涓枃"); HTTP charset; the page's own (`meta_charset`); UTF-8 if it fits; ISO-2022-JP where its escape
-sequences stand. The server's default label, ISO-8859-1, comes after the page's own. A declaration is believed if the bytes decode under
-it. If under none they do, a page with a few bad bytes is kept under the first, repaired and counted; one with many (GBK declared as
+UTF-8 decodes without an error as GBK: "涓枃"); HTTP charset; the page's own (`meta_charset`); UTF-8 if it fits; ISO-2022-JP where its
+escape sequences stand. The server's default label, ISO-8859-1, comes after the page's own. A declaration is believed if the bytes decode
+under it. If under none they do, a page with a few bad bytes is kept under the first, repaired and counted; one with many (GBK declared as
 UTF-8) is read in the charset in which the commonest characters of Chinese, Japanese and Korean turn up, or as `charset-normalizer`
 guesses. Labels and decoders are the WHATWG Encoding Standard's (`charsets`).
 
@@ -55,9 +55,9 @@ _SAMPLE = 1 << 16
 _GUESSED = {
     **{f"cp{n}": f"windows-{n}" for n in (1250, 1251, 1252, 1253, 1254, 1255, 1256, 1257, 1258)},
     **{f"iso8859_{n}": f"iso-8859-{n}" for n in (2, 3, 4, 5, 6, 7, 8, 10, 13, 14, 15, 16)},
-    "latin_1": "windows-1252", "iso8859_9": "windows-1254", "cp874": "windows-874", "cp866": "ibm866", "koi8_r": "koi8-r", "koi8_u": "koi8-u",
-    "mac_roman": "macintosh", "mac_cyrillic": "x-mac-cyrillic", "gb18030": "gb18030", "big5": "big5", "cp932": "shift_jis",
-    "euc_jp": "euc-jp", "cp949": "euc-kr", "utf_8": "utf-8",
+    "latin_1": "windows-1252", "iso8859_9": "windows-1254", "cp874": "windows-874", "cp866": "ibm866", "koi8_r": "koi8-r",
+    "koi8_u": "koi8-u", "mac_roman": "macintosh", "mac_cyrillic": "x-mac-cyrillic", "gb18030": "gb18030", "big5": "big5",
+    "cp932": "shift_jis", "euc_jp": "euc-jp", "cp949": "euc-kr", "utf_8": "utf-8",
 }  # fmt: skip
 """charset-normalizer's names of the charsets that pages are written in; no other is guessed."""
 

@@ -3,7 +3,7 @@
 Declared is: an option of `inputenc`, `inputenx` or `luainputenc` (the last one named counts), an argument of `\\inputencoding` (from there
 on), of XeTeX's `\\XeTeXinputencoding`, of a `CJK` environment (inside it), of a class that takes `UTF8` or `GBK` (ctex), or an editor's
 line (`% !TEX encoding = ...`, `-*- coding: ... -*-`). A file of a paper that declares none is in the encoding of its main file. Bytes that
-are UTF-8 beyond doubt are UTF-8 all the same (`text/decode`). Names are inputenc's (its manual, "Supplied encodings"), inputenx's and CJK's.
+are UTF-8 beyond doubt are UTF-8 all the same (`text/decode`). Names are inputenc's (its manual), inputenx's and CJK's.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ _NAMES = {
 _DOS = {n: n for n in ("cp437", "cp850", "cp852", "cp855", "cp857", "cp858", "cp862", "cp865", "mac_latin2")}
 """Code pages that no page is written in and the Encoding Standard leaves out: Python's codecs of these names."""
 _OPTIONS = re.compile(
-    rb"^(?:[^%\\\n]|\\.)*?\\(?:usepackage|RequirePackage)[ \t]*\[([^\[\]{}]{1,200})\][ \t]*\{[^{}]{0,200}?\b(?:inputenc|inputenx|luainputenc)\b",
+    rb"^(?:[^%\\\n]|\\.)*?\\(?:usepackage|RequirePackage)[ \t]*\[([^\[\]{}]{1,200})\][ \t]*"
+    rb"\{[^{}]{0,200}?\b(?:inputenc|inputenx|luainputenc)\b",
     re.MULTILINE,
 )
 _CLASS = re.compile(rb"\\documentclass[ \t]*\[([^\[\]{}]{1,400})\][ \t]*\{ctex|\\usepackage[ \t]*\[([^\[\]{}]{1,200})\][ \t]*\{ctex")

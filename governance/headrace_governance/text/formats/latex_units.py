@@ -33,11 +33,11 @@ _UNITS = {
     "nauticalmile": "M", "knot": "kn", "bohr": "a₀", "clight": "c₀", "elementarycharge": "e", "electronmass": "mₑ", "hartree": "Eₕ",
     "planckbar": "ħ", "atomicmassunit": "u", "byte": "B", "micron": "µm", "kohm": "kΩ", "Mohm": "MΩ", "mohm": "mΩ", "molar": "mol/dm³",
     "Molar": "M", "permille": "‰",
-    **{f"u{unit}": f"µ{unit}" for unit in "m s g l L A V W J N F H C K T".split()}, "umol": "µmol", "ueV": "µeV", "uHz": "µHz", "uPa": "µPa",
-    "uC": "µC", "uSv": "µSv", "uGy": "µGy", "uM": "µM",
+    **{f"u{unit}": f"µ{unit}" for unit in "m s g l L A V W J N F H C K T".split()}, "umol": "µmol", "ueV": "µeV", "uHz": "µHz",
+    "uPa": "µPa", "uC": "µC", "uSv": "µSv", "uGy": "µGy", "uM": "µM",
 }  # fmt: skip
-_SIGNS = {"pm": "±", "mp": "∓", "times": "×", "cdot": "·", "pi": "π", "mu": "µ", "approx": "≈", "sim": "∼", "leq": "≤", "geq": "≥", "le": "≤",
-          "ge": "≥", "ll": "≪", "gg": "≫", "Omega": "Ω", "circ": "°", "infty": "∞", "sqrt": "√"}  # fmt: skip
+_SIGNS = {"pm": "±", "mp": "∓", "times": "×", "cdot": "·", "pi": "π", "mu": "µ", "approx": "≈", "sim": "∼", "leq": "≤", "geq": "≥",
+          "le": "≤", "ge": "≥", "ll": "≪", "gg": "≫", "Omega": "Ω", "circ": "°", "infty": "∞", "sqrt": "√"}  # fmt: skip
 _TIGHT = ("°", "′", "″")
 _TOKEN = re.compile(r"\\([A-Za-z]{1,60})\s?|\\.|\^\{([^{}]{0,40})\}|\^(.)|\{([^{}]{0,80})\}|[{}~.*·\s]|/|[^\\^{}~.*·\s/]{1,60}", re.DOTALL)
 _DECLARED = re.compile(

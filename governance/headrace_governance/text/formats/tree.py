@@ -13,12 +13,13 @@ from typing import Any, ClassVar
 
 from headrace_governance.importers.containers import local_name
 from headrace_governance.text.formats.hollows import without_hollows
-from headrace_governance.text.formats.scripts import lowered, raised
+from headrace_governance.text.formats.scripts import annotated, list_sign, lowered, raised
 from headrace_governance.text.formats.tables import Cell, placed, spans
 
 DEPTH = 120
 SPACE = re.compile(r"[ \t\r\n\f\v\u00a0\u2009\u202f]+")
 _BREAK = "\x1e"
+_INTEGER = re.compile(r"-?[0-9]{1,9}")
 
 
 def words(element: Any) -> str:
@@ -213,6 +214,21 @@ class TreeWriter:
         """Lowered."""
         self._run.append(lowered(self.line(e)))
 
+    def do_ruby(self, e: Any) -> None:
+        """A word with its reading in brackets, its own ones (`rp`) if it has some."""
+        if any(local_name(x) == "rp" for x in e):
+            self.children(e)
+            return
+        base = [e.text or ""]
+        for child in e:
+            if local_name(child) in ("rt", "rtc"):
+                self._run.append(annotated(SPACE.sub(" ", "".join(base)).strip(), self.line(child)))
+                base = []
+            else:
+                base.append(self.line(child))
+            base.append(child.tail or "")
+        self._run.append("".join(base))
+
     def do_list(self, e: Any) -> None:
         """A list; its items are its elements."""
         self._items(e, ordered=False)
@@ -221,16 +237,26 @@ class TreeWriter:
         """A numbered list."""
         self._items(e, ordered=True)
 
-    def _items(self, e: Any, *, ordered: bool) -> None:
+    def _items(self, e: Any, *, ordered: bool, start: int = 1, style: str = "1", step: int = 1) -> None:
+        """The items, numbered from `start` in a style of HTML's (`1`, `a`, `A`, `i`, `I`); an item's own `value` counts from there on."""
         lines: list[str] = []
+        number = start
         for child in e:
             if not local_name(child) or self.KINDS.get(local_name(child)) == "drop":
                 continue
+            value = str(child.get("value") or "").strip()
+            number = int(value) if ordered and _INTEGER.fullmatch(value) else number
             body = self.inside(child)
             if body:
-                mark = f"{len(lines) + 1}. " if ordered else "- "
+                own = self.label(child)
+                mark = f"{own} " if own else f"{list_sign(number, style)} " if ordered else "- "
                 lines.append(mark + re.sub(r"\n+", "\n" + " " * len(mark), body))
+            number += step
         self.block("\n".join(lines))
+
+    def label(self, item: Any) -> str:
+        """The sign that a list's item brings itself; none, unless a format has such."""
+        return ""
 
     def do_table(self, e: Any) -> None:
         """A table of `tr` with `td` and `th`, at any depth; its cells as a grid."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 import html
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from headrace_governance.importers.containers import local_name, parse_xml
@@ -24,10 +24,11 @@ from headrace_governance.text.formats.converted import Converted, Malformed
 from headrace_governance.text.formats.scripts import annotated, lowered, raised
 from headrace_governance.text.formats.tables import WIDEST, Cell, placed, spans
 from headrace_governance.text.formats.tree import pipe_table
+from headrace_governance.text.formats.wikitext_context import in_sentence, is_note
 from headrace_governance.text.formats.wikitext_lines import BREAK, HEADING, ITEM, STASH, finish
 from headrace_governance.text.formats.wikitext_prepare import prepared
 from headrace_governance.text.formats.wikitext_rules import WikitextRules
-from headrace_governance.text.formats.wikitext_templates import Templates, normal
+from headrace_governance.text.formats.wikitext_templates import Given, Templates, normal, templates_of
 
 _SENTINELS = re.compile("[\ue000-\ue0ff]")
 _MAGIC = re.compile(r"__[A-Z]{3,30}__")
@@ -51,9 +52,6 @@ _LONGEST = 300
 """Characters of an unknown template's arguments that are taken for a part of a sentence."""
 _NAMED = 20
 """Unknown templates that a document's fields name."""
-_SENTENCE_ENDS = ".,;:!?…”»)]。！？"
-_known: list[tuple[WikitextRules, dict[str, Templates]]] = []
-"""The rules that were last used, with the templates of each language: a page must not build them again."""
 
 
 def convert_page(body: bytes, rules: WikitextRules) -> Converted:
@@ -84,8 +82,8 @@ def convert_page(body: bytes, rules: WikitextRules) -> Converted:
     language = root.get("{http://www.w3.org/XML/1998/namespace}lang") or ""
     text, page = _converted(values["text"], rules, language, title, names["6"], names["14"])
     facts = {"revision": values.get("revision_id", ""), "page": values.get("page_id", ""), "date": values.get("timestamp", "")}
-    facts |= page.unknown()
-    return Converted(f"# {title}\n\n{text}" if title and text else text, title or None, {k: v for k, v in facts.items() if v})
+    facts = {k: v for k, v in facts.items() if v} | page.unknown()
+    return Converted(f"# {title}\n\n{text}" if title and text else text, title or None, facts)
 
 
 def wikitext(
@@ -98,30 +96,18 @@ def wikitext(
     categories: list[str] | None = None,
 ) -> str:
     """Markdown of a piece of wikitext; never fails on what people write."""
-    return _converted(
-        source, rules, language, title, files or list(rules.file_namespaces), categories or list(rules.category_namespaces)
-    )[0]
+    namespaces = files or list(rules.file_namespaces), categories or list(rules.category_namespaces)
+    return _converted(source, rules, language, title, *namespaces)[0]
 
 
-def _converted(
-    source: str, rules: WikitextRules, language: str, title: str, files: list[str], categories: list[str]
-) -> tuple[str, _Page]:
+def _converted(source: str, rules: WikitextRules, language: str, title: str, files: list[str], categories: list[str]) -> tuple[str, _Page]:
     import mwparserfromhell
 
     code = mwparserfromhell.parse(prepared(_VARIANT.sub(_variant, _SENTINELS.sub("", source))))
     base = language.partition("-")[0]
-    page = _Page(rules, _templates(rules, base), title, files, categories)
+    page = _Page(rules, templates_of(rules, base), title, files, categories)
     cut = {h.casefold() for code_ in {base, "en"} for h in rules.sections.get(code_, ())}
     return finish(page.render(code), page.stash, cut), page
-
-
-def _templates(rules: WikitextRules, language: str) -> Templates:
-    if not _known or _known[0][0] is not rules:
-        _known[:] = [(rules, {})]
-    by_language = _known[0][1]
-    if language not in by_language:
-        by_language[language] = Templates(rules, language)
-    return by_language[language]
 
 
 def _variant(found: re.Match[str]) -> str:
@@ -137,28 +123,6 @@ def _variant(found: re.Match[str]) -> str:
         if variant in options:
             return options[variant]
     return inner
-
-
-class _Arguments(Mapping[str, str]):
-    """A template's arguments by name or number, rendered when they are asked for; empty ones are not there."""
-
-    def __init__(self, parameters: Sequence[Any], render: Callable[[Any], str]) -> None:
-        self._given = {str(p.name).strip(): p.value for p in parameters}
-        self._render = render
-        self._texts: dict[str, str] = {}
-
-    def __getitem__(self, name: str) -> str:
-        if name not in self._texts:
-            self._texts[name] = self._render(self._given[name]).strip()
-        if not self._texts[name]:
-            raise KeyError(name)
-        return self._texts[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return (name for name in self._given if name in self)
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
 
 
 class _One:
@@ -271,7 +235,7 @@ class _Page:
             return ""
         if rule is None:
             return "" if self._templates.is_silent(name) else self._unknown(node, name[:60], nodes, at)
-        given = _Arguments(node.params, self.render)
+        given = Given(node.params, self.render)
         text = self._templates.text(rule, given)
         if rule.startswith("\n> "):
             inner = finish(text.strip().removeprefix(">"), self.stash, set())
@@ -280,7 +244,7 @@ class _Page:
 
     def _unknown(self, node: Any, name: str, nodes: Sequence[Any], at: int) -> str:
         """The plain arguments of a template that nobody knows, if it is a part of a sentence."""
-        if self._in_sentence(nodes, at) and not self._is_note(nodes, at):
+        if in_sentence(nodes, at, self._files | self._categories, nested=self._depth > 1) and not is_note(nodes, at):
             values = [self.render(p.value).strip() for p in node.params if str(p.name).strip().isdecimal()]
             text = " ".join(v for v in values if v)
             if text and len(text) <= _LONGEST and not any(c in text for c in ("\n", HEADING, ITEM)):
@@ -288,46 +252,6 @@ class _Page:
                 return text
         self._dropped[name] += 1
         return ""
-
-    def _in_sentence(self, nodes: Sequence[Any], at: int) -> bool:
-        """Whether text stands in the same line, before or after, or all of this is a cell, a link or another template's argument."""
-        for way in (range(at - 1, -1, -1), range(at + 1, len(nodes))):
-            for n in way:
-                node = nodes[n]
-                kind = type(node).__name__
-                if kind == "Text":
-                    value = str(node.value)
-                    line = value.rpartition("\n")[2] if n < at else value.partition("\n")[0]
-                    if any(c.isalnum() for c in line):
-                        return True
-                    if "\n" in value:
-                        break
-                elif kind == "Tag":
-                    tag = str(node.tag).strip().casefold()
-                    if tag in ("li", "dd", "dt", "b", "i", "code", "math", "sub", "sup", "span", "small"):
-                        return True
-                    if tag not in ("br", "ref", "nowiki"):
-                        break
-                elif kind == "Wikilink":
-                    if normal(str(node.title).partition(":")[0]) not in self._files | self._categories:
-                        return True
-                elif kind in ("ExternalLink", "HTMLEntity"):
-                    return True
-                elif kind != "Template":
-                    break
-            else:
-                if self._depth > 1 and not any("\n" in str(x.value).strip() for x in nodes if type(x).__name__ == "Text"):
-                    return True
-        return False
-
-    def _is_note(self, nodes: Sequence[Any], at: int) -> bool:
-        """Whether it hangs on a word's or a sentence's end, as references do: nothing before it, a blank or the end behind it."""
-        before = str(nodes[at - 1].value)[-1:] if at and type(nodes[at - 1]).__name__ == "Text" else ""
-        after = str(nodes[at + 1].value)[:1] if at + 1 < len(nodes) and type(nodes[at + 1]).__name__ == "Text" else ""
-        if before in ("。", "！", "？"):
-            return True
-        hangs = before != "" and (before in _SENTENCE_ENDS or (before.isalpha() and before < "\u2e80"))
-        return hangs and not after.isalnum()
 
     def _tag(self, node: Any) -> str:
         tag = str(node.tag).strip().casefold()

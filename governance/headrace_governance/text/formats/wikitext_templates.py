@@ -7,7 +7,8 @@ as MediaWiki does: positional ones by number, others by name. Nothing here compu
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from headrace_governance.text.formats.scripts import lowered, raised
 from headrace_governance.text.formats.wikitext_rules import WikitextRules
@@ -39,8 +40,11 @@ _MONTHS = {
     "it": "gennaio febbraio marzo aprile maggio giugno luglio agosto settembre ottobre novembre dicembre",
     "pt": "janeiro fevereiro março abril maio junho julho agosto setembro outubro novembro dezembro",
 }
-_DATES = {"en": "{d} {m} {y}", "fr": "{d} {m} {y}", "es": "{d} de {m} de {y}", "pt": "{d} de {m} de {y}", "de": "{d}. {m} {y}", "ru": "{d} {m} {y}",
-          "it": "{d} {m} {y}", "zh": "{y}年{m}月{d}日", "ja": "{y}年{m}月{d}日", "ko": "{y}년 {m}월 {d}일"}  # fmt: skip
+_DATES = {"en": "{d} {m} {y}", "fr": "{d} {m} {y}", "es": "{d} de {m} de {y}", "pt": "{d} de {m} de {y}", "de": "{d}. {m} {y}",
+          "ru": "{d} {m} {y}", "it": "{d} {m} {y}", "zh": "{y}年{m}月{d}日", "ja": "{y}年{m}月{d}日",
+          "ko": "{y}년 {m}월 {d}일"}  # fmt: skip
+_known: list[tuple[WikitextRules, dict[str, Templates]]] = []
+"""The rules that were last used, with the templates of each language: a page must not build them again."""
 _LANGUAGE_CODE = re.compile(r"[a-z]{2,3}(?:-[a-z]{2,10})?")
 _CJK = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3\uf900-\ufaff]")
 
@@ -114,7 +118,7 @@ def _written(parts: list[str], language: str) -> str:
     named = months is not None or not month.isdecimal()
     if month.isdecimal() and months is not None:
         month = months.split()[int(month) - 1]
-    if language not in _DATES or not named and language not in ("zh", "ja", "ko"):
+    if language not in _DATES or (not named and language not in ("zh", "ja", "ko")):
         return "-".join(p.zfill(2) for p in (year, month, day) if p) if month.isdecimal() or not month else f"{day} {month} {year}".strip()
     form = _DATES[language]
     if not day:  # `3 mai 1999` → `mai 1999` → `1999`
@@ -188,6 +192,28 @@ FUNCTIONS: dict[str, Callable[[Arguments, str], str]] = {
 }  # fmt: skip
 
 
+class Given(Mapping[str, str]):
+    """A template's arguments by name or number, rendered when they are asked for; empty ones are not there."""
+
+    def __init__(self, parameters: Sequence[Any], render: Callable[[Any], str]) -> None:
+        self._given = {str(p.name).strip(): p.value for p in parameters}
+        self._render = render
+        self._texts: dict[str, str] = {}
+
+    def __getitem__(self, name: str) -> str:
+        if name not in self._texts:
+            self._texts[name] = self._render(self._given[name]).strip()
+        if not self._texts[name]:
+            raise KeyError(name)
+        return self._texts[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in self._given if name in self)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
 class Templates:
     """The templates of one language's wiki.
 
@@ -224,3 +250,13 @@ class Templates:
 def normal(name: str) -> str:
     """A template's name as it is looked up: no underscores, single blanks, without case."""
     return " ".join(name.replace("_", " ").split()).casefold()
+
+
+def templates_of(rules: WikitextRules, language: str) -> Templates:
+    """The templates of a language's wiki; built once for the rules that were last used."""
+    if not _known or _known[0][0] is not rules:
+        _known[:] = [(rules, {})]
+    by_language = _known[0][1]
+    if language not in by_language:
+        by_language[language] = Templates(rules, language)
+    return by_language[language]

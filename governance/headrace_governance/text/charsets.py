@@ -1,9 +1,9 @@
 """Character encodings of the web: the WHATWG Encoding Standard's labels, and decoding by its indexes and error rule.
 
 Labels come from `webencodings`, decoders from `turbohtml`'s `whatwg-*` codecs, whose output was compared with a second implementation over
-the whole two-byte space of every encoding (`scripts/compare_charsets`). Python's own codecs of the same names are poorer than what pages
-use (EUC-JP without NEC row 13, Big5 without ETEN, windows-1252 with holes) and take an ASCII byte into a bad pair, after which all pairs
-slip; the standard's error rule gives it back. UTF-8 is Python's: its replacement of bad sequences is the standard's, and it is the fastest.
+the whole two-byte space of every encoding (`benchmarks/text/compare_charsets.py`). Python's own codecs of the same names are poorer than
+what pages use (EUC-JP without NEC row 13, Big5 without ETEN, windows-1252 with holes) and take an ASCII byte into a bad pair, after which
+all pairs slip; the standard's error rule gives it back. UTF-8 is Python's: its replacement of bad sequences is the standard's.
 
 Speed: UTF-8 and the single-byte encodings about 1 GB/s, those of Chinese, Japanese and Korean 50 to 270 MB/s.
 """

@@ -108,7 +108,7 @@ def decode(body: bytes, declared: str | None, *, html: bool) -> Decoded:
         return Decoded(text, "utf-8", 0, "content")
     for name, source in named:
         found = _replacing(body, name, source)
-        if found.replaced:
+        if found.replaced and name != REPLACEMENT:
             continue
         # Every text decodes as windows-1252: what is said by a server's default is asked of the text.
         guess = _common(body) if name == "windows-1252" and not body.isascii() else None
@@ -119,7 +119,7 @@ def decode(body: bytes, declared: str | None, *, html: bool) -> Decoded:
         return Decoded(text, "utf-8", 0, "fits")
     first = named[0] if named else None
     damaged = _replacing(body, *(first or ("utf-8", "fits")))
-    if damaged.replaced <= max(FEW if first else 0, DAMAGE * _from(0x80, body)) or (first and first[0] == REPLACEMENT):
+    if damaged.replaced <= max(FEW if first else 0, DAMAGE * _from(0x80, body)):
         return damaged
     guess = _common(body) or _guess(body)
     return _replacing(body, guess, "guess") if guess else damaged

@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from headrace_governance.crawl.pages import media_type
+from headrace_governance.crawl.media import media_type
 from headrace_governance.importers.containers import decompressed
 from headrace_governance.importers.item import Item
 from headrace_governance.sources import ColumnsFetch, FolderFetch, JsonlFetch, ParquetFetch, WarcFetch

@@ -4,7 +4,7 @@ What a header field says of a body is often wrong, and then the body is what cou
 
 - A name that is no coding (`utf-8`, `none`, `identity`, empty) codes nothing.
 - A body that does not begin as its coding does is not coded: archives store what was decoded and leave the field (all of CC-NEWS before
-  16 May 2019), proxies add it twice. Brotli and deflate have no mark of their own; text has none of the control bytes that they are full of.
+  16 May 2019), proxies add it twice. Brotli and deflate have no mark of their own, but are full of control bytes, which text has not.
 - A stream ends where its coder says so. Several gzip members, zstd frames and zero padding between them are read; what follows the last
   one and does not begin as another is ignored (RFC 1952; gzip(1)).
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -46,6 +47,26 @@ class Item:
                 object.__setattr__(self, name, tuple((_escaped(a), _escaped(b)) for a, b in pairs))
         if self.problem is not None:
             object.__setattr__(self, "problem", (_escaped(self.problem[0]), _escaped(self.problem[1])))
+
+
+@dataclass
+class Reading:
+    """What a reader says beside its items; goes into the notes of the import's receipt.
+
+    Attributes:
+        skipped: what is no item of its own and was left out, by kind.
+        incomplete: what is missing of the files, each with its name.
+    """
+
+    skipped: Counter[str] = field(default_factory=Counter)
+    incomplete: list[str] = field(default_factory=list)
+
+    def notes(self) -> list[str]:
+        """For a receipt: at most 20 of what is incomplete, then how many more."""
+        notes = [f"incomplete: {_escaped(what)}" for what in self.incomplete[:20]]
+        if len(self.incomplete) > 20:
+            notes.append(f"incomplete: {len(self.incomplete) - 20} more, see the quarantine")
+        return [*notes, *(f"skipped: {_escaped(kind)} {count}" for kind, count in sorted(self.skipped.items()))]
 
 
 def _escaped(text: str) -> str:

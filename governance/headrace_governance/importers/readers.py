@@ -13,10 +13,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from headrace_governance.crawl.media import media_type
 from headrace_governance.importers.containers import decompressed
 from headrace_governance.importers.item import Item
-from headrace_governance.sources import ColumnsFetch, FolderFetch, JsonlFetch, ParquetFetch, WarcFetch
+from headrace_governance.sources import ColumnsFetch, FolderFetch, JsonlFetch, ParquetFetch
 from headrace_lake.errors import InputError
 
 _SUFFIXES = {".html": "text/html", ".htm": "text/html", ".xhtml": "application/xhtml+xml", ".txt": "text/plain", ".md": "text/plain"}
@@ -37,64 +36,6 @@ def expand(paths: tuple[str, ...], base: Path) -> list[Path]:
             raise InputError(f"{full}: no such file", "correct 'paths' of the source")
         found += matched
     return list(dict.fromkeys(found))
-
-
-def read_warc(fetch: WarcFetch, files: list[Path]) -> Iterator[Item]:
-    """Responses and resources of WARC files."""
-    from warcio.archiveiterator import ArchiveIterator
-    from warcio.exceptions import ArchiveLoadFailed
-
-    for file in files:
-        number = 0
-        try:
-            with file.open("rb") as f:
-                for record in ArchiveIterator(f):
-                    number += 1
-                    if record.rec_type not in ("response", "resource"):
-                        continue
-                    yield _warc_item(record, fetch)
-        except (ArchiveLoadFailed, EOFError, OSError, ValueError) as exc:
-            raise InputError(f"{file}: damaged after record {number} ({exc})", "fetch or copy the file again") from exc
-        if not number:
-            raise InputError(f"{file}: no WARC record in it", "remove it from 'paths' or copy it again")
-
-
-def _warc_item(record: Any, fetch: WarcFetch) -> Item:
-    from headrace_governance.crawl.decode import BadEncoding, BodyTooLarge, Decoder
-
-    url = str(record.rec_headers.get_header("WARC-Target-URI") or "").strip("<>")
-    at = datetime.fromisoformat(str(record.rec_headers.get_header("WARC-Date")).replace("Z", "+00:00"))
-    http = record.http_headers
-    headers = tuple((str(k).lower(), str(v)) for k, v in http.headers) if http is not None else ()
-    declared = dict(headers).get("content-type") or (record.rec_headers.get_header("Content-Type") if http is None else "") or ""
-    kind, charset = media_type(declared)
-    status = int(http.get_statuscode()) if http is not None and str(http.get_statuscode()).isdecimal() else 0
-    known: dict[str, Any] = {"url": url, "content_type": kind, "charset": charset, "status": status, "fetched_at": at, "headers": headers}
-    if http is not None and status != 200:
-        return Item(**known, problem=("http_status", str(status)))
-    if kind not in fetch.media_types:
-        return Item(**known, problem=("media_type", kind or "none declared"))
-    try:
-        decoder = Decoder(dict(headers).get("content-encoding", ""), fetch.max_bytes, 200.0)
-        while block := record.raw_stream.read(64 << 10) if http is None else _dechunked(record).read(64 << 10):
-            decoder.feed(block)
-        return Item(**known, body=decoder.finish())
-    except BodyTooLarge as exc:
-        return Item(**known, problem=(exc.reason, exc.detail))
-    except BadEncoding as exc:
-        return Item(**known, problem=("encoding", str(exc)), failed=True)
-
-
-def _dechunked(record: Any) -> Any:
-    """The body without chunking but still compressed; made once per record."""
-    if not hasattr(record, "headrace_stream"):
-        if (record.http_headers.get_header("transfer-encoding") or "").lower() == "chunked":
-            from warcio.bufferedreaders import ChunkedDataReader
-
-            record.headrace_stream = ChunkedDataReader(record.raw_stream)
-        else:
-            record.headrace_stream = record.raw_stream
-    return record.headrace_stream
 
 
 def read_parquet(fetch: ParquetFetch, files: list[Path]) -> Iterator[Item]:

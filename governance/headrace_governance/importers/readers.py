@@ -9,9 +9,9 @@ import stat
 import zlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from headrace_governance.importers.containers import decompressed
 from headrace_governance.importers.item import Item
@@ -20,6 +20,8 @@ from headrace_lake.errors import InputError
 
 _SUFFIXES = {".html": "text/html", ".htm": "text/html", ".xhtml": "application/xhtml+xml", ".txt": "text/plain", ".md": "text/plain"}
 _BATCH_ROWS = 1024
+_BESIDE = 1 << 20
+"""Bytes that a line may have beside its text."""
 
 
 def expand(paths: tuple[str, ...], base: Path) -> list[Path]:
@@ -45,43 +47,84 @@ def read_parquet(fetch: ParquetFetch, files: list[Path]) -> Iterator[Item]:
 
     wanted = [c for c in (fetch.text, fetch.url, fetch.language) if c]
     for file in files:
+        row = 0
         try:
-            with pq.ParquetFile(file) as parquet:
+            with pq.ParquetFile(file, page_checksum_verification=True) as parquet:
                 missing = [c for c in wanted if c not in parquet.schema_arrow.names]
                 if missing:
                     raise InputError(f"{file}: no column '{missing[0]}'", f"columns: {', '.join(parquet.schema_arrow.names)}")
-                row = 0
                 for batch in parquet.iter_batches(batch_size=_BATCH_ROWS, columns=wanted):
                     # As bytes: a file may hold strings that are no UTF-8, and such a row must not end the import.
-                    columns = [c.cast(pa.binary()) if pa.types.is_string(c.type) else c for c in batch.columns]
-                    columns = [c.cast(pa.large_binary()) if pa.types.is_large_string(c.type) else c for c in columns]
+                    columns = [_as_bytes(c) for c in batch.columns]
                     for values in pa.RecordBatch.from_arrays(columns, batch.schema.names).to_pylist():
                         yield _row_item(fetch, file, row, values)
                         row += 1
-        except (pa.ArrowInvalid, OSError) as exc:
-            raise InputError(f"{file}: not a complete Parquet file ({str(exc).splitlines()[0]})", "write or copy it again") from exc
+        except (pa.ArrowException, OSError) as exc:
+            why = (str(exc).splitlines() or [type(exc).__name__])[0]
+            raise InputError(f"{file}: not a complete Parquet file ({why}; {row} rows were read)", "write or copy it again") from exc
+
+
+def _as_bytes(column: Any) -> Any:
+    """A column of strings, in any of Arrow's layouts, as bytes; others as they are."""
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if pa.types.is_string(column.type):
+        return column.cast(pa.binary())
+    if pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type):
+        return column.cast(pa.large_binary())
+    return column
 
 
 def read_jsonl(fetch: JsonlFetch, files: list[Path]) -> Iterator[Item]:
-    """Lines of JSON Lines files; a line that is no JSON object is quarantined, a truncated file refused."""
+    """Lines of JSON Lines files; a line that is no JSON object, or names a column twice, is quarantined, a truncated file refused."""
+    cap = 6 * fetch.max_bytes + _BESIDE  # a character may be written as an escape of six bytes
+    used = {name: json.dumps(name).encode() for name in (fetch.text, fetch.url, fetch.language) if name}
     for file in files:
         number = -1
         try:
             with file.open("rb") as raw, decompressed(str(file), raw, file.suffix) as f:
-                for number, line in enumerate(f):
+                for number, (line, length) in enumerate(_lines(f, cap)):
+                    url = f"file:{file.name}#{number}"
+                    if length > cap:
+                        yield Item(url=url, problem=("too_large", f"line {number + 1}: {length} bytes"))
+                        continue
                     if not line.strip():
                         continue
-                    url = f"file:{file.name}#{number}"
                     try:
                         values = json.loads(line)
                         if not isinstance(values, dict):
                             raise ValueError("not a JSON object")
+                        if any(line.count(written) > 1 for written in used.values()):
+                            json.loads(line, object_pairs_hook=partial(_once, used))
                     except (ValueError, RecursionError) as exc:
-                        yield Item(url=url, problem=("bad_line", f"line {number + 1}: {exc}"), failed=True)
+                        yield Item(url=url, problem=("bad_line", f"{file.name} line {number + 1}: {exc}"), failed=True)
                         continue
                     yield _row_item(fetch, file, number, values)
         except (EOFError, OSError, lzma.LZMAError, zlib.error) as exc:
             raise InputError(f"{file}: damaged after line {number + 1} ({exc})", "write or copy it again") from exc
+
+
+def _lines(f: IO[bytes], cap: int) -> Iterator[tuple[bytes, int]]:
+    """The lines and their lengths; one that is longer than the cap is passed over without being held."""
+    while line := f.readline(cap + 1):
+        length = len(line)
+        while length > cap and not line.endswith(b"\n"):
+            line = f.readline(1 << 20)
+            length += len(line)
+            if not line:
+                break
+        yield (line if length <= cap else b""), length
+
+
+def _once(used: dict[str, bytes], pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of a line, none of whose used keys may stand twice: readers disagree on which counts (RFC 8259, 4)."""
+    names = [name for name, _ in pairs if name in used]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"key '{twice}' stands twice")
+    return dict(pairs)
 
 
 def _row_item(fetch: ColumnsFetch, file: Path, row: int, values: dict[str, Any]) -> Item:

@@ -31,6 +31,7 @@ _DATE = re.compile(
     r"(?P<year>\d{4})(?:-?(?P<month>\d{2})(?:-?(?P<day>\d{2})(?:[Tt ]?(?P<hour>\d{2})(?::?(?P<minute>\d{2})(?::?(?P<second>\d{2})"
     r"(?:[.,](?P<fraction>\d{1,30}))?)?)?\s?(?P<zone>[Zz]|[+-]\d{2}(?::?\d{2})?)?)?)?)?"
 )
+_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _CHUNK = re.compile(rb"[ \t]{0,9}([0-9A-Fa-f]{1,8})[ \t]{0,9}(?:;[^\r\n]{0,4000})?\r?\n")
 
 
@@ -141,14 +142,14 @@ def _http_headers(block: bytes) -> tuple[tuple[tuple[str, str], ...], int]:
     at = block.find(b"\n") + 1 or len(block)
     while at < len(block):
         end = block.find(b"\n", at) + 1 or len(block)
-        line = block[at:end].rstrip(b"\r\n").decode("latin-1")
+        line = _CONTROL.sub(b" ", block[at:end].rstrip(b"\r\n")).decode("latin-1")
         at = end
         if not line:
             break
         name, colon, value = line.partition(":")
         if line[0] in " \t" and headers:
             headers[-1] = (headers[-1][0], f"{headers[-1][1]} {line.strip()}")
-        elif colon:
+        elif colon and name.strip():
             headers.append((name.strip().lower(), value.strip()))
     return tuple(headers), at
 

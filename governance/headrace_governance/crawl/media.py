@@ -13,7 +13,7 @@ _NAME = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _TYPE = re.compile(rf"\s*({_NAME})/({_NAME})\s*(?:;|$)")
 _LOOSE = re.compile(rf"\s*({_NAME})/({_NAME})\s+")
 """`text/html charset=utf-8`: a forgotten semicolon, which the standard takes for no type at all."""
-_CHARSET = re.compile(r"(?:^|[;\s])charset\s*=\s*[\"']?([\w.:+-]+)", re.IGNORECASE)
+_CHARSET = re.compile(r"\s*charset\s*=\s*[\"']?([\w.:+-]+)", re.IGNORECASE)
 _UNKNOWN = frozenset(("*/*", "unknown/unknown", "application/unknown"))
 """Types that say that nothing is known (MIME Sniffing, 7)."""
 _MAX_FIELD = 4096
@@ -31,40 +31,46 @@ def media_type(content_type: str) -> tuple[str, str]:
         content_type: the field's values, joined by commas.
     """
     kind = charset = ""
-    for value in _parted(content_type[:_MAX_FIELD]):
+    field = content_type[:_MAX_FIELD]
+    for value in _parted(field, ","):
         found = _TYPE.match(value)
-        named = _CHARSET.search(value)
+        declared = _charset(_parted(value, ";")[found is not None :])
         if found is None:
-            charset = charset or (named[1].lower() if named and kind else "")
+            charset = charset or (declared if kind else "")
             continue
         essence = f"{found[1]}/{found[2]}".lower()
         if essence in _UNKNOWN:
             continue
-        declared = named[1].lower() if named else ""
         charset = declared or (charset if essence == kind else "")
         kind = essence
-    if not kind and (found := _LOOSE.match(content_type[:_MAX_FIELD])) is not None:
-        kind = f"{found[1]}/{found[2]}".lower()
-        named = _CHARSET.search(content_type, found.end() - 1, _MAX_FIELD)
-        charset = named[1].lower() if named else ""
+    if not kind and (found := _LOOSE.match(field)) is not None:
+        kind, charset = f"{found[1]}/{found[2]}".lower(), _charset(re.split(r"[;\s]", field[found.end() :]))
     return ("", "") if kind in _UNKNOWN else (kind, charset)
 
 
-def _parted(text: str) -> list[str]:
-    """The values between commas that are in no quotes (Fetch, "get, decode, and split")."""
-    if "," not in text:
+def _charset(parameters: list[str]) -> str:
+    """The first charset among a type's parameters."""
+    found = (_CHARSET.match(p) for p in parameters)
+    return next((f[1].lower() for f in found if f is not None), "")
+
+
+def _parted(text: str, mark: str) -> list[str]:
+    """The parts between marks that are in no quotes (Fetch, "get, decode, and split")."""
+    if mark not in text:
         return [text]
-    values, at, quoted, i = [], 0, False, 0
+    if '"' not in text:
+        return text.split(mark)
+    parts, at, quoted, i = [], 0, False, 0
     while i < len(text):
         if text[i] == '"':
             quoted = not quoted
         elif text[i] == "\\" and quoted:
             i += 1
-        elif text[i] == "," and not quoted:
-            values.append(text[at:i])
+        elif text[i] == mark and not quoted:
+            parts.append(text[at:i])
             at = i + 1
         i += 1
-    return [*values, text[at:]]
+    return [*parts, text[at:]]
 
 
 def sniffed(body: bytes) -> str:

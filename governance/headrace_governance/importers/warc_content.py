@@ -22,6 +22,7 @@ from headrace_lake.errors import InputError
 
 _BLOCK = 1 << 20
 _PIECE = 64 << 10
+_STEP = 64
 _ZSTD_PIECE = 512
 """zstd blocks of 4 bytes may yield 128 KiB each: at most 16 MiB a step."""
 _GZIP = re.compile(rb"\x1f\x8b\x08")
@@ -99,6 +100,15 @@ def _dictionary(raw: IO[bytes]) -> Any:
     return zstandard.ZstdCompressionDict(data)
 
 
+def _up_to_damage(inner: Any, piece: bytes) -> Iterator[bytes]:
+    """What a decompressor gives of a piece in which it fails, in small steps."""
+    try:
+        for at in range(0, len(piece) if inner is not None else 0, _STEP):
+            yield inner.decompress(piece[at : at + _STEP])
+    except zlib.error:
+        return
+
+
 class _Zstd:
     """One frame, with the face of zlib's decompressor."""
 
@@ -168,9 +178,13 @@ class _Members:
                 yield Break("cut", f"the file ends inside the member that begins at byte {start}", lost=made == 0)
                 return
             piece = self._buffer[self._at : self._at + self._piece]
+            before = inner.copy() if hasattr(inner, "copy") else None
             try:
                 out = inner.decompress(piece, _BLOCK)
             except (zlib.error, zstandard.ZstdError) as exc:
+                for out in _up_to_damage(before, piece):
+                    made += len(out)
+                    yield out
                 yield Break("damaged", f"the member that begins at byte {start} is damaged ({exc})", lost=made == 0)
                 self._at += self._place == start
                 self._find()

@@ -108,6 +108,20 @@ def test_an_address_that_robots_forbids_is_not_asked_for_however_a_page_writes_i
     assert got.lost == {"/private/x": "robots", "/private%2Fx": "robots", "/private": "robots"}
 
 
+@pytest.mark.parametrize(
+    "rules",
+    [
+        "User-agent: HeadraceBot\nCrawl-delay: 0.05\nUser-agent: *\nDisallow: /private\nDisallow: /cost-%24\n",
+        "User-agent: HeadraceBot\nSitemap: /s.xml\nNoindex: /x\n\nUser-agent: Other\nDisallow: /private\nDisallow: /cost-%24$\n",
+        "User-agent: *\nDisallow: /\nUser-agent: headracebot/2.0\nUser-agent: Other\nDisallow: /pri*te\nDisallow: /*-%24\n",
+    ],
+)
+def test_rules_of_a_group_hold_for_each_of_its_agents_and_escaped_signs_for_themselves(settings: Settings, rules: str) -> None:
+    with serving({"/robots.txt": robots(rules), "/": response(html("/private/x", "/cost-$", "/ok")), "/ok": response(html())}) as site:
+        got = crawled(settings, site)
+    assert site.targets() == ["/", "/ok"] and got.lost == {"/private/x": "robots", "/cost-$": "robots"}
+
+
 def test_nor_however_it_is_come_to(settings: Settings) -> None:
     moves = {f"/to{i}": location.encode() for i, location in enumerate(["{URL}/a/../private/x", "b/%2e%2e/private/y", "\\private\\z"])}
     routes = {path: response(b"", b"Location: " + to, status=b"302 Found") for path, to in moves.items()}

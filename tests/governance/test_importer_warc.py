@@ -372,7 +372,7 @@ def test_arc_files_are_read(tmp_path: Path, version: int, packed: str) -> None:
     dns = b"dns:site.example 192.0.2.1 20040510000001 text/dns 5\nabcde\n"
     records = [FILEDESC, arc("a", version=version), dns, arc("b c", version=version), arc("d", version=version, status="404 No")]
     got = Read(tmp_path, PACKED[packed](records))
-    assert got.kept == ["a", "b c"] and got.bodies == [page("a"), page("b c")] and got.lost == {"d": "http_status"}
+    assert got.kept == ["a", "b%20c"] and got.bodies == [page("a"), page("b c")] and got.lost == {"d": "http_status"}
     assert got.items[0].fetched_at == datetime(2004, 5, 10, 0, 0, 1, tzinfo=UTC)
     assert got.notes == ["skipped: dns records 1", "skipped: filedesc records 1"]
 
@@ -392,3 +392,13 @@ def test_a_record_that_is_too_long_is_dropped_without_being_held(tmp_path: Path)
     missing = record("gone", b"x" * (3 << 20)).replace(b"200 OK", b"404 No")
     got = Read(tmp_path, PACKED["gzip"]([record("a"), long, bomb, missing, record("b")]), max_bytes=100_000)
     assert got.kept == ["a", "b"] and got.lost == {"long": "too_large", "bomb": "too_large", "gone": "http_status"} and got.failed == 0
+
+
+def test_addresses_are_in_the_normal_form_of_the_crawler(tmp_path: Path) -> None:
+    written = {
+        b"HTTP://Site.Example:80/x/../a": "http://site.example/a",
+        b"http://site.example/caf\xc3\xa9#x": "http://site.example/caf%C3%A9",
+    }
+    written |= {b"http://me@site.example/c": "http://me@site.example/c", b"urn:uuid:1": None}  # type: ignore[dict-item]
+    got = Read(tmp_path, b"".join(record("z").replace(b"http://site.example/z", w) for w in written))
+    assert [i.url for i in got.items] == [u for u in written.values() if u] and got.notes == ["skipped: urn records 1"]

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+_SAID = 20
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 """The time of things that carry none: an import must give the same bytes tomorrow."""
 
@@ -55,17 +56,26 @@ class Reading:
 
     Attributes:
         skipped: what is no item of its own and was left out, by kind.
-        incomplete: what is missing of the files, each with its name.
+        incomplete: what is missing of the files, each with its name; the first 20.
+        more: how many more are missing.
     """
 
     skipped: Counter[str] = field(default_factory=Counter)
     incomplete: list[str] = field(default_factory=list)
+    more: int = 0
+
+    def lacks(self, what: str) -> None:
+        """Say that something is missing."""
+        if len(self.incomplete) < _SAID:
+            self.incomplete.append(what)
+        else:
+            self.more += 1
 
     def notes(self) -> list[str]:
-        """For a receipt: at most 20 of what is incomplete, then how many more."""
-        notes = [f"incomplete: {_escaped(what)}" for what in self.incomplete[:20]]
-        if len(self.incomplete) > 20:
-            notes.append(f"incomplete: {len(self.incomplete) - 20} more, see the quarantine")
+        """For a receipt."""
+        notes = [f"incomplete: {_escaped(what)}" for what in self.incomplete]
+        if self.more:
+            notes.append(f"incomplete: {self.more} more, see the quarantine")
         return [*notes, *(f"skipped: {_escaped(kind)} {count}" for kind, count in sorted(self.skipped.items()))]
 
 

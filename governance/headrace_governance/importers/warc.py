@@ -1,8 +1,9 @@
 """WARC and ARC files: responses and resources are items, what else there is in them is counted by type.
 
 A fault costs the record that has it: one that is cut or damaged, whose length is wrong, whose date or address cannot be read, is
-quarantined (`cut`, `damaged`, `bad_length`, `bad_date`, `bad_record`) and the rest is kept. A file that has records, but no page (WET, WAT,
-CDX exports), is named as `no_pages`. Pages that the crawler cut off itself (`WARC-Truncated`) are kept and counted.
+quarantined (`cut`, `damaged`, `bad_length`, `bad_date`, `bad_record`, `encoding`) and the rest is kept. A file that has records, but no
+page (WET, WAT, CDX exports), is named as `no_pages`. Addresses are brought into the crawler's normal form, where they have one. Pages that
+the archive's crawler cut off itself (`WARC-Truncated`) are kept and counted.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 from headrace_governance.crawl.decode import BadEncoding, BodyTooLarge, Decoder
 from headrace_governance.crawl.fields import http_date
 from headrace_governance.crawl.media import media_type, sniffed
+from headrace_governance.crawl.urls import normal_url
 from headrace_governance.importers.item import Item, Reading
 from headrace_governance.importers.warc_records import Record, Records
 from headrace_governance.sources import WarcFetch
@@ -26,6 +28,7 @@ _OVERHEAD = 1 << 20
 """Bytes that a block may have beyond a body of the largest size: HTTP headers, chunk sizes, what deflate adds to the incompressible."""
 _FED = 256 << 10
 _PAGES = ("response", "resource")
+_KINDS = (*_PAGES, "warcinfo", "request", "metadata", "revisit", "conversion", "continuation", "filedesc")
 _STATUS = re.compile(rb"[A-Za-z]{1,10}(?:/\d[\d.]{0,5})?[ \t]{1,9}(\d{3})(?:[ \t\r\n]|$)")
 _DATE = re.compile(
     r"(?P<year>\d{4})(?:-?(?P<month>\d{2})(?:-?(?P<day>\d{2})(?:[Tt ]?(?P<hour>\d{2})(?::?(?P<minute>\d{2})(?::?(?P<second>\d{2})"
@@ -47,7 +50,8 @@ def read_warc(fetch: WarcFetch, files: list[Path], reading: Reading) -> Iterator
         others: dict[str, int] = {}
         foreign: Record | None = None
         for record in records:
-            url = record.fields.get("warc-target-uri", "").strip("<>") or f"file:{file.name}#{record.number}"
+            written = record.fields.get("warc-target-uri", "").strip("<> ")
+            url = normal_url(written) or written or f"file:{file.name}#{record.number}"
             if record.problem is not None:
                 if record.number == 0 and record.problem[0] == "damaged" and not record.fields:
                     foreign = record  # perhaps a file of another format
@@ -64,7 +68,8 @@ def read_warc(fetch: WarcFetch, files: list[Path], reading: Reading) -> Iterator
             else:
                 others[kind] = others.get(kind, 0) + 1
                 reading.skipped[f"{kind} records"] += 1
-        reading.incomplete += records.incomplete
+        for what in records.incomplete:
+            reading.lacks(what)
         if not whole and (foreign is not None or not records.seen):
             why = f" ({foreign.problem[1]})" if foreign is not None and foreign.problem else ""
             raise InputError(f"{file}: no WARC record in it{why}", "remove it from 'paths' or copy it again")
@@ -82,17 +87,17 @@ def read_warc(fetch: WarcFetch, files: list[Path], reading: Reading) -> Iterator
 
 def _broken(file: Path, record: Record, url: str, reading: Reading) -> Item:
     reason, detail = record.problem or ("", "")
-    reading.incomplete.append(f"{file.name}: record {record.number} is {reason} ({detail})")
+    reading.lacks(f"{file.name}: record {record.number} is {reason} ({detail})")
     return Item(url=url, problem=(reason, f"{file.name} record {record.number}: {detail}"), failed=True)
 
 
 def _kind(record: Record) -> str:
     """`response` or `resource` for what may be a page, else what it is counted as."""
-    kind = record.kind or "untyped"
+    kind = record.kind
     scheme = record.fields.get("warc-target-uri", "").strip("<> ").partition(":")[0].lower()
     if kind in _PAGES and scheme in ("dns", "whois", "filedesc", "screenshot", "metadata", "urn"):
         return scheme
-    return kind if re.fullmatch(r"[a-z0-9-]{1,30}", kind) else "untyped"
+    return kind if kind in _KINDS else "other"
 
 
 def _item(fetch: WarcFetch, file: Path, record: Record, url: str) -> Item:

@@ -144,6 +144,8 @@ def crawl(
         typer.echo(
             f"{which}: read {c.read} = kept {c.kept} + dropped {c.dropped} + failed {c.failed}" + (f" ({reasons})" if reasons else "")
         )
+        for note in receipt.notes:
+            typer.echo(f"{which}: {note}")
         results.append(
             {
                 "slice": str(which),
@@ -152,6 +154,7 @@ def crawl(
                 "kept": c.kept,
                 "dropped": c.dropped,
                 "failed": c.failed,
+                "notes": list(receipt.notes),
             }
         )
     emit_result({"slices": results})

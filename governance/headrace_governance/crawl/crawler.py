@@ -17,12 +17,14 @@ from urllib.parse import urlsplit
 from headrace_governance.crawl import licence as lic
 from headrace_governance.crawl.address import AddressGuard, Resolver, system_resolver
 from headrace_governance.crawl.fetch import REDIRECTS, Fetcher, FetchFailed, Limits, Refused, Response
+from headrace_governance.crawl.fields import escaped_bytes, location, refresh, retry_after
 from headrace_governance.crawl.frontier import Frontier, StoredPage
 from headrace_governance.crawl.hosts import Host, Hosts
-from headrace_governance.crawl.pages import Page, media_type, read_page
+from headrace_governance.crawl.media import media_type, sniffed
+from headrace_governance.crawl.pages import Page, read_page
 from headrace_governance.crawl.policy import FetchPolicy
 from headrace_governance.crawl.robots import any_matches
-from headrace_governance.crawl.urls import joined, normal_url, origin_of
+from headrace_governance.crawl.urls import host_and_port, normal_host_port, normal_url, origin_of
 from headrace_governance.sources import CrawlFetch, Source
 from headrace_lake.errors import SourceError
 from headrace_lake.fingerprint import digest_bytes
@@ -98,8 +100,8 @@ class Crawler:
         self.source, self.fetch, self.frontier = source, source.fetch, frontier
         self.policy, self.licences, self.earlier = policy, licences, earlier or {}
         self.agent = self.fetch.agent or policy.agent
-        declared = self.fetch.base_url.rstrip("/")
-        self.site = Site(declared, (base_url or declared).rstrip("/"))
+        declared = _site(self.fetch.base_url)
+        self.site = Site(declared, _site(base_url) if base_url else declared)
         self.user_agent = policy.user_agent.replace("{agent}", self.agent)
         self.limits = Limits(
             total_seconds=self.fetch.timeout_seconds,
@@ -111,12 +113,18 @@ class Crawler:
         )
         self._fetcher = Fetcher(AddressGuard(self._allowed_hosts(), resolver), user_agent=self.user_agent, contact=policy.contact)
         self.hosts = Hosts(self._fetcher, frontier, policy, self.agent, self.fetch.delay_seconds, keep_evidence)
-        self.seeds = [normal_url(u) for u in self.fetch.start_urls(self.site.actual + "/" if self.site.actual else None)]
+        written = self.fetch.start_urls(self.site.actual + "/" if self.site.actual else None)
+        self.seeds = [normal_url(u) for u in written]
+        if "" in self.seeds:
+            raise SourceError(
+                f"source {source.id}: seed '{written[self.seeds.index('')][:200]}' is no address to fetch",
+                "write http(s)://host/path without a user's name, at most 2,000 characters",
+            )
         self._seed_hosts = {urlsplit(u).netloc for u in self.seeds}
         self.outcome = Outcome()
 
     def _allowed_hosts(self) -> set[str]:
-        allowed = set(self.fetch.allow_hosts)
+        allowed = {normal_host_port(h) for h in self.fetch.allow_hosts}
         if self.site.actual != self.site.declared and _host_port(self.site.declared) in allowed:
             allowed.add(_host_port(self.site.actual))
         return allowed
@@ -186,17 +194,21 @@ class Crawler:
     async def _page(self, url: str, depth: int) -> None:
         earlier = self.earlier.get(url)
         conditions = _conditions(earlier)
-        response, host = await self._follow(self.site.fetched(url), conditions)
+        response, host = await self._follow(self.site.fetched(url), conditions, depth)
         if response.status == 304 and earlier is not None:
             self._not_modified(url, depth, response, host, earlier)
             return
         if response.status != 200:
             raise Refused("http_status", str(response.status))
         kind, charset = media_type(response.header("content-type"))
+        if not kind:
+            kind = sniffed(response.body)
+            if kind not in self.fetch.media_types:
+                raise Refused("media_type", f"none declared, looks like {kind or 'no text'}")
         page = read_page(response.url, response.body, charset, self.agent) if kind in _HTML else Page()
         facts = self._facts(response, page)
         decision = self._decide(url, facts)
-        links = [] if facts.nofollow else self._links(page)
+        links = [] if facts.nofollow else self._links(response, page)
         if decision.refusal:
             self.frontier.drop(url, decision.refusal, decision.detail, links, depth)
             return
@@ -229,7 +241,7 @@ class Crawler:
         page = read_page(response.url, body, row["charset"] or "", self.agent) if row["content_type"] in _HTML else Page()
         facts = self._facts(response, page)
         decision = self._decide(url, facts)
-        links = [] if facts.nofollow else self._links(page)
+        links = [] if facts.nofollow else self._links(response, page)
         if decision.refusal:
             self.frontier.drop(url, decision.refusal, decision.detail, links, depth)
             return
@@ -278,21 +290,21 @@ class Crawler:
     def _header_verdict(self, url: str) -> Callable[[Response], None]:
         def verdict(head: Response) -> None:
             if head.status >= 500 or head.status == 429:
-                wait = head.header("retry-after")
-                raise FetchFailed("http_status", str(head.status), again=True, wait=float(wait) if wait.isdecimal() else 0.0)
+                wait = retry_after(head.values("retry-after"), head.header("date"), datetime.now(UTC))
+                raise FetchFailed("http_status", str(head.status), again=True, wait=wait)
             if head.status != 200:
                 raise Refused("http_status", str(head.status))
             kind, _ = media_type(head.header("content-type"))
-            if kind not in self.fetch.media_types:
-                raise Refused("media_type", kind or "none declared")
+            if kind and kind not in self.fetch.media_types:  # of an undeclared one the body decides
+                raise Refused("media_type", kind)
             decision = self._decide(url, self._facts(head, Page()))
             if decision.refusal:
                 raise Refused(decision.refusal, decision.detail)
 
         return verdict
 
-    async def _follow(self, url: str, conditions: dict[str, str]) -> tuple[Response, Host]:
-        """Fetch, following redirects; every hop is judged as a new address."""
+    async def _follow(self, url: str, conditions: dict[str, str], depth: int) -> tuple[Response, Host]:
+        """Fetch, following redirects; every hop is judged as a new address (`allow` does not bind where a seed leads)."""
         recorded = self.site.recorded(url)
         for hop in range(self.policy.max_redirects + 1):
             if hop:
@@ -301,23 +313,23 @@ class Crawler:
                     if self.fetch.same_host:
                         raise Refused("redirect_off_host", url)
                 refusal = await self._may_ask(url)
+                if refusal is None and depth and self.fetch.allow and not any_matches(self.fetch.allow, url):
+                    refusal = "denied", "matches no 'allow' of the source"
                 if refusal is not None:
                     raise Refused(refusal[0], f"redirect to {url}: {refusal[1]}")
             host = await self.hosts.get(origin_of(url))
             response = await self._retrying(host, url, conditions if not hop else {}, recorded)
             if response.status not in REDIRECTS:
                 return response, host
-            target = normal_url(joined(url, response.header("location")))
-            if not response.header("location") or not target:
-                raise Refused("bad_redirect", response.header("location")[:200])
-            url = target
+            url, why = location(url, response.values("location"))
+            if why:
+                raise Refused("bad_redirect", why)
         raise Refused("too_many_redirects", f"more than {self.policy.max_redirects}")
 
     async def _check_address(self, url: str) -> None:
         """Name the address as the reason where a redirect aims at a forbidden one, not what follows from it (no robots.txt)."""
-        parts = urlsplit(url)
         try:
-            await self._fetcher.check(parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
+            await self._fetcher.check(*host_and_port(url))
         except OSError:
             return
 
@@ -335,15 +347,22 @@ class Crawler:
                 pause *= 2
         raise FetchFailed("unreachable", url)
 
-    def _links(self, page: Page) -> list[str]:
+    def _links(self, response: Response, page: Page) -> list[str]:
+        """The addresses that a page and its Refresh field lead to, as far as the source asks for them."""
         found: dict[str, None] = {}
-        for url in page.links:
-            if self.fetch.same_host and urlsplit(url).netloc not in self._seed_hosts:
+        led = (refresh(escaped_bytes(value)) for value in response.values("refresh"))
+        for url in (*page.links, *(normal_url(to, response.url) for to in led if to)):
+            if not url or (self.fetch.same_host and urlsplit(url).netloc not in self._seed_hosts):
                 continue
             if self.fetch.allow and not any_matches(self.fetch.allow, url):
                 continue
             found.setdefault(self.site.recorded(url))
         return list(found)
+
+
+def _site(base_url: str) -> str:
+    """A site's address in normal form, without a slash at its end."""
+    return (normal_url(base_url) or base_url).rstrip("/")
 
 
 def _licence_fields(decision: lic.Decision) -> dict[str, Any]:
@@ -364,8 +383,8 @@ def _conditions(earlier: Earlier | None) -> dict[str, str]:
 
 
 def _host_port(base_url: str) -> str:
-    parts = urlsplit(base_url)
-    return f"{(parts.hostname or '').lower()}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+    host, port = host_and_port(base_url)
+    return f"{host}:{port}"
 
 
 def _now() -> str:

@@ -1,6 +1,7 @@
 """One HTTP request under limits: decoded size, total time, a minimal rate, and a verdict on the headers before the body.
 
-Redirects are not followed here: the crawler judges every hop anew.
+Redirects are not followed here: the crawler judges every hop anew. Only addresses in their normal form (`urls`) are asked for, and their
+path goes into the request line as it stands, so that what was judged is what is sent.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import httpx
 
 from headrace_governance.crawl.address import AddressGuard, AddressRefused, GuardedTransport
 from headrace_governance.crawl.decode import ACCEPT_ENCODING, BadEncoding, BodyTooLarge, Decoder
+from headrace_governance.crawl.urls import normal_url, target_of
 
 REDIRECTS = {301, 302, 303, 307, 308}
 _MAX_HEADERS = 64 << 10
@@ -72,7 +74,11 @@ class Response:
 
     def header(self, name: str) -> str:
         """All values of a header joined by commas, or an empty string."""
-        return ", ".join(v for k, v in self.headers if k == name)
+        return ", ".join(self.values(name))
+
+    def values(self, name: str) -> tuple[str, ...]:
+        """The values of a header, one a field line."""
+        return tuple(v for k, v in self.headers if k == name)
 
 
 HeaderVerdict = Callable[[Response], None]
@@ -116,17 +122,23 @@ class Fetcher:
             raise Refused("address", str(exc)) from exc
 
     async def get(
-        self, url: str, limits: Limits, *, headers: dict[str, str] | None = None, verdict: HeaderVerdict | None = None
+        self, url: str, limits: Limits, *, headers: dict[str, str] | None = None, verdict: HeaderVerdict | None = None, cut_at: int = 0
     ) -> Response:
         """Fetch one address, one hop.
 
+        Args:
+            url: in normal form.
+            cut_at: decoded bytes after which the rest of the body is left unread, instead of a refusal of bodies above `max_bytes`.
+
         Raises:
-            Refused: the verdict said so, the address is forbidden, or the body passed a size cap.
+            Refused: the verdict said so, the address is forbidden or not in normal form, or the body passed a size cap.
             FetchFailed: unreachable, too slow, truncated, damaged.
         """
+        if normal_url(url) != url:
+            raise Refused("bad_url", f"{url[:200]} is not in normal form")
         try:
             async with asyncio.timeout(limits.total_seconds):
-                return await self._get(url, limits, headers or {}, verdict)
+                return await self._get(url, limits, headers or {}, verdict, cut_at)
         except TimeoutError:
             raise FetchFailed("timeout", f"more than {limits.total_seconds:g} s") from None
         except AddressRefused as exc:
@@ -158,11 +170,12 @@ class Fetcher:
             return FetchFailed("protocol", text, again="disconnected" in text)
         return FetchFailed("unreachable", text or name, again=True)
 
-    async def _get(self, url: str, limits: Limits, headers: dict[str, str], verdict: HeaderVerdict | None) -> Response:
+    async def _get(self, url: str, limits: Limits, headers: dict[str, str], verdict: HeaderVerdict | None, cut_at: int) -> Response:
         self._client.cookies.clear()
         start = time.monotonic()
         timeout = httpx.Timeout(limits.total_seconds, read=limits.idle_seconds)
-        async with self._client.stream("GET", url, headers=headers, timeout=timeout) as r:
+        target = {"target": target_of(url).encode("ascii")}  # httpx would write it by rules of its own
+        async with self._client.stream("GET", url, headers=headers, timeout=timeout, extensions=target) as r:
             pairs = tuple((k.decode("latin-1").lower(), v.decode("latin-1")) for k, v in r.headers.raw)
             if sum(len(k) + len(v) for k, v in pairs) > _MAX_HEADERS:
                 raise Refused("headers_too_large", f"more than {_MAX_HEADERS} bytes")
@@ -172,18 +185,24 @@ class Fetcher:
             if verdict is not None:
                 verdict(head)
             declared = head.header("content-length")
-            if declared.isdecimal() and int(declared) > limits.max_bytes and not head.header("content-encoding"):
+            if not cut_at and declared.isdecimal() and int(declared) > limits.max_bytes and not head.header("content-encoding"):
                 raise Refused("too_large", f"Content-Length {declared} is more than {limits.max_bytes} bytes")
-            decoder = Decoder(head.header("content-encoding"), limits.max_bytes, limits.max_ratio)
+            decoder = Decoder(head.header("content-encoding"), cut_at or limits.max_bytes, limits.max_ratio)
             slow_since: float | None = None
-            async for chunk in r.aiter_raw():
-                decoder.feed(chunk)
-                now = time.monotonic()
-                elapsed = now - start
-                if elapsed <= limits.grace_seconds or decoder.received >= limits.min_rate * elapsed:
-                    slow_since = None
-                elif slow_since is None:
-                    slow_since = now
-                elif now - slow_since > _LAST_BYTES_S:
-                    raise FetchFailed("slow", f"{decoder.received} bytes in {elapsed:.1f} s")
-            return Response(url, r.status_code, r.reason_phrase, pairs, decoder.finish(), decoder.received)
+            try:
+                async for chunk in r.aiter_raw():
+                    decoder.feed(chunk)
+                    now = time.monotonic()
+                    elapsed = now - start
+                    if elapsed <= limits.grace_seconds or decoder.received >= limits.min_rate * elapsed:
+                        slow_since = None
+                    elif slow_since is None:
+                        slow_since = now
+                    elif now - slow_since > _LAST_BYTES_S:
+                        raise FetchFailed("slow", f"{decoder.received} bytes in {elapsed:.1f} s")
+                body = decoder.finish()
+            except BodyTooLarge:
+                if not cut_at:
+                    raise
+                body = bytes(decoder.body[:cut_at])
+            return Response(url, r.status_code, r.reason_phrase, pairs, body, decoder.received)

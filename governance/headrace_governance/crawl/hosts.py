@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from headrace_governance.crawl import robots as rfc9309
 from headrace_governance.crawl.fetch import REDIRECTS, Fetcher, FetchFailed, Limits, Refused
+from headrace_governance.crawl.fields import location, retry_after
 from headrace_governance.crawl.frontier import Frontier
 from headrace_governance.crawl.policy import FetchPolicy
-from headrace_governance.crawl.urls import joined, normal_url
 
 _ROBOTS_REDIRECTS = 5
 _UNREACHABLE = 0
@@ -83,31 +84,35 @@ class Hosts:
         return max(self._delay, robots.crawl_delay(self._agent))
 
     async def _robots(self, origin: str) -> tuple[int, bytes]:
-        """(status, body); status 0: unreachable, which disallows everything just as 5xx does."""
-        limits = Limits(
-            total_seconds=self._policy.robots_timeout_seconds, idle_seconds=self._policy.idle_seconds, max_bytes=4 * rfc9309.MAX_BYTES
-        )
-        status = _UNREACHABLE
+        """(status, body); status 0: unreachable, which disallows everything just as 5xx does.
+
+        The body is that of a file, or one byte more than is read of a longer one, which tells `robots` that it is cut.
+        """
+        limits = Limits(total_seconds=self._policy.robots_timeout_seconds, idle_seconds=self._policy.idle_seconds)
+        status, wait = _UNREACHABLE, 0.0
         for attempt in range(self._policy.retries + 1):
+            if wait > self._policy.max_retry_after_seconds:
+                break
             if attempt:
-                await asyncio.sleep(self._policy.retry_seconds * 2 ** (attempt - 1))
+                await asyncio.sleep(max(wait, self._policy.retry_seconds * 2 ** (attempt - 1)))
             try:
                 url = f"{origin}/robots.txt"
                 for _ in range(_ROBOTS_REDIRECTS + 1):
-                    response = await self._fetcher.get(url, limits)
+                    response = await self._fetcher.get(url, limits, cut_at=rfc9309.MAX_BYTES + 1)
                     if response.status not in REDIRECTS:
                         break
-                    url = normal_url(joined(url, response.header("location")))
+                    url, _why = location(url, response.values("location"))
                     if not url:
                         break
                 status = response.status
+                wait = retry_after(response.values("retry-after"), response.header("date"), datetime.now(UTC))
                 if status < 500 and status != 429:
-                    return status, response.body[: rfc9309.MAX_BYTES]
+                    return status, response.body
             except Refused as exc:
-                # Forbidden address or a bomb: nothing of this host may be fetched, and asking again changes nothing.
+                # Forbidden address: nothing of this host may be fetched, and asking again changes nothing.
                 return _UNREACHABLE, f"# {exc}".encode()
             except FetchFailed:
-                status = _UNREACHABLE
+                status, wait = _UNREACHABLE, 0.0
         return (503 if status == 429 else status), b""
 
     async def _tdmrep(self, origin: str, robots: rfc9309.Robots) -> bytes:

@@ -7,7 +7,6 @@ headers comes before the body is read, one taken on the page before its bytes ar
 
 from __future__ import annotations
 
-import fnmatch
 import json
 import re
 from dataclasses import asdict, dataclass, field
@@ -18,6 +17,7 @@ from urllib.parse import urlsplit
 from pydantic import Field
 
 from headrace_governance.crawl.fetch import Response
+from headrace_governance.crawl.robots import any_matches
 from headrace_governance.crawl.urls import joined
 from headrace_governance.sources import Licence, LicenceClass
 from headrace_lake.fingerprint import digest_bytes
@@ -135,13 +135,10 @@ def tdm_reserves(tdmrep: bytes, url: str) -> bool:
         entries = json.loads(tdmrep)
     except (ValueError, RecursionError):
         return False
-    path = urlsplit(url).path or "/"
     for entry in entries if isinstance(entries, list) else []:
-        if isinstance(entry, dict) and isinstance(entry.get("location"), str):
-            location = entry["location"]
-            pattern = location if "*" in location or location.endswith("$") else location + "*"
-            if fnmatch.fnmatchcase(path, pattern.removesuffix("$").replace("[", "[[]").replace("?", "[?]")):
-                return str(entry.get("tdm-reservation")) == "1"
+        # Patterns are those of robots.txt (TDMRep, "location"), and so is the form in which they are compared.
+        if isinstance(entry, dict) and isinstance(entry.get("location"), str) and any_matches([entry["location"]], url):
+            return str(entry.get("tdm-reservation")) == "1"
     return False
 
 

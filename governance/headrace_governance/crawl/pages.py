@@ -1,4 +1,7 @@
-"""What the crawler reads from a page: links, declared language, charset, licence and robots hints.
+"""What the crawler reads from a page: links, declared language, licence and robots hints.
+
+Links are what a reader without scripts is led to: `a`, `area`, `link rel=next|prev`, frames, inner frames of the same host, and the page
+that a `<meta http-equiv=refresh>` goes to.
 
 Only the first 1 MiB of a page is looked at, so a hostile page costs seconds at worst; the text itself is extracted by a
 later stage under its own guard.
@@ -11,8 +14,9 @@ from dataclasses import dataclass, field
 
 from lxml import etree
 
+from headrace_governance.crawl.fields import refresh
 from headrace_governance.crawl.licence import PageFacts
-from headrace_governance.crawl.urls import MAX_URL, joined, normal_url
+from headrace_governance.crawl.urls import MAX_URL, joined, normal_url, origin_of
 
 _LOOKED_AT = 1 << 20
 _MAX_LINKS = 5000
@@ -32,13 +36,6 @@ class Page:
     links: list[str] = field(default_factory=list)
     language: str = ""
     facts: PageFacts = field(default_factory=PageFacts)
-
-
-def media_type(content_type: str) -> tuple[str, str]:
-    """`text/html; charset="utf-8"` → (`text/html`, `utf-8`)."""
-    kind, _, params = content_type.partition(";")
-    found = re.search(r"charset\s*=\s*\"?([\w.:-]+)", params, re.IGNORECASE)
-    return kind.strip().lower(), found[1].lower() if found else ""
 
 
 def read_page(url: str, body: bytes, charset: str = "", agent: str = "") -> Page:
@@ -93,11 +90,17 @@ def _read(url: str, data: bytes, charset: str, agent: str, *, links: bool) -> Pa
     if tree is None:  # nothing but a comment, for instance
         return page
     base_tag = tree.find(".//base[@href]")
-    base = (joined(url, base_tag.get("href")) if base_tag is not None else "") or url
+    base = (normal_url(base_tag.get("href"), url) if base_tag is not None else "") or url
     page.language = str(tree.get("lang") or tree.get("{http://www.w3.org/XML/1998/namespace}lang") or "")[:35]
-    for element in tree.iter("a", "area", "link", "meta"):
+    for element in tree.iter("a", "area", "link", "meta", "frame", "iframe"):
         if element.tag == "meta":
             _meta(page, element, agent)
+            if links and (element.get("http-equiv") or "").strip().lower() == "refresh":
+                _link(page, refresh(element.get("content") or ""), base)
+            continue
+        if element.tag in ("frame", "iframe"):
+            if links:
+                _link(page, element.get("src") or "", base, origin_of(url) if element.tag == "iframe" else "")
             continue
         named = element.get("rel")
         if named is None and not links:
@@ -109,11 +112,18 @@ def _read(url: str, data: bytes, charset: str, agent: str, *, links: bool) -> Pa
         if "license" in rel:
             page.facts.licence_links.append(("rel-license", joined(base, href) or href))
         follows = links and (element.tag != "link" or bool({"next", "prev"} & set(rel)))
-        if follows and "nofollow" not in rel and len(page.links) < _MAX_LINKS:
-            target = normal_url(joined(base, href))
-            if target:
-                page.links.append(target)
+        if follows and "nofollow" not in rel:
+            _link(page, href, base)
     return page
+
+
+def _link(page: Page, href: str, base: str, origin: str = "") -> None:
+    """Add a link in normal form, if it is one, and of this origin, if one is given."""
+    if not href.strip() or len(page.links) >= _MAX_LINKS:
+        return
+    target = normal_url(href, base)
+    if target and (not origin or origin_of(target) == origin):
+        page.links.append(target)
 
 
 def _meta(page: Page, element: etree._Element, agent: str) -> None:

@@ -2,30 +2,41 @@
 
 Python's own parser is not used: it lets everything pass on 5xx and knows no wildcards. Matching here is a linear
 walk over the literal pieces of a pattern (leftmost match of each piece), so no pattern can make it slow.
+
+Rules and paths are compared in one form, octet by octet (`normalise`): `%24` and `$`, `%C3%BC` and `ü` are the same in both, `%2F` and `/`
+are not. In a rule an unescaped `*` is a wildcard and a last unescaped `$` the end, and nothing else is.
 """
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from urllib.parse import quote, unquote_to_bytes, urlsplit
+from functools import lru_cache
+
+from headrace_governance.crawl.urls import normal_escapes, target_of
 
 MAX_BYTES = 500 << 10
-"""RFC 9309 section 2.5: parsers must read at least 500 KiB; we read exactly that much."""
+"""RFC 9309 section 2.5: parsers must read at least 500 KiB; we read exactly that much, and no line that is cut there."""
 MAX_CRAWL_DELAY = 60.0
 """Seconds; a longer Crawl-delay (an extension, not in the RFC) refuses the host instead of stalling a slice."""
-_LINE = re.compile(r"\s*([A-Za-z][A-Za-z-]*)\s*:\s*(.*)", re.DOTALL)
 _AGENT_KEYS = {"user-agent", "useragent", "user agent"}
+_DISALLOW_KEYS = {"disallow", "dissallow", "dissalow", "disalow", "diasllow", "disallaw"}
+"""With the misspellings that google/robotstxt reads."""
+_KEYS = _AGENT_KEYS | _DISALLOW_KEYS | {"allow", "crawl-delay", "sitemap"}
 _TOKEN = re.compile(r"[A-Za-z_-]+")
-_SAFE = "/?:@!$&'()*+,;=-._~%#[]"
+_ESCAPED = re.compile(rb"[^A-Za-z0-9\-._~/?:@!&'()+,;=%#\[\]]")
+"""What stands escaped in the compared form; `*` and `$` do, so that they are never taken for a rule's."""
+_IN_QUERY = (("%3A", ":"), ("%2F", "/"), ("%3F", "?"), ("%40", "@"))
+"""What may stand unescaped in a query without a meaning of its own (RFC 3986, 3.4; the table in RFC 9309, 2.2.2)."""
 
 
 @dataclass
 class Group:
-    """One group: its rules (allow?, pattern) and its crawl delay in seconds."""
+    """One group: its rules (octets, allow?, pattern) and its crawl delay in seconds."""
 
-    rules: list[tuple[bool, str]] = field(default_factory=list)
+    rules: list[tuple[int, bool, str]] = field(default_factory=list)
     crawl_delay: float | None = None
 
 
@@ -54,12 +65,9 @@ class Robots:
         path = path_of(url)
         if path == "/robots.txt":
             return True
-        best: tuple[int, bool] = (-1, True)
-        for allow, pattern in self.group_for(agent).rules:
-            if matches(pattern, path):
-                # The longest pattern wins; of two equally long ones, allow does (section 2.2.2).
-                best = max(best, (len(pattern), allow))
-        return best[1]
+        # The longest pattern wins; of two equally long ones, allow does (section 2.2.2).
+        found = [(octets, allow) for octets, allow, pattern in self.group_for(agent).rules if rule_matches(pattern, path)]
+        return max(found, default=(-1, True))[1]
 
     def crawl_delay(self, agent: str) -> float:
         """Seconds between two requests that the site asks for, 0 if it does not."""
@@ -79,37 +87,71 @@ def for_status(status: int, body: bytes) -> Robots:
 
 
 def parse_robots(body: bytes) -> Robots:
-    """Read the file: BOM and comments skipped, unknown lines ignored, groups of the same agent merged."""
-    text = body[:MAX_BYTES].decode("utf-8-sig", errors="replace")
+    """Read the file: BOM and comments skipped, groups of the same agent merged.
+
+    Only `Allow` and `Disallow` end a list of agents: what other records stand between two `User-agent` lines (`Crawl-delay`, `Sitemap`,
+    `Host`, unknown ones) does not part the two (section 2.2.4). A `Crawl-delay` holds for the agents named before it.
+
+    Args:
+        body: the file, or its first `MAX_BYTES` + 1 bytes: a longer one is read up to there.
+    """
     robots = Robots()
     current: list[Group] = []
     in_agents = False
-    for raw in re.split(r"\r\n|\r|\n", text):
-        found = _LINE.fullmatch(raw.partition("#")[0].strip())
-        if found is None:
-            continue
-        key, value = found[1].lower(), found[2].strip()
+    for key, value in _lines(body):
         if key in _AGENT_KEYS:
             if not in_agents:
                 current, in_agents = [], True
             token = "*" if value.startswith("*") else product_token(value)
             if token:
                 current.append(robots.groups.setdefault(token, Group()))
-        elif key in ("allow", "disallow"):
+        elif key == "allow" or key in _DISALLOW_KEYS:
             in_agents = False
             if value:
-                pattern = normalise(value if value.startswith(("/", "*")) else "/" + value)
+                pattern = rule_pattern(value)
+                octets = len(pattern) - 2 * value.removesuffix("$").count("$")  # an unescaped `$` is one octet
                 for g in current:
-                    g.rules.append((key == "allow", pattern))
+                    g.rules.append((octets, key == "allow", pattern))
         elif key == "crawl-delay":
-            in_agents = False
             delay = _seconds(value)
             for g in current:
                 if delay is not None:
                     g.crawl_delay = max(delay, g.crawl_delay or 0.0)
         elif key == "sitemap" and value:
-            robots.sitemaps.append(value)
+            robots.sitemaps.append(value.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
     return robots
+
+
+def _lines(body: bytes) -> Iterable[tuple[str, str]]:
+    """(key in lower case, value) of the records; a line without its colon (`Disallow /x`) is one if it begins with a known key."""
+    for raw in re.split(r"\r\n|\r|\n", _text(body)):
+        line = raw.partition("#")[0].strip()
+        key, colon, value = line.partition(":")
+        key = key.strip().lower()
+        if key not in _KEYS and line:
+            first, _, rest = line.partition(" ") if " " in line else line.partition("\t")
+            if first.lower() in _KEYS and (colon or len(rest.split()) == 1):
+                key, colon, value = first.lower(), ":", rest
+        if colon:
+            yield key, value.strip()
+
+
+def _text(body: bytes) -> str:
+    """The file's text; bytes that are no UTF-8 stand as lone surrogates, which `normalise` escapes as the bytes they were."""
+    data = body[:MAX_BYTES]
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        text = data.decode("utf-16", "replace")
+    elif data[:1] and data[1:2] == b"\0":
+        text = data.decode("utf-16-le", "replace")
+    elif data[:1] == b"\0" and data[1:2]:
+        text = data.decode("utf-16-be", "replace")
+    else:
+        for mark in (codecs.BOM_UTF8, codecs.BOM_UTF8[:2], codecs.BOM_UTF8[:1]):  # a part of the mark too, as google/robotstxt does
+            data = data.removeprefix(mark) if data.startswith(mark) else data
+        text = data.decode("utf-8", "surrogateescape")
+    if len(body) > MAX_BYTES:
+        text = text[: max(text.rfind("\n"), text.rfind("\r")) + 1]
+    return text
 
 
 def _seconds(value: str) -> float | None:
@@ -127,25 +169,58 @@ def product_token(agent: str) -> str:
 
 
 def path_of(url: str) -> str:
-    """Path and query of an address in the normal form that patterns are compared with."""
-    parts = urlsplit(url)
-    return normalise((parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
+    """Path and query of an address in the form that patterns are compared with."""
+    return normalise(target_of(url))
 
 
 def normalise(text: str) -> str:
-    """Percent-encoding in normal form (section 2.2.2): needless escapes decoded, needed ones in upper case.
+    """The compared form (section 2.2.2): unreserved characters as themselves, reserved ones as they stand, all other octets escaped.
 
-    Escaped `/ ? # % * $` stay escaped: decoded, they would mean something else.
+    Escapes are in upper case, and `*` and `$` are escaped in any case.
     """
+    try:
+        data = normal_escapes(text).encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # surrogates that stand for no byte
+        data = normal_escapes(text).encode("utf-8", "replace")
+    return _ESCAPED.sub(lambda m: b"%%%02X" % m[0][0], data).decode("ascii")
+
+
+@lru_cache(maxsize=4096)
+def rule_pattern(rule: str) -> str:
+    """A rule's path as a pattern for `matches`: its literal pieces in the compared form, dot segments resolved."""
+    rule = rule if rule.startswith(("/", "*")) else f"/{rule}"
+    anchored = rule.endswith("$")
+    pieces = (rule[:-1] if anchored else rule).split("*")
+    return _resolved("*".join(normalise(p) for p in pieces)) + ("$" if anchored else "")
+
+
+def _resolved(pattern: str) -> str:
+    """The pattern without dot segments, as addresses have none; only complete segments count (`/.` is the beginning of `/.git`)."""
+    path, mark, query = pattern.partition("?")
+    *segments, last = path.split("/")
+    if not {".", ".."} & set(segments):
+        return pattern
     out: list[str] = []
-    for piece in re.split(r"((?:%[0-9A-Fa-f]{2})+)", text):
-        if not piece.startswith("%") or len(piece) % 3:
-            out.append(quote(piece, safe=_SAFE))
-            continue
-        for byte in unquote_to_bytes(piece):
-            char = chr(byte)
-            out.append(char if byte < 128 and (char.isalnum() or char in "-._~") else f"%{byte:02X}")
-    return "".join(out)
+    for segment in segments:
+        if segment == ".." and len(out) > 1 and "*" not in out[-1]:
+            out.pop()
+        elif segment not in (".", ".."):
+            out.append(segment)
+    return "/".join([*out, last]) + mark + query
+
+
+def rule_matches(pattern: str, path: str) -> bool:
+    """Whether a `rule_pattern` matches a `path_of`; in a query, `:`, `/`, `?` and `@` match their escapes too."""
+    if matches(pattern, path):
+        return True
+    return "?" in pattern and "?" in path and "%" in pattern + path and matches(_plain_query(pattern), _plain_query(path))
+
+
+def _plain_query(text: str) -> str:
+    head, mark, query = text.partition("?")
+    for escape, char in _IN_QUERY:
+        query = query.replace(escape, char)
+    return head + mark + query
 
 
 def matches(pattern: str, path: str) -> bool:
@@ -171,4 +246,4 @@ def matches(pattern: str, path: str) -> bool:
 def any_matches(patterns: Iterable[str], url: str) -> bool:
     """Whether one of a source's `allow` or `deny` patterns matches the address."""
     path = path_of(url)
-    return any(matches(normalise(p), path) for p in patterns)
+    return any(rule_matches(rule_pattern(p), path) for p in patterns)

@@ -204,7 +204,7 @@ def commit_captures(
         ),
         started_at=started,
         finished_at=datetime.now(UTC),
-        notes=tuple(notes),
+        notes=(*notes, *(f"failed: {reason} {count}" for reason, count in sorted(Counter(u.reason for u in failed).items()))),
         **here(),
     )
     lake.commit(StageCommit(receipt=receipt, expects=expects))

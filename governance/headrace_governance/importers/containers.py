@@ -228,8 +228,9 @@ def members(name: str, stream: IO[bytes], *, max_members: int, max_bytes: int) -
         InputError: not a complete tar file, or more than `max_members` members.
     """
     count = 0
+    watched = _Watched(stream)
     try:
-        with tarfile.open(fileobj=stream, mode="r|") as archive:
+        with tarfile.open(fileobj=cast(IO[bytes], watched), mode="r|") as archive:
             for info in archive:
                 count += 1
                 if count > max_members:
@@ -245,5 +246,31 @@ def members(name: str, stream: IO[bytes], *, max_members: int, max_bytes: int) -
                 else:
                     content = archive.extractfile(info)
                     yield Member(info.name, content.read() if content is not None else b"")
+            # tarfile takes a header that is cut or damaged, and a missing end, for the end of the archive.
+            mark = watched.block(archive.offset)
+            if mark != b"\0" * tarfile.BLOCKSIZE:
+                raise tarfile.ReadError("the archive does not end with its end mark" if len(mark) < tarfile.BLOCKSIZE else "bad header")
     except (tarfile.TarError, *_DAMAGED) as exc:
         raise InputError(f"{name}: damaged after member {count} ({exc})", "fetch or copy the file again") from exc
+
+
+class _Watched:
+    """A stream that remembers what was read last."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream, self._last, self._end = stream, b"", 0
+
+    def read(self, size: int) -> bytes:
+        data = self._stream.read(size)
+        self._last = (self._last + data)[-4 * tarfile.RECORDSIZE :]
+        self._end += len(data)
+        return data
+
+    def block(self, offset: int) -> bytes:
+        """The block that begins at this byte, as far as the stream has it."""
+        start = offset - (self._end - len(self._last))
+        if start < 0:
+            return b""
+        missing = start + tarfile.BLOCKSIZE - len(self._last)
+        more = self._stream.read(missing) if missing > 0 else b""
+        return (self._last + more)[start : start + tarfile.BLOCKSIZE]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+_SAID = 20
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 """The time of things that carry none: an import must give the same bytes tomorrow."""
 
@@ -46,6 +48,35 @@ class Item:
                 object.__setattr__(self, name, tuple((_escaped(a), _escaped(b)) for a, b in pairs))
         if self.problem is not None:
             object.__setattr__(self, "problem", (_escaped(self.problem[0]), _escaped(self.problem[1])))
+
+
+@dataclass
+class Reading:
+    """What a reader says beside its items; goes into the notes of the import's receipt.
+
+    Attributes:
+        skipped: what is no item of its own and was left out, by kind.
+        incomplete: what is missing of the files, each with its name; the first 20.
+        more: how many more are missing.
+    """
+
+    skipped: Counter[str] = field(default_factory=Counter)
+    incomplete: list[str] = field(default_factory=list)
+    more: int = 0
+
+    def lacks(self, what: str) -> None:
+        """Say that something is missing."""
+        if len(self.incomplete) < _SAID:
+            self.incomplete.append(what)
+        else:
+            self.more += 1
+
+    def notes(self) -> list[str]:
+        """For a receipt."""
+        notes = [f"incomplete: {_escaped(what)}" for what in self.incomplete]
+        if self.more:
+            notes.append(f"incomplete: {self.more} more, see the quarantine")
+        return [*notes, *(f"skipped: {_escaped(kind)} {count}" for kind, count in sorted(self.skipped.items()))]
 
 
 def _escaped(text: str) -> str:

@@ -2,7 +2,7 @@
 
 An entry's capture is a feed of this one entry: the feed's own start tags, the entry byte for byte. Its address is its link. A licence that
 the entry or the feed names joins the decision. Dropped: `teaser` (less text than `min_characters`), `too_large`; an entry that is no XML is
-quarantined as `bad_entry`, a file of no known format as `bad_document`.
+quarantined as `bad_entry`, a file of no known format as `bad_document`, what a feed that ends too early lacks as `cut`.
 """
 
 from __future__ import annotations
@@ -61,9 +61,10 @@ def _again(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
 
 def _entries(fetch: NewsFetch, file: Path, source: Iterator[bytes], root: re.Match[bytes], tag: str) -> Iterator[Item]:
     records = Records(source, tag, fetch.max_bytes)
+    number = 0
     closing = b"</" + root[0][1:].split()[0].rstrip(b">") + b">"
     for cut in records:
-        url = f"file:{file.name}#{cut.number}"
+        url, number = f"file:{file.name}#{cut.number}", cut.number + 1
         if cut.too_long:
             yield Item(url=url, problem=("too_large", f"{cut.too_long} bytes"))
             continue
@@ -75,8 +76,10 @@ def _entries(fetch: NewsFetch, file: Path, source: Iterator[bytes], root: re.Mat
         body = opening + (b"<channel>" if inside else b"") + cut.data + (b"</channel>" if inside else b"") + closing + b"\n"
         found = _LANGUAGE.search(head)
         language = (found[1] or found[2]).decode("ascii") if found else ""
-        item = _story(fetch, url, body, NEWSML if tag == "newsItem" else FEED, language, head)
-        yield item
+        yield _story(fetch, url, body, NEWSML if tag == "newsItem" else FEED, language, head)
+    if records.open or re.search(re.escape(closing[:-1]) + rb"\s{0,20}>", records.tail) is None:
+        where = f"inside entry {number + 1}" if records.open else f"behind entry {number}"
+        yield Item(url=f"file:{file.name}#{number}", problem=("cut", f"{file.name} ends {where}, before its end tag"), failed=True)
 
 
 def _story(fetch: NewsFetch, url: str, body: bytes, media: str, language: str, head: bytes = b"") -> Item:

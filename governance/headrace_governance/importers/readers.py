@@ -9,18 +9,19 @@ import stat
 import zlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from headrace_governance.crawl.pages import media_type
 from headrace_governance.importers.containers import decompressed
 from headrace_governance.importers.item import Item
-from headrace_governance.sources import ColumnsFetch, FolderFetch, JsonlFetch, ParquetFetch, WarcFetch
+from headrace_governance.sources import ColumnsFetch, FolderFetch, JsonlFetch, ParquetFetch
 from headrace_lake.errors import InputError
 
 _SUFFIXES = {".html": "text/html", ".htm": "text/html", ".xhtml": "application/xhtml+xml", ".txt": "text/plain", ".md": "text/plain"}
 _BATCH_ROWS = 1024
+_BESIDE = 1 << 20
+"""Bytes that a line may have beside its text."""
 
 
 def expand(paths: tuple[str, ...], base: Path) -> list[Path]:
@@ -39,64 +40,6 @@ def expand(paths: tuple[str, ...], base: Path) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def read_warc(fetch: WarcFetch, files: list[Path]) -> Iterator[Item]:
-    """Responses and resources of WARC files."""
-    from warcio.archiveiterator import ArchiveIterator
-    from warcio.exceptions import ArchiveLoadFailed
-
-    for file in files:
-        number = 0
-        try:
-            with file.open("rb") as f:
-                for record in ArchiveIterator(f):
-                    number += 1
-                    if record.rec_type not in ("response", "resource"):
-                        continue
-                    yield _warc_item(record, fetch)
-        except (ArchiveLoadFailed, EOFError, OSError, ValueError) as exc:
-            raise InputError(f"{file}: damaged after record {number} ({exc})", "fetch or copy the file again") from exc
-        if not number:
-            raise InputError(f"{file}: no WARC record in it", "remove it from 'paths' or copy it again")
-
-
-def _warc_item(record: Any, fetch: WarcFetch) -> Item:
-    from headrace_governance.crawl.decode import BadEncoding, BodyTooLarge, Decoder
-
-    url = str(record.rec_headers.get_header("WARC-Target-URI") or "").strip("<>")
-    at = datetime.fromisoformat(str(record.rec_headers.get_header("WARC-Date")).replace("Z", "+00:00"))
-    http = record.http_headers
-    headers = tuple((str(k).lower(), str(v)) for k, v in http.headers) if http is not None else ()
-    declared = dict(headers).get("content-type") or (record.rec_headers.get_header("Content-Type") if http is None else "") or ""
-    kind, charset = media_type(declared)
-    status = int(http.get_statuscode()) if http is not None and str(http.get_statuscode()).isdecimal() else 0
-    known: dict[str, Any] = {"url": url, "content_type": kind, "charset": charset, "status": status, "fetched_at": at, "headers": headers}
-    if http is not None and status != 200:
-        return Item(**known, problem=("http_status", str(status)))
-    if kind not in fetch.media_types:
-        return Item(**known, problem=("media_type", kind or "none declared"))
-    try:
-        decoder = Decoder(dict(headers).get("content-encoding", ""), fetch.max_bytes, 200.0)
-        while block := record.raw_stream.read(64 << 10) if http is None else _dechunked(record).read(64 << 10):
-            decoder.feed(block)
-        return Item(**known, body=decoder.finish())
-    except BodyTooLarge as exc:
-        return Item(**known, problem=(exc.reason, exc.detail))
-    except BadEncoding as exc:
-        return Item(**known, problem=("encoding", str(exc)), failed=True)
-
-
-def _dechunked(record: Any) -> Any:
-    """The body without chunking but still compressed; made once per record."""
-    if not hasattr(record, "headrace_stream"):
-        if (record.http_headers.get_header("transfer-encoding") or "").lower() == "chunked":
-            from warcio.bufferedreaders import ChunkedDataReader
-
-            record.headrace_stream = ChunkedDataReader(record.raw_stream)
-        else:
-            record.headrace_stream = record.raw_stream
-    return record.headrace_stream
-
-
 def read_parquet(fetch: ParquetFetch, files: list[Path]) -> Iterator[Item]:
     """Rows of Parquet files, read in batches."""
     import pyarrow as pa
@@ -104,43 +47,84 @@ def read_parquet(fetch: ParquetFetch, files: list[Path]) -> Iterator[Item]:
 
     wanted = [c for c in (fetch.text, fetch.url, fetch.language) if c]
     for file in files:
+        row = 0
         try:
-            with pq.ParquetFile(file) as parquet:
+            with pq.ParquetFile(file, page_checksum_verification=True) as parquet:
                 missing = [c for c in wanted if c not in parquet.schema_arrow.names]
                 if missing:
                     raise InputError(f"{file}: no column '{missing[0]}'", f"columns: {', '.join(parquet.schema_arrow.names)}")
-                row = 0
                 for batch in parquet.iter_batches(batch_size=_BATCH_ROWS, columns=wanted):
                     # As bytes: a file may hold strings that are no UTF-8, and such a row must not end the import.
-                    columns = [c.cast(pa.binary()) if pa.types.is_string(c.type) else c for c in batch.columns]
-                    columns = [c.cast(pa.large_binary()) if pa.types.is_large_string(c.type) else c for c in columns]
+                    columns = [_as_bytes(c) for c in batch.columns]
                     for values in pa.RecordBatch.from_arrays(columns, batch.schema.names).to_pylist():
                         yield _row_item(fetch, file, row, values)
                         row += 1
-        except (pa.ArrowInvalid, OSError) as exc:
-            raise InputError(f"{file}: not a complete Parquet file ({str(exc).splitlines()[0]})", "write or copy it again") from exc
+        except (pa.ArrowException, OSError) as exc:
+            why = (str(exc).splitlines() or [type(exc).__name__])[0]
+            raise InputError(f"{file}: not a complete Parquet file ({why}; {row} rows were read)", "write or copy it again") from exc
+
+
+def _as_bytes(column: Any) -> Any:
+    """A column of strings, in any of Arrow's layouts, as bytes; others as they are."""
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if pa.types.is_string(column.type):
+        return column.cast(pa.binary())
+    if pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type):
+        return column.cast(pa.large_binary())
+    return column
 
 
 def read_jsonl(fetch: JsonlFetch, files: list[Path]) -> Iterator[Item]:
-    """Lines of JSON Lines files; a line that is no JSON object is quarantined, a truncated file refused."""
+    """Lines of JSON Lines files; a line that is no JSON object, or names a column twice, is quarantined, a truncated file refused."""
+    cap = 6 * fetch.max_bytes + _BESIDE  # a character may be written as an escape of six bytes
+    used = {name: json.dumps(name).encode() for name in (fetch.text, fetch.url, fetch.language) if name}
     for file in files:
         number = -1
         try:
             with file.open("rb") as raw, decompressed(str(file), raw, file.suffix) as f:
-                for number, line in enumerate(f):
+                for number, (line, length) in enumerate(_lines(f, cap)):
+                    url = f"file:{file.name}#{number}"
+                    if length > cap:
+                        yield Item(url=url, problem=("too_large", f"line {number + 1}: {length} bytes"))
+                        continue
                     if not line.strip():
                         continue
-                    url = f"file:{file.name}#{number}"
                     try:
                         values = json.loads(line)
                         if not isinstance(values, dict):
                             raise ValueError("not a JSON object")
+                        if any(line.count(written) > 1 for written in used.values()):
+                            json.loads(line, object_pairs_hook=partial(_once, used))
                     except (ValueError, RecursionError) as exc:
-                        yield Item(url=url, problem=("bad_line", f"line {number + 1}: {exc}"), failed=True)
+                        yield Item(url=url, problem=("bad_line", f"{file.name} line {number + 1}: {exc}"), failed=True)
                         continue
                     yield _row_item(fetch, file, number, values)
         except (EOFError, OSError, lzma.LZMAError, zlib.error) as exc:
             raise InputError(f"{file}: damaged after line {number + 1} ({exc})", "write or copy it again") from exc
+
+
+def _lines(f: IO[bytes], cap: int) -> Iterator[tuple[bytes, int]]:
+    """The lines and their lengths; one that is longer than the cap is passed over without being held."""
+    while line := f.readline(cap + 1):
+        length = len(line)
+        while length > cap and not line.endswith(b"\n"):
+            line = f.readline(1 << 20)
+            length += len(line)
+            if not line:
+                break
+        yield (line if length <= cap else b""), length
+
+
+def _once(used: dict[str, bytes], pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of a line, none of whose used keys may stand twice: readers disagree on which counts (RFC 8259, 4)."""
+    names = [name for name, _ in pairs if name in used]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"key '{twice}' stands twice")
+    return dict(pairs)
 
 
 def _row_item(fetch: ColumnsFetch, file: Path, row: int, values: dict[str, Any]) -> Item:

@@ -17,10 +17,11 @@ from headrace_governance.crawl.licence import Decision, LicencePolicy, PageFacts
 from headrace_governance.crawl.pages import read_facts
 from headrace_governance.crawl.run import Unkept, commit_captures
 from headrace_governance.importers.formats import RecordsFetch
-from headrace_governance.importers.item import Item
-from headrace_governance.importers.readers import expand, read_folder, read_jsonl, read_parquet, read_warc
+from headrace_governance.importers.item import Item, Reading
+from headrace_governance.importers.readers import expand, read_folder, read_jsonl, read_parquet
 from headrace_governance.importers.registry import read_records
 from headrace_governance.importers.spool import Spool
+from headrace_governance.importers.warc import read_warc
 from headrace_governance.sources import FolderFetch, JsonlFetch, ParquetFetch, Source, WarcFetch
 from headrace_lake.errors import ConfigError, InputError
 from headrace_lake.fingerprint import code_digest, digest_bytes, digest_of, file_digest
@@ -46,6 +47,7 @@ def import_slice(lake: Lake, source: Source, slice_: Slice, *, refresh: bool = F
     code = digest_of(
         [
             code_digest("headrace_governance.importers.readers"),
+            code_digest("headrace_governance.importers.warc"),
             code_digest("headrace_governance.importers.registry"),
             code_digest("headrace_governance.crawl.captures"),
             code_digest("headrace_governance.crawl.licence"),
@@ -60,9 +62,9 @@ def import_slice(lake: Lake, source: Source, slice_: Slice, *, refresh: bool = F
     current = lake.current_receipts(slice_).get(STAGE)
     if current is not None and current.fingerprint == fingerprint and not refresh:
         return current
-    started = datetime.now(UTC)
+    started, reading = datetime.now(UTC), Reading()
     with tempfile.TemporaryDirectory(prefix="headrace-import-") as folder, Spool(Path(folder)) as spool:
-        _take(spool, _Decisions(source, policy), _items(source, files, base), progress)
+        _take(spool, _Decisions(source, policy), _items(source, files, base, reading), progress)
         shards = write_captures(lake, slice_, spool.pages())
         dropped = [Unkept(*o) for o in spool.outcomes("dropped")]
         failed = [Unkept(*o) for o in spool.outcomes("failed")]
@@ -70,7 +72,7 @@ def import_slice(lake: Lake, source: Source, slice_: Slice, *, refresh: bool = F
         first = (dropped + failed)[0] if dropped or failed else None
         why = f"first: {first.url} {first.reason} {first.detail}" if first else "no item found"
         raise InputError(f"slice {slice_}: the import kept nothing ({why})", "check 'fetch' of the source")
-    notes = (f"files {len(files)}",)
+    notes = (f"files {len(files)}", *reading.notes())
     expects = current.run_id if current is not None else ""
     return commit_captures(
         lake, source, slice_, STAGE, VERSION, fingerprint, shards, dropped, failed, started, notes, expects=expects, code=code
@@ -89,10 +91,10 @@ def _files(source: Source, base: Path) -> list[Path]:
     raise ConfigError(f"source {source.id} is fetched by '{fetch.kind}'", "crawl it")
 
 
-def _items(source: Source, files: list[Path], base: Path) -> Iterator[Item]:
+def _items(source: Source, files: list[Path], base: Path, reading: Reading) -> Iterator[Item]:
     fetch = source.fetch
     if isinstance(fetch, WarcFetch):
-        yield from read_warc(fetch, files)
+        yield from read_warc(fetch, files, reading)
     elif isinstance(fetch, ParquetFetch):
         yield from read_parquet(fetch, files)
     elif isinstance(fetch, JsonlFetch):

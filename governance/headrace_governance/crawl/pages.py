@@ -13,6 +13,8 @@ from lxml import etree
 
 from headrace_governance.crawl.licence import PageFacts
 from headrace_governance.crawl.urls import MAX_URL, joined, normal_url
+from headrace_governance.licences.rules import rules
+from headrace_governance.licences.statements import licences_in
 
 _LOOKED_AT = 1 << 20
 _MAX_LINKS = 5000
@@ -23,6 +25,9 @@ _MARGIN = 1024
 """Bytes beyond the last telling tag, for tags whose quotes are not what they seem."""
 _ASCII_WITHIN = ("utf-8", "utf8", "us-ascii", "ascii", "iso-8859", "latin", "windows-", "cp125", "koi8", "gb", "big5", "shift", "euc-")
 """Charsets in which an ASCII character is always its own byte."""
+
+
+_RIGHTS = frozenset({"license", "licence", "rights", "dc.rights", "dc.license", "dc.rights.license", "dcterms.license", "dcterms.rights"})
 
 
 @dataclass
@@ -43,13 +48,27 @@ def media_type(content_type: str) -> tuple[str, str]:
 
 def read_page(url: str, body: bytes, charset: str = "", agent: str = "") -> Page:
     """Read an HTML page; a page that cannot be parsed has no links."""
-    return _read(url, body[:_LOOKED_AT], charset, agent, links=True)
+    return _with_article_licence(_read(url, body[:_LOOKED_AT], charset, agent, links=True), body)
 
 
 def read_facts(url: str, body: bytes, charset: str = "") -> Page:
     """Language and facts of an HTML page, without its links; parses no more of it than can hold them."""
     data = body[:_LOOKED_AT]
-    return _read(url, data[: facts_end(data, charset)], charset, "", links=False)
+    return _with_article_licence(_read(url, data[: facts_end(data, charset)], charset, "", links=False), data)
+
+
+def _with_article_licence(page: Page, body: bytes) -> Page:
+    """The page with what its schema.org data (JSON-LD) says of its article; `all rights reserved` only where no licence is named."""
+    if b"ld+json" in body and b'"license"' in body:
+        from headrace_governance.text.formats.news import page_facts
+
+        said = page_facts(body[:_LOOKED_AT].decode("utf-8", "replace")).get("licence", "")
+        if said:
+            page.facts.licence_links.append(("json-ld", said[:MAX_URL]))
+    weak = [x for x in page.facts.licence_links if x[1] in rules().weak]
+    if len(weak) < len(page.facts.licence_links):
+        page.facts.licence_links = [x for x in page.facts.licence_links if x not in weak]
+    return page
 
 
 def facts_end(data: bytes, charset: str = "") -> int:
@@ -125,6 +144,7 @@ def _meta(page: Page, element: etree._Element, agent: str) -> None:
         page.facts.nofollow = page.facts.nofollow or bool({"nofollow", "none"} & set(tags))
     elif name == "tdm-reservation" and content == "1":
         page.facts.tdm_reserved = "meta"
-    elif name in ("license", "dc.rights", "dcterms.license") and content and " " not in content:
-        # Free prose in a rights field names no licence; addresses and single words (SPDX ids) do.
-        page.facts.licence_links.append(("meta", content[:MAX_URL]))
+    elif name in _RIGHTS and content:
+        # Prose counts for what it names; an address or a single word (an SPDX id) also if nobody knows it.
+        said = licences_in(content) if any(c.isspace() for c in content) else (content[:MAX_URL],)
+        page.facts.licence_links += [("meta", x) for x in said]

@@ -16,6 +16,7 @@ from typing import Any
 from headrace_governance.crawl.pages import media_type
 from headrace_governance.importers.containers import decompressed
 from headrace_governance.importers.item import Item
+from headrace_governance.importers.said import column, column_statements
 from headrace_governance.sources import ColumnsFetch, FolderFetch, JsonlFetch, ParquetFetch, WarcFetch
 from headrace_lake.errors import InputError
 
@@ -102,20 +103,22 @@ def read_parquet(fetch: ParquetFetch, files: list[Path]) -> Iterator[Item]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    wanted = [c for c in (fetch.text, fetch.url, fetch.language) if c]
     for file in files:
         try:
             with pq.ParquetFile(file) as parquet:
+                wanted = [c for c in (fetch.text, fetch.url, fetch.language, fetch.licence) if c]
+                if fetch.licence and fetch.licence not in parquet.schema_arrow.names:
+                    wanted[-1] = fetch.licence.partition(".")[0]  # the column that a dot leads into
                 missing = [c for c in wanted if c not in parquet.schema_arrow.names]
                 if missing:
                     raise InputError(f"{file}: no column '{missing[0]}'", f"columns: {', '.join(parquet.schema_arrow.names)}")
                 row = 0
-                for batch in parquet.iter_batches(batch_size=_BATCH_ROWS, columns=wanted):
+                for batch in parquet.iter_batches(batch_size=_BATCH_ROWS, columns=list(dict.fromkeys(wanted))):
                     # As bytes: a file may hold strings that are no UTF-8, and such a row must not end the import.
                     columns = [c.cast(pa.binary()) if pa.types.is_string(c.type) else c for c in batch.columns]
                     columns = [c.cast(pa.large_binary()) if pa.types.is_large_string(c.type) else c for c in columns]
                     for values in pa.RecordBatch.from_arrays(columns, batch.schema.names).to_pylist():
-                        yield _row_item(fetch, file, row, values)
+                        yield _row_item(fetch, file, row, values, f"{file.name} row {row}")
                         row += 1
         except (pa.ArrowInvalid, OSError) as exc:
             raise InputError(f"{file}: not a complete Parquet file ({str(exc).splitlines()[0]})", "write or copy it again") from exc
@@ -138,12 +141,12 @@ def read_jsonl(fetch: JsonlFetch, files: list[Path]) -> Iterator[Item]:
                     except (ValueError, RecursionError) as exc:
                         yield Item(url=url, problem=("bad_line", f"line {number + 1}: {exc}"), failed=True)
                         continue
-                    yield _row_item(fetch, file, number, values)
+                    yield _row_item(fetch, file, number, values, f"{file.name} line {number + 1}")
         except (EOFError, OSError, lzma.LZMAError, zlib.error) as exc:
             raise InputError(f"{file}: damaged after line {number + 1} ({exc})", "write or copy it again") from exc
 
 
-def _row_item(fetch: ColumnsFetch, file: Path, row: int, values: dict[str, Any]) -> Item:
+def _row_item(fetch: ColumnsFetch, file: Path, row: int, values: dict[str, Any], origin: str) -> Item:
     url = _string(values.get(fetch.url)) if fetch.url else ""
     url = url or f"file:{file.name}#{row}"
     text = values.get(fetch.text)
@@ -154,7 +157,10 @@ def _row_item(fetch: ColumnsFetch, file: Path, row: int, values: dict[str, Any])
     if len(text) > fetch.max_bytes:
         return Item(url=url, problem=("too_large", f"{len(text)} bytes"))
     language = _string(values.get(fetch.language)) if fetch.language else ""
-    return Item(url=url, body=text, content_type=fetch.content_type, charset="utf-8", language=language)
+    links: tuple[tuple[str, str], ...] = ()
+    if fetch.licence:
+        links = tuple(("column", said) for said in column_statements(column(values, fetch.licence)))
+    return Item(url=url, body=text, content_type=fetch.content_type, charset="utf-8", language=language, licence_links=links, origin=origin)
 
 
 def _string(value: Any) -> str:

@@ -20,6 +20,8 @@ from headrace_tokenizers.store import ShardWriter
 from headrace_tokenizers.vocabulary import VocabularySpec, load_spec
 
 SPEC = "tokenizers/configs/qwen_text.yaml"
+LICENCES = {"public": "CC0-1.0", "attribution": "CC-BY-4.0", "share-alike": "CC-BY-SA-4.0", "restricted": "NONE"}
+"""A licence of each class."""
 TEXT_IDS = 500
 """Test documents use the first ids only, so that a unigram model has something to learn."""
 
@@ -66,7 +68,7 @@ def write_slice(
                     "byte_start": 0,
                     "byte_end": 4 * count,
                     "language": language,
-                    "licence": f"{licence_class}-1.0",
+                    "licence": LICENCES.get(licence_class, licence_class),
                     "licence_class": licence_class,
                 }
             )

@@ -38,8 +38,8 @@ _COPYRIGHTED = (
     "this book is copyrighted",
     "in copyright read the copyright notice",
 )
-_HEAD = 20_000
-"""Characters before the start marker, and after it, where the notice may stand: the longest header is 12,000."""
+_HEAD, _FIRST = 20_000, 2_000
+"""Characters before and behind the start marker where the notice may stand: the longest header is 12,000."""
 _WORD = re.compile(r"[^\W_]+")
 _LEAST = 200
 """Characters before the first chapter that make a capture of their own."""
@@ -93,9 +93,9 @@ def _book(fetch: GutenbergFetch, name: str, data: bytes) -> Iterator[Item]:
 
 
 def _is_copyrighted(text: str, body: str) -> bool:
-    """Whether the header says so, whatever its capitals, stars and line breaks; the book's own words do not count."""
+    """Whether the header says so, whatever its capitals, stars and line breaks; a story that only tells of a copyright is none."""
     start = max(text.find(body), 0) if body else len(text)
-    head = text[: min(start, _HEAD)] if start else text[:1000]
+    head = text[: min(start, _HEAD)] + " " + body[:_FIRST]
     words = " ".join(_WORD.findall(head.lower()))
     return any(f" {sign} " in f" {words} " for sign in _COPYRIGHTED)
 

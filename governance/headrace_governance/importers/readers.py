@@ -16,7 +16,7 @@ from typing import Any
 from headrace_governance.crawl.pages import media_type
 from headrace_governance.importers.containers import decompressed
 from headrace_governance.importers.item import Item
-from headrace_governance.importers.said import column, column_statements
+from headrace_governance.importers.said import column, joined_statements
 from headrace_governance.sources import ColumnsFetch, FolderFetch, JsonlFetch, ParquetFetch, WarcFetch
 from headrace_lake.errors import InputError
 
@@ -159,7 +159,7 @@ def _row_item(fetch: ColumnsFetch, file: Path, row: int, values: dict[str, Any],
     language = _string(values.get(fetch.language)) if fetch.language else ""
     links: tuple[tuple[str, str], ...] = ()
     if fetch.licence:
-        links = tuple(("column", said) for said in column_statements(column(values, fetch.licence)))
+        links = tuple(("column", said) for said in joined_statements(column(values, fetch.licence)))
     return Item(url=url, body=text, content_type=fetch.content_type, charset="utf-8", language=language, licence_links=links, origin=origin)
 
 

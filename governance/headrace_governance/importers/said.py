@@ -65,6 +65,16 @@ def column_statements(value: Any) -> tuple[str, ...]:
     return (str(value)[:_KEPT_CHARACTERS],)
 
 
+def joined_statements(value: Any) -> tuple[str, ...]:
+    """What a row's licence column says, with licences that all hold joined by AND; what nobody knows stays beside them."""
+    said = column_statements(value)
+    if len(said) < 2:
+        return said
+    known = [read_statement(text) for text in said]
+    parts = [f"({x})" if " OR " in x else x for found in known for x in found]
+    return (" AND ".join(dict.fromkeys(parts)),) if all(known) else said
+
+
 def column(values: Mapping[str, Any], name: str) -> Any:
     """A column's value; a dot leads into an object, unless a column has that name."""
     if name in values:

@@ -199,7 +199,8 @@ def test_bulk_archives_with_metadata_and_every_paper_left_out_has_its_reason(set
     }
     assert ids == {
         "no_source": ["2401.00003", "2401.00004", "2401.00005"], "link": ["2401.00006"], "outside": ["2401.00007"],
-        "bomb": ["2401.00008"], "too_many_members": ["2401.00009"], "licence": ["2401.00011"], "licence_unknown": ["hep-th/9901001"], "no_metadata": ["2401.00012"],
+        "bomb": ["2401.00008"], "too_many_members": ["2401.00009"], "licence": ["2401.00011"], "licence_unknown": ["hep-th/9901001"],
+        "no_metadata": ["2401.00012"],
         "too_large": ["2401.00014"],
     }  # fmt: skip
     assert "no main file" in got.dropped["extract", "malformed"][0]

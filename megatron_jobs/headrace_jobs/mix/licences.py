@@ -43,7 +43,8 @@ def derived(passports: pa.Table, policy: LicencePolicy) -> pa.Table:
                 f"'{pair['licence_class']}' under {pair['licence']}, which is '{terms.cls}'; the first is {row['uid']} of {where}",
                 f"correct the source's licence, then 'headrace crawl {where} --refresh' and 'headrace slice run text {where}'",
             )
-    column = pa.array([classes[x] for x in passports["licence"].to_pylist()], pa.string())
+    codes = pc.index_in(passports["licence"], value_set=pa.array(list(classes), pa.string()))
+    column = pc.take(pa.array(list(classes.values()), pa.string()), codes)
     return passports.set_column(passports.schema.get_field_index("licence_class"), "licence_class", column)
 
 

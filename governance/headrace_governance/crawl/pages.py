@@ -14,7 +14,7 @@ from lxml import etree
 from headrace_governance.crawl.licence import PageFacts
 from headrace_governance.crawl.urls import MAX_URL, joined, normal_url
 from headrace_governance.licences.rules import rules
-from headrace_governance.licences.statements import licences_in
+from headrace_governance.licences.statements import read_statement
 
 _LOOKED_AT = 1 << 20
 _MAX_LINKS = 5000
@@ -27,7 +27,8 @@ _ASCII_WITHIN = ("utf-8", "utf8", "us-ascii", "ascii", "iso-8859", "latin", "win
 """Charsets in which an ASCII character is always its own byte."""
 
 
-_RIGHTS = frozenset({"license", "licence", "rights", "dc.rights", "dc.license", "dc.rights.license", "dcterms.license", "dcterms.rights"})
+_LICENCES = frozenset({"license", "licence", "dc.rights", "dc.license", "dc.rights.license", "dcterms.license"})
+_RIGHTS = _LICENCES | {"rights", "dcterms.rights"}
 
 
 @dataclass
@@ -48,7 +49,8 @@ def media_type(content_type: str) -> tuple[str, str]:
 
 def read_page(url: str, body: bytes, charset: str = "", agent: str = "") -> Page:
     """Read an HTML page; a page that cannot be parsed has no links."""
-    return _with_article_licence(_read(url, body[:_LOOKED_AT], charset, agent, links=True), body)
+    data = body[:_LOOKED_AT]
+    return _with_article_licence(_read(url, data, charset, agent, links=True), data)
 
 
 def read_facts(url: str, body: bytes, charset: str = "") -> Page:
@@ -57,12 +59,12 @@ def read_facts(url: str, body: bytes, charset: str = "") -> Page:
     return _with_article_licence(_read(url, data[: facts_end(data, charset)], charset, "", links=False), data)
 
 
-def _with_article_licence(page: Page, body: bytes) -> Page:
+def _with_article_licence(page: Page, data: bytes) -> Page:
     """The page with what its schema.org data (JSON-LD) says of its article; `all rights reserved` only where no licence is named."""
-    if b"ld+json" in body and b'"license"' in body:
+    if b'"license"' in data and b"ld+json" in data:
         from headrace_governance.text.formats.news import page_facts
 
-        said = page_facts(body[:_LOOKED_AT].decode("utf-8", "replace")).get("licence", "")
+        said = page_facts(data.decode("utf-8", "replace")).get("licence", "")
         if said:
             page.facts.licence_links.append(("json-ld", said[:MAX_URL]))
     weak = [x for x in page.facts.licence_links if x[1] in rules().weak]
@@ -145,6 +147,8 @@ def _meta(page: Page, element: etree._Element, agent: str) -> None:
     elif name == "tdm-reservation" and content == "1":
         page.facts.tdm_reserved = "meta"
     elif name in _RIGHTS and content:
-        # Prose counts for what it names; an address or a single word (an SPDX id) also if nobody knows it.
-        said = licences_in(content) if any(c.isspace() for c in content) else (content[:MAX_URL],)
+        # Prose counts for what it names; in an element that is a licence's, an address or a single word (an SPDX id) counts also if
+        # nobody knows it.
+        named = name in _LICENCES and not any(c.isspace() for c in content)
+        said = (content[:MAX_URL],) if named else read_statement(content)
         page.facts.licence_links += [("meta", x) for x in said]

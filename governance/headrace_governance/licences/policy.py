@@ -160,15 +160,14 @@ def require_licence(source: DeclaredSource, policy: LicencePolicy) -> Terms:
     try:
         terms = policy.terms(declared.id)
     except ConfigError as exc:
-        raise SourceError(f"source {source.id}: {exc.what}", exc.way_out) from exc
+        raise SourceError(f"source {source.id}: {exc.what}", _hint(declared.id) + exc.way_out) from exc
     if declared.id.upper() == NO_ASSERTION:
         if not records_speak(source.fetch):
             raise SourceError(
                 f"{where}: records of kind '{source.fetch.kind}' have no place to name their own", "declare the licence that they are under"
             )
     elif terms.unknown:
-        near = nearest_id(terms.unknown[0])
-        hint = f"did you mean '{near}'? " if near else ""
+        hint = _hint(terms.unknown[0])
         raise SourceError(
             f"source {source.id}: unknown licence id '{terms.unknown[0]}'",
             f"{hint}ids are SPDX's; add a LicenseRef-... of your own with its class to 'licences' of policies/licences.yaml",
@@ -187,6 +186,13 @@ def require_licence(source: DeclaredSource, policy: LicencePolicy) -> Terms:
             "add licence.covers_silent_records with the reason, or map the column that holds each record's licence (fetch.licence)",
         )
     return terms
+
+
+def _hint(licence: str) -> str:
+    """What somebody may have meant: the licence of an address or name, else the id that looks most like it."""
+    said = [s for s in read_statement(licence) if not s.startswith("LicenseRef-")]
+    near = " AND ".join(said) or nearest_id(licence)
+    return f"did you mean '{near}'? " if near else ""
 
 
 def _may_speak(fetch: Any) -> bool:

@@ -79,13 +79,24 @@ def source_ls(settings: SettingsOption = None) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from headrace_governance.licences.policy import load_licence_policy
     from headrace_governance.sources import load_sources
     from headrace_lake.settings import load_settings
 
     conf = load_settings(settings)
-    table = Table("source", "modality", "languages", "licence", "class", "fetch", "declared tokens")
+    table = Table("source", "modality", "languages", "licence", "class", "silent records", "fetch", "declared tokens")
+    policy = load_licence_policy(conf.resolve(conf.policies))
     for s in load_sources(conf.resolve(conf.sources)).values():
-        table.add_row(s.id, s.modality, " ".join(s.languages), s.licence.id, s.licence.cls, s.fetch.kind, f"{s.declared_tokens:,}")
+        table.add_row(
+            s.id,
+            s.modality,
+            " ".join(s.languages),
+            s.licence.id,
+            s.licence.cls,
+            "covered" if policy.covers_silence(s) else "unknown",
+            s.fetch.kind,
+            f"{s.declared_tokens:,}",
+        )
     Console().print(table)
 
 
@@ -94,9 +105,9 @@ def source_check(
     ids: Annotated[list[str] | None, typer.Argument(help="Source ids; all by default.")] = None, settings: SettingsOption = None
 ) -> None:
     """Check source files and policies; the first mistake is named with its file and field."""
-    from headrace_governance.crawl.licence import load_licence_policy
     from headrace_governance.crawl.policy import load_fetch_policy
-    from headrace_governance.sources import check_licence, get_source, load_sources
+    from headrace_governance.licences.policy import load_licence_policy, require_licence
+    from headrace_governance.sources import get_source, load_sources
     from headrace_lake.settings import load_settings
 
     conf = load_settings(settings)
@@ -105,7 +116,13 @@ def source_check(
     policy = load_licence_policy(policies)
     found = [get_source(folder, i) for i in ids] if ids else list(load_sources(folder).values())
     for s in found:
-        check_licence(s, policy.licences, policy.fetchable)
+        terms = require_licence(s, policy)
+        if terms.choice:
+            typer.echo(f"{s.id}: {terms.expression}: {terms.choice} is chosen")
+        if s.licence.covers_silent_records is None and policy.covers_silence(s):
+            typer.echo(
+                f"{s.id}: records that name no licence are taken under {terms.expression}; state licence.covers_silent_records, and why"
+            )
     typer.echo(f"{len(found)} sources are in order")
 
 

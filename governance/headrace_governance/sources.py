@@ -7,8 +7,6 @@ under the declared `base_url`, whatever the mirror, so document ids do not depen
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urljoin, urlsplit
@@ -25,12 +23,10 @@ from headrace_governance.importers.formats import (
     StackexchangeFetch,
     WikipediaFetch,
 )
+from headrace_governance.licences.rules import LicenceClass
 from headrace_lake.errors import ConfigError, SourceError
 from headrace_lake.strict import StrictModel, parse, read_yaml
 
-LICENCE_CLASSES = ("public", "attribution", "share-alike", "copyleft", "own", "restricted")
-"""Least to most restrictive, `own` (our material) aside; the policy file maps licence ids to them."""
-LicenceClass = Literal["public", "attribution", "share-alike", "copyleft", "own", "restricted"]
 Modality = Literal["text", "audio", "image", "video"]
 _TEXT_TYPES = ("text/html", "application/xhtml+xml", "text/plain")
 
@@ -52,10 +48,12 @@ class Licence(StrictModel):
     """The licence of a source.
 
     Attributes:
-        id: SPDX expression.
-        cls: class in the licence policy (`class` in YAML).
+        id: SPDX expression; `NOASSERTION` where only the records say under which licence they are.
+        cls: its class (`class` in YAML). It follows from the expression; a declared class that disagrees is an error at every door.
         basis: why we may use it: what grants the licence, and to whom.
         evidence: where that can be checked.
+        covers_silent_records: why this licence covers records that name none (or just `true`); `false`: it does not. If it is left out,
+            records that have a field for their licence are not covered; for other kinds the policy's `silent_records_covered` decides.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
@@ -64,6 +62,14 @@ class Licence(StrictModel):
     cls: LicenceClass = Field(alias="class", validation_alias=AliasChoices("class", "cls"))
     basis: str = Field(min_length=1)
     evidence: Evidence
+    covers_silent_records: bool | str | None = None
+
+    @field_validator("covers_silent_records")
+    @classmethod
+    def _with_reason(cls, covers: bool | str | None) -> bool | str | None:
+        if isinstance(covers, str) and not covers.strip():
+            raise ValueError("say why the licence covers records that name none")
+        return covers
 
 
 class CrawlFetch(StrictModel):
@@ -139,6 +145,8 @@ class ColumnsFetch(StrictModel):
         text: column (key) of the text.
         url: column of the address; without it, `file:NAME#ROW` is the address.
         language: column of the declared language.
+        licence: column of the row's own licence: an SPDX expression, an address, a name, or a list of those that all hold. A dot leads into
+            an object (`metadata.license`). With it, a row that names none is `unknown`, unless `licence.covers_silent_records` is stated.
         content_type: media type of the text column.
     """
 
@@ -146,6 +154,7 @@ class ColumnsFetch(StrictModel):
     text: str = "text"
     url: str = ""
     language: str = ""
+    licence: str = ""
     content_type: str = "text/plain"
     max_bytes: int = Field(default=10 << 20, ge=1)
 
@@ -274,23 +283,3 @@ def get_source(folder: str | Path, source_id: str) -> Source:
     near = difflib.get_close_matches(source_id, known, n=1)
     way = f"did you mean '{near[0]}'?" if near else f"sources: {', '.join(known) or 'none'} in {folder}"
     raise SourceError(f"no source '{source_id}' in {folder}", way)
-
-
-def check_licence(source: Source, classes: Mapping[str, LicenceClass], fetchable: Sequence[LicenceClass]) -> None:
-    """Hold a source's licence against the policy.
-
-    An expression with OR takes the least restrictive known class, as its user may choose.
-
-    Raises:
-        SourceError: the declared class is not the policy's, or may not be fetched.
-    """
-    if source.licence.cls not in fetchable:
-        raise SourceError(
-            f"source {source.id}: licence class '{source.licence.cls}' may not be fetched", f"fetchable classes: {', '.join(fetchable)}"
-        )
-    known = [classes[i] for i in re.split(r"\s+OR\s+", source.licence.id.strip("()")) if i in classes]
-    if known and source.licence.cls not in known:
-        raise SourceError(
-            f"source {source.id}: licence {source.licence.id} is '{known[0]}' in the policy, not '{source.licence.cls}'",
-            "correct licence.class, or the policy's entry",
-        )

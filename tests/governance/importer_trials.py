@@ -18,7 +18,13 @@ from headrace_lake.slices import Slice
 from headrace_lake.strict import load_yaml
 
 SLICE = Slice("trial", "2026-11-01")
-LICENCE = {"id": "CC-BY-SA-4.0", "class": "share-alike", "basis": "written for this test", "evidence": {"text": "written for this test"}}
+LICENCE = {
+    "id": "CC-BY-SA-4.0",
+    "class": "share-alike",
+    "basis": "written for this test",
+    "evidence": {"text": "written for this test"},
+    "covers_silent_records": "written for this test",
+}
 RULES = load_yaml(Path(__file__).parents[2] / "governance/pipelines/filters/wikitext.yaml", ConversionRules)
 
 

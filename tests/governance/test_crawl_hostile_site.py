@@ -269,7 +269,7 @@ def test_addresses_and_headers_that_are_none_end_no_crawl(site: Site, crawl: Any
         "/good": page("good"),
     }
     assert crawl().counts.kept == 3
-    assert reasons(crawl.lake) == {"/moved": "bad_redirect", "/linked": "licence", "/meta": "licence"}
+    assert reasons(crawl.lake) == {"/moved": "bad_redirect", "/linked": "licence_unknown", "/meta": "licence_unknown"}
     lake: Lake = crawl.lake
     stored = b"".join(p.read_bytes() for p in lake.storage.local_path("objects/warc").rglob("*.gz"))
     assert "link: <http://x.example/%E9>; rel=shortlink" in gzip_text(stored)

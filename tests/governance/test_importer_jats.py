@@ -141,7 +141,13 @@ def test_packages_are_read_and_every_record_left_out_has_its_reason(settings: Se
     package(tmp_path, "oa_comm.tar.gz", {k: v.encode() for k, v in files.items()}, link="PMC7/link.nxml")
     got = run_import(settings, {"kind": "jats", "paths": [str(tmp_path / "oa_comm.tar.gz")]})
     assert list(got.texts) == ["https://doi.org/10.1234/mill.5"]
-    assert {reason: len(rows) for (_, reason), rows in got.dropped.items()} == {"licence": 2, "no_body": 1, "outside": 1, "link": 1}
+    assert {reason: len(rows) for (_, reason), rows in got.dropped.items()} == {
+        "licence": 1,
+        "licence_unknown": 1,
+        "no_body": 1,
+        "outside": 1,
+        "link": 1,
+    }
     assert len(got.quarantined) == 2 and all("bad_article" in error for error in got.quarantined)
 
 

@@ -190,7 +190,7 @@ def test_bulk_archives_with_metadata_and_every_paper_left_out_has_its_reason(set
     metadata = str(tmp_path / "metadata.json")
     licence = {"id": "CC0-1.0", "class": "public", "basis": "metadata names each paper's licence", "evidence": {"text": "metadata"}}
     got = run_import(settings, fetch(tmp_path / "*.tar", metadata=metadata, max_members=50, max_bytes=80_000), licence)
-    assert sorted(got.texts) == [f"https://arxiv.org/abs/{i}" for i in ("2401.00001", "2401.00002", "hep-th/9901001")]
+    assert sorted(got.texts) == [f"https://arxiv.org/abs/{i}" for i in ("2401.00001", "2401.00002")]
     assert got.texts["https://arxiv.org/abs/2401.00001"] == TEXT
     ids = {
         reason: sorted(d.split()[0].rpartition("/abs/")[2] for d in rows)
@@ -199,13 +199,14 @@ def test_bulk_archives_with_metadata_and_every_paper_left_out_has_its_reason(set
     }
     assert ids == {
         "no_source": ["2401.00003", "2401.00004", "2401.00005"], "link": ["2401.00006"], "outside": ["2401.00007"],
-        "bomb": ["2401.00008"], "too_many_members": ["2401.00009"], "licence": ["2401.00011"], "no_metadata": ["2401.00012"],
+        "bomb": ["2401.00008"], "too_many_members": ["2401.00009"], "licence": ["2401.00011"], "licence_unknown": ["hep-th/9901001"],
+        "no_metadata": ["2401.00012"],
         "too_large": ["2401.00014"],
     }  # fmt: skip
     assert "no main file" in got.dropped["extract", "malformed"][0]
     assert len(got.quarantined) == 1 and "bad_archive" in got.quarantined[0]
     licences = {c["url"].rpartition("/")[2]: c["licence"] for c in got.captures}
-    assert licences["2401.00001"] == "CC-BY-4.0" and licences["9901001"] == "CC0-1.0"
+    assert licences["2401.00001"] == "CC-BY-4.0"
 
 
 def test_a_capture_is_the_same_whenever_it_is_imported(settings: Settings, tmp_path: Path) -> None:

@@ -51,7 +51,13 @@ def fetch(*paths: Path) -> dict[str, object]:
     return {"kind": "news", "paths": [str(p) for p in paths]}
 
 
-LICENCE = {"id": "CC0-1.0", "class": "public", "basis": "written for this test", "evidence": {"text": "test"}}
+LICENCE = {
+    "id": "CC0-1.0",
+    "class": "public",
+    "basis": "written for this test",
+    "evidence": {"text": "test"},
+    "covers_silent_records": True,
+}
 
 
 def test_feeds_give_full_entries_and_leave_teasers_out(settings: Settings, tmp_path: Path) -> None:

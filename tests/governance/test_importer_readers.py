@@ -197,7 +197,7 @@ def test_a_licence_address_that_is_none_is_an_unknown_licence(settings: Settings
         (folder / f"{name}.html").write_text(f"<html><head>{head}</head><body><p>{'A page about mills. ' * 20}</p></body></html>")
     got = run_import(settings, {"kind": "folder", "path": str(folder), "glob": "*.html"})
     assert [c["url"] for c in got.captures] == ["file:c.html"]
-    assert got.receipt.counts.reasons == {"licence": 2}
+    assert got.receipt.counts.reasons == {"licence_unknown": 2}
 
 
 def test_headers_of_a_warc_that_are_no_ascii_are_kept_percent_encoded(settings: Settings, tmp_path: Path) -> None:

@@ -318,7 +318,7 @@ def slice_of(lake: Lake, folder: Path) -> Slice:
     folder.mkdir()
     for name, text in {"a.txt": good[3], "b.txt": good[40], "c.txt": spam + " the and of to in that is for it", "d.txt": german}.items():
         (folder / name).write_text(text, encoding="utf-8")
-    licence = {"id": "PSF-2.0", "class": "public", "basis": "Python's licence", "evidence": {"text": "PSF"}}
+    licence = {"id": "PSF-2.0", "class": "attribution", "basis": "Python's licence", "evidence": {"text": "PSF"}}
     source = Source.model_validate({"id": "python", "licence": licence, "fetch": {"kind": "folder", "path": str(folder)}})
     slice_ = Slice("python", "2026-11-01")
     fetch_slice(lake, source, slice_)

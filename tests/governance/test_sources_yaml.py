@@ -10,7 +10,8 @@ import yaml
 
 from headrace_governance.crawl.licence import load_licence_policy
 from headrace_governance.crawl.policy import load_fetch_policy
-from headrace_governance.sources import CrawlFetch, check_licence, get_source, load_source, load_sources
+from headrace_governance.licences import require_licence
+from headrace_governance.sources import CrawlFetch, get_source, load_source, load_sources
 from headrace_lake.errors import ConfigError, HeadraceError, SourceError
 
 ROOT = Path(__file__).parents[2]
@@ -87,7 +88,7 @@ def test_the_shipped_sources_and_policies_are_in_order() -> None:
     policy = load_licence_policy(ROOT / "governance/policies")
     load_fetch_policy(ROOT / "governance/policies")
     for s in sources.values():
-        check_licence(s, policy.licences, policy.fetchable)
+        require_licence(s, policy)
     languages = {lang for s in sources.values() for lang in s.languages}
     assert languages >= {"en", "zh", "de", "es", "fr", "ja", "ru", "ar", "ko", "hi", "pt", "it"}
 
@@ -100,7 +101,7 @@ def test_the_examples_of_the_documentation_are_sources(tmp_path: Path) -> None:
         file = tmp_path / f"{yaml.safe_load(block)['id']}.yaml"
         file.write_text(block, encoding="utf-8")
         source = load_source(file)
-        check_licence(source, policy.licences, policy.fetchable)
+        require_licence(source, policy)
         kinds.append(source.fetch.kind)
     assert kinds == ["wikipedia", "jats", "latex", "gutenberg", "stackexchange", "legal", "news"]
     assert re.findall(r"^\| `(\w+)` \|", page, re.M) == kinds
@@ -109,5 +110,5 @@ def test_the_examples_of_the_documentation_are_sources(tmp_path: Path) -> None:
 def test_a_class_that_contradicts_the_policy_is_refused(tmp_path: Path) -> None:
     policy = load_licence_policy(ROOT / "governance/policies")
     licence = {"id": "MIT", "class": "public", "basis": "b", "evidence": {"text": "x"}}
-    with pytest.raises(SourceError, match="'attribution' in the policy"):
-        check_licence(load_source(write(tmp_path, licence=licence)), policy.licences, policy.fetchable)
+    with pytest.raises(SourceError, match="MIT is 'attribution', not 'public'"):
+        require_licence(load_source(write(tmp_path, licence=licence)), policy)

@@ -20,6 +20,8 @@ from headrace_tokenizers.store import ShardWriter
 from headrace_tokenizers.vocabulary import VocabularySpec, load_spec
 
 SPEC = "tokenizers/configs/qwen_text.yaml"
+LICENCES = {"public": "CC0-1.0", "attribution": "CC-BY-4.0", "share-alike": "CC-BY-SA-4.0", "restricted": "NONE"}
+"""A licence of each class."""
 TEXT_IDS = 500
 """Test documents use the first ids only, so that a unigram model has something to learn."""
 
@@ -39,13 +41,13 @@ def write_slice(
     spec: VocabularySpec,
     folder: Path,
     source: str,
-    documents: Sequence[tuple[str, str]],
+    documents: Sequence[tuple[str, ...]],
     *,
     interval: str = "2026-11-01",
     mean_tokens: int = 60,
     tokenizer_digest: str = "",
 ) -> Receipt:
-    """Commit token shards (two parts) as if stage `tokenise` had made them; `documents` are (language, licence class)."""
+    """Commit token shards (two parts) as if stage `tokenise` had made them; `documents` are (language, licence class[, licence])."""
     slice_ = Slice(source, interval)
     rng = np.random.default_rng(int(digest_of([source, interval])[:8], 16))
     outputs, total = [], 0
@@ -53,7 +55,7 @@ def write_slice(
         base = folder / f"{source}-{interval}-{part}"
         writer = ShardWriter(base.with_suffix(".bin"), base.with_suffix(".idx"))
         rows: list[dict[str, Any]] = []
-        for number, (language, licence_class) in list(enumerate(documents))[part::2]:
+        for number, (language, licence_class, *licence) in list(enumerate(documents))[part::2]:
             length = int(rng.geometric(1 / mean_tokens))
             ids = [*(rng.zipf(1.5, length) % TEXT_IDS).tolist(), spec.special[spec.eod]]
             ordinal, start, count = writer.append(ids)
@@ -67,7 +69,7 @@ def write_slice(
                     "byte_end": 5 * count,
                     "encoded_bytes": 4 * count,
                     "language": language,
-                    "licence": f"{licence_class}-1.0",
+                    "licence": licence[0] if licence else LICENCES.get(licence_class, licence_class),
                     "licence_class": licence_class,
                 }
             )

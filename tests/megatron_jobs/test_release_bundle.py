@@ -276,9 +276,73 @@ def _refused(folder: Path) -> None:
     write_json(file, json.loads(file.read_text(encoding="utf-8")) | {"decision": "No-Go"})
 
 
+def _change(folder: Path, name: str, change: Callable[[Any], None]) -> None:
+    value = json.loads((folder / name).read_text(encoding="utf-8"))
+    change(value)
+    write_json(folder / name, value)
+
+
+def _nc_row(rows: list[dict[str, Any]]) -> None:
+    """A row as somebody plants it: non-commercial texts that are called attribution's."""
+    rows.insert(1, {**rows[0], "licence": "CC-BY-NC-4.0", "licence_class": "public", "duties": [], "documents": 7})
+
+
+def _planted(folder: Path) -> None:
+    _change(folder, "licences.json", _nc_row)
+
+
+def _planted_twice(folder: Path) -> None:
+    _planted(folder)
+    _change(folder, "mix.json", lambda mix: _nc_row(mix["licences"]))
+
+
+def _planted_in_the_mix(folder: Path) -> None:
+    _change(folder, "mix.json", lambda mix: _nc_row(mix["licences"]))
+
+
+def _relabelled(folder: Path) -> None:
+    for name, rows in (("licences.json", lambda v: v), ("mix.json", lambda v: v["licences"])):
+        _change(folder, name, lambda v, rows=rows: rows(v)[0].update(licence="cc-by-nc-sa-2.0-fr"))  # type: ignore[misc]
+
+
+def _words(folder: Path) -> None:
+    _change(folder, "licences.json", lambda rows: rows[0].update(licence="https://publisher.example/terms"))
+
+
+def _fewer(folder: Path) -> None:
+    _change(folder, "licences.json", lambda rows: rows.pop())
+
+
+def _more_of_a_free_one(folder: Path) -> None:
+    for name, rows in (("licences.json", lambda v: v), ("mix.json", lambda v: v["licences"])):
+        _change(folder, name, lambda v, rows=rows: rows(v)[0].update(documents=rows(v)[0]["documents"] + 1))  # type: ignore[misc]
+
+
+def _policy(folder: Path) -> None:
+    write_json(folder / "licence_policy.json", {"licences": {"CC-BY-NC-4.0": "public"}})
+    _planted_twice(folder)
+
+
+def _other_words(folder: Path) -> None:
+    file = folder / "ATTRIBUTION.md"
+    file.write_text(file.read_text(encoding="utf-8").replace("CC0-1.0", "CC-BY-NC-4.0"), encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
+        (
+            _planted,
+            r"licences.json: source alpha: 7 documents under CC-BY-NC-4.0, which is 'non-commercial' .*the recipe allows public, share-",
+        ),
+        (_planted_twice, "licences.json: source alpha: 7 documents under CC-BY-NC-4.0, which is 'non-commercial'"),
+        (_planted_in_the_mix, "mix.json: source alpha: 7 documents under CC-BY-NC-4.0, which is 'non-commercial'"),
+        (_relabelled, r"source alpha: \d+ documents under cc-by-nc-sa-2.0-fr, which is 'non-commercial'"),
+        (_words, "under https://publisher.example/terms, which is 'unknown'"),
+        (_fewer, "mix.json: source beta: .* are not in licences.json"),
+        (_more_of_a_free_one, r"licences.json: source alpha has \d+ documents, the mix draws from \d+"),
+        (_policy, "licence_policy.json: .*CC-BY-NC-4.0 is 'non-commercial' by its terms"),
+        (_other_words, "ATTRIBUTION.md is not what licences.json says"),
         (_pickle, "may hold a pickle"),
         (_archive, "may hold a pickle"),
         (_code, "is code"),

@@ -281,8 +281,11 @@ class Crawler:
         facts.nofollow = facts.nofollow or page.facts.nofollow
         return facts
 
-    def _decide(self, url: str, facts: lic.PageFacts) -> lic.Decision:
-        decision = lic.decide(self.source.licence, self.licences, facts, respect_tdm=self.fetch.respect_tdm)
+    def _decide(self, url: str, facts: lic.PageFacts, *, complete: bool = True) -> lic.Decision:
+        covered = self.licences.covers_silence(self.source)
+        decision = lic.decide(
+            self.source.licence, self.licences, facts, respect_tdm=self.fetch.respect_tdm, silence_covered=covered, complete=complete
+        )
         record = {"licence": decision.licence, "class": decision.licence_class, "basis": decision.basis, "refusal": decision.refusal}
         self.frontier.decide(url, _now(), {**record, "evidence": decision.digest})
         return decision
@@ -297,7 +300,7 @@ class Crawler:
             kind, _ = media_type(head.header("content-type"))
             if kind and kind not in self.fetch.media_types:  # of an undeclared one the body decides
                 raise Refused("media_type", kind)
-            decision = self._decide(url, self._facts(head, Page()))
+            decision = self._decide(url, self._facts(head, Page()), complete=False)
             if decision.refusal:
                 raise Refused(decision.refusal, decision.detail)
 

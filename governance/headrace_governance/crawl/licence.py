@@ -1,64 +1,36 @@
 """Licence evidence: what the source's policy, the headers and the page itself say, and the decision made of it.
 
-The source's declared licence is the ground. A page or header can only make it *more* restrictive: a page that names
-another licence takes the stricter class of the two; one that nobody knows counts as restricted. A decision taken on
-headers comes before the body is read, one taken on the page before its bytes are kept.
+The source's declared licence is the ground. A page, header or record can only make it *more* restrictive: one that names another
+licence takes the stricter of the two, one that names something nobody knows is `unknown`. A record that names nothing is under the
+source's licence only where that covers silent records (`LicencePolicy.covers_silence`), else `unknown`; unknown ones are dropped as
+`licence_unknown`. A decision taken on headers comes before the body is read, one taken on the page before its bytes are kept.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
-
-from pydantic import Field
 
 from headrace_governance.crawl.fetch import Response
 from headrace_governance.crawl.robots import any_matches
 from headrace_governance.crawl.urls import joined
-from headrace_governance.sources import Licence, LicenceClass
+from headrace_governance.licences.policy import NO_ASSERTION, LicenceLink, LicencePolicy, load_licence_policy
+from headrace_governance.licences.rules import Duty, LicenceClass
+from headrace_governance.licences.statements import bare_address
+from headrace_governance.licences.terms import Terms
+from headrace_governance.sources import Licence
 from headrace_lake.fingerprint import digest_bytes
-from headrace_lake.strict import StrictModel, load_yaml
 
+__all__ = [
+    "Decision", "LicenceClass", "LicenceLink", "LicencePolicy", "PageFacts", "decide", "facts_of_headers", "header_facts",
+    "load_licence_policy", "tdm_reserves",
+]  # fmt: skip
 
-class LicenceLink(StrictModel):
-    """Addresses of a licence's text: every address that starts with `prefix` (scheme left out) means `id`."""
-
-    prefix: str
-    id: str
-
-
-class LicencePolicy(StrictModel):
-    """Which licence is of which class, and what may be fetched at all (`policies/licences.yaml`).
-
-    Attributes:
-        order: classes from least to most restrictive.
-        fetchable: classes that may be kept.
-        licences: SPDX id → class.
-        links: how a `rel=license` address is read.
-        refuse_robots_tags: X-Robots-Tag and `<meta name=robots>` values that refuse a page.
-    """
-
-    order: tuple[LicenceClass, ...]
-    fetchable: tuple[LicenceClass, ...]
-    licences: dict[str, LicenceClass]
-    links: tuple[LicenceLink, ...] = ()
-    refuse_robots_tags: tuple[str, ...] = Field(default=("noindex", "none", "noai"))
-
-    def stricter(self, a: LicenceClass, b: LicenceClass) -> LicenceClass:
-        """The more restrictive of two classes."""
-        return max(a, b, key=self.order.index)
-
-
-def load_licence_policy(folder: str | Path) -> LicencePolicy:
-    """`licences.yaml` of the policies' folder."""
-    return load_yaml(Path(folder) / "licences.yaml", LicencePolicy)
-
-
-_RECORDS = ("article", "metadata", "post")
+_RECORDS = ("article", "metadata", "post", "column", "book", "document")
 """Places of imported records (`importers`) that name the licence of this one record, not of a site."""
 
 
@@ -67,8 +39,13 @@ class Decision:
     """May this page be kept, under which licence, and why.
 
     Attributes:
+        licence: SPDX expression, or the words of a licence that nobody knows.
+        licence_class: its class.
         refusal: reason for the exclusion table, empty if the page may be kept.
-        basis: where the licence was found: policy, rel-license, meta, header.
+        basis: where the licence was found: policy (the source file), rel-license, meta, header, or the record (article, column, post ...).
+        duties: what the licence asks for.
+        choice: the alternatives taken, where the licence is an OR.
+        silent: nothing named a licence; it is the source's, if that covers such records.
         evidence: everything the decision rests on, as JSON; equal for pages in equal circumstances.
     """
 
@@ -78,6 +55,9 @@ class Decision:
     refusal: str
     detail: str
     evidence: str
+    duties: tuple[Duty, ...] = ()
+    choice: str = ""
+    silent: bool = False
 
     @property
     def digest(self) -> str:
@@ -97,20 +77,33 @@ class PageFacts:
     nofollow: bool = False
 
 
+_REL = re.compile(r"\brel\s{0,5}=\s{0,5}(?:\"([^\"]{0,200})\"|([^\s;,\"]{1,200}))", re.IGNORECASE)
 _LINK = re.compile(r"<([^<>]{1,2000})>((?:\s*;\s*[^;,<>]{1,200}){0,10})")
 
 
 def facts_of_headers(response: Response, agent: str) -> PageFacts:
     """What the headers say: Link rel=license, X-Robots-Tag (for us or for all), TDM-Reservation."""
+    return header_facts(response.url, response.headers, agent)
+
+
+def header_facts(url: str, headers: Sequence[tuple[str, str]], agent: str) -> PageFacts:
+    """The same of headers that came with a record.
+
+    Args:
+        headers: names in lower case.
+        agent: our product token; empty where only what holds for everybody counts.
+    """
     facts = PageFacts()
-    for target, params in _LINK.findall(response.header("link")):
-        if re.search(r"rel\s*=\s*\"?(?:[\w-]+\s+)*license\b", params, re.IGNORECASE):
-            facts.licence_links.append(("header", joined(response.url, target) or target))
-    for name, value in response.headers:
-        if name == "x-robots-tag":
+    for name, value in headers:
+        if name == "link":
+            for target, params in _LINK.findall(value):
+                rel = _REL.search(params)
+                if rel and "license" in (rel[1] or rel[2] or "").lower().split():
+                    facts.licence_links.append(("header", joined(url, target) or target))
+        elif name == "x-robots-tag":
             facts.robots_tags += _robots_tags(value, agent)
-    if response.header("tdm-reservation").strip() == "1":
-        facts.tdm_reserved = "header"
+        elif name == "tdm-reservation" and value.strip() == "1":
+            facts.tdm_reserved = "header"
     facts.nofollow = bool({"nofollow", "none"} & set(facts.robots_tags))
     return facts
 
@@ -142,49 +135,59 @@ def tdm_reserves(tdmrep: bytes, url: str) -> bool:
     return False
 
 
-def decide(source: Licence, policy: LicencePolicy, facts: PageFacts, *, respect_tdm: bool) -> Decision:
-    """The decision for one page from what is known so far (headers, or headers and page)."""
-    licence, cls, basis = source.id, source.cls, "policy"
-    known_url = _bare(source.evidence.url)
-    for where, address in facts.licence_links:
-        if known_url and _bare(address) == known_url:
-            basis = where if basis == "policy" else basis
-            continue
-        found = _licence_of(address, policy)
-        page_class: LicenceClass = policy.licences.get(found, "restricted") if found else "restricted"
-        if found in re.split(r"\s+(?:OR|AND|WITH)\s+|[()]", source.id):
-            basis = where
-        elif policy.stricter(cls, page_class) != cls:
-            licence, cls, basis = found or address[:200], page_class, where
-        elif found and page_class == cls and basis == "policy" and where in _RECORDS:
-            licence, basis = found, where  # as strict as the source's, and what the record itself says
+def decide(
+    source: Licence, policy: LicencePolicy, facts: PageFacts, *, respect_tdm: bool, silence_covered: bool = True, complete: bool = True
+) -> Decision:
+    """The decision for one page or record from what is known so far (headers, or headers and page).
+
+    Args:
+        silence_covered: the source's licence covers records that name none.
+        complete: all that the record says is known; before that, silence refuses nothing.
+    """
+    terms, basis = _strictest(source, policy, facts.licence_links)
+    silent = not facts.licence_links
     refusal, detail = "", ""
     tags = sorted(set(facts.robots_tags) & set(policy.refuse_robots_tags))
+    if silent and complete and not silence_covered:
+        terms = Terms(NO_ASSERTION, ("unknown",), "unknown", unknown=(NO_ASSERTION,))
     if tags:
         refusal, detail = "robots_tag", ", ".join(tags)
     elif respect_tdm and facts.tdm_reserved:
         refusal, detail = "tdm_reserved", facts.tdm_reserved
-    elif cls not in policy.fetchable:
-        refusal, detail = "licence", f"{licence} ({cls})"
+    elif silent and not complete:
+        pass
+    elif not policy.admits(terms):
+        refusal = "licence_unknown" if terms.cls == "unknown" else "licence"
+        detail = "the record names no licence" if silent else f"{terms.expression} ({terms.cls})"
+    record = {"licence": terms.expression, "class": terms.cls, "basis": basis, "refusal": refusal, "detail": detail}
     evidence: dict[str, Any] = {
         "source": source.model_dump(mode="json", by_alias=True),
         "page": asdict(facts),
-        "decision": {"licence": licence, "class": cls, "basis": basis, "refusal": refusal, "detail": detail},
+        "decision": {**record, "duties": list(terms.duties), "choice": terms.choice},
     }
-    return Decision(licence, cls, basis, refusal, detail, json.dumps(evidence, sort_keys=True, ensure_ascii=False))
+    text = json.dumps(evidence, sort_keys=True, ensure_ascii=False)
+    return Decision(terms.expression, terms.cls, basis, refusal, detail, text, terms.duties, terms.choice, silent)
 
 
-def _bare(url: str) -> str:
-    """An address without scheme and host's port, so that a mirror's licence page equals the declared one."""
-    try:
-        parts = urlsplit(url)
-        return f"{parts.hostname or ''}{parts.path}".rstrip("/")
-    except ValueError:
-        return url
-
-
-def _licence_of(address: str, policy: LicencePolicy) -> str:
-    if address in policy.licences:
-        return address
-    bare = _bare(address).removeprefix("www.")
-    return next((link.id for link in policy.links if bare.startswith(link.prefix)), "")
+def _strictest(source: Licence, policy: LicencePolicy, links: list[tuple[str, str]]) -> tuple[Terms, str]:
+    """The strictest of the source's terms and what was said, and where that stands."""
+    ground = policy.terms(source.id)
+    terms, basis = ground, "policy"
+    named = set(re.split(r"\s+(?:OR|AND|WITH)\s+|[()]", ground.expression))
+    known_url = bare_address(source.evidence.url) if source.evidence.url else ""
+    only_records = source.id.upper() == NO_ASSERTION
+    for where, text in links:
+        if known_url and bare_address(text) == known_url and not only_records:
+            basis = where if basis == "policy" else basis
+            continue
+        said = policy.said(text)
+        if only_records:
+            if terms is ground or said.rank > terms.rank:
+                terms, basis = said, where
+        elif said.expression in named and terms is ground:
+            basis = where
+        elif said.rank[0] > terms.rank[0]:
+            terms, basis = said, where
+        elif said.cls == terms.cls and basis == "policy" and where in _RECORDS:
+            terms, basis = said, where  # as strict as the source's, and what the record itself says
+    return terms, basis

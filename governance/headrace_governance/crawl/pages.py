@@ -17,6 +17,8 @@ from lxml import etree
 from headrace_governance.crawl.fields import refresh
 from headrace_governance.crawl.licence import PageFacts
 from headrace_governance.crawl.urls import MAX_URL, joined, normal_url, origin_of
+from headrace_governance.licences.rules import rules
+from headrace_governance.licences.statements import read_statement
 
 _LOOKED_AT = 1 << 20
 _MAX_LINKS = 5000
@@ -27,6 +29,10 @@ _MARGIN = 1024
 """Bytes beyond the last telling tag, for tags whose quotes are not what they seem."""
 _ASCII_WITHIN = ("utf-8", "utf8", "us-ascii", "ascii", "iso-8859", "latin", "windows-", "cp125", "koi8", "gb", "big5", "shift", "euc-")
 """Charsets in which an ASCII character is always its own byte."""
+
+
+_LICENCES = frozenset({"license", "licence", "dc.rights", "dc.license", "dc.rights.license", "dcterms.license"})
+_RIGHTS = _LICENCES | {"rights", "dcterms.rights"}
 
 
 @dataclass
@@ -40,13 +46,28 @@ class Page:
 
 def read_page(url: str, body: bytes, charset: str = "", agent: str = "") -> Page:
     """Read an HTML page; a page that cannot be parsed has no links."""
-    return _read(url, body[:_LOOKED_AT], charset, agent, links=True)
+    data = body[:_LOOKED_AT]
+    return _with_article_licence(_read(url, data, charset, agent, links=True), data)
 
 
 def read_facts(url: str, body: bytes, charset: str = "") -> Page:
     """Language and facts of an HTML page, without its links; parses no more of it than can hold them."""
     data = body[:_LOOKED_AT]
-    return _read(url, data[: facts_end(data, charset)], charset, "", links=False)
+    return _with_article_licence(_read(url, data[: facts_end(data, charset)], charset, "", links=False), data)
+
+
+def _with_article_licence(page: Page, data: bytes) -> Page:
+    """The page with what its schema.org data (JSON-LD) says of its article; `all rights reserved` only where no licence is named."""
+    if b'"license"' in data and b"ld+json" in data:
+        from headrace_governance.text.formats.news import page_facts
+
+        said = page_facts(data.decode("utf-8", "replace")).get("licence", "")
+        if said:
+            page.facts.licence_links.append(("json-ld", said[:MAX_URL]))
+    weak = [x for x in page.facts.licence_links if x[1] in rules().weak]
+    if len(weak) < len(page.facts.licence_links):
+        page.facts.licence_links = [x for x in page.facts.licence_links if x not in weak]
+    return page
 
 
 def facts_end(data: bytes, charset: str = "") -> int:
@@ -135,6 +156,9 @@ def _meta(page: Page, element: etree._Element, agent: str) -> None:
         page.facts.nofollow = page.facts.nofollow or bool({"nofollow", "none"} & set(tags))
     elif name == "tdm-reservation" and content == "1":
         page.facts.tdm_reserved = "meta"
-    elif name in ("license", "dc.rights", "dcterms.license") and content and " " not in content:
-        # Free prose in a rights field names no licence; addresses and single words (SPDX ids) do.
-        page.facts.licence_links.append(("meta", content[:MAX_URL]))
+    elif name in _RIGHTS and content:
+        # Prose counts for what it names; in an element that is a licence's, an address or a single word (an SPDX id) counts also if
+        # nobody knows it.
+        named = name in _LICENCES and not any(c.isspace() for c in content)
+        said = (content[:MAX_URL],) if named else read_statement(content)
+        page.facts.licence_links += [("meta", x) for x in said]

@@ -20,6 +20,8 @@ from headrace_governance.crawl.crawler import Crawler, Earlier, Progress, open_f
 from headrace_governance.crawl.frontier import Frontier
 from headrace_governance.crawl.licence import load_licence_policy
 from headrace_governance.crawl.policy import load_fetch_policy
+from headrace_governance.licences.policy import require_licence
+from headrace_governance.licences.terms import Terms
 from headrace_governance.sources import Source
 from headrace_lake.errors import InputError
 from headrace_lake.fingerprint import code_digest, digest_of
@@ -68,7 +70,7 @@ def crawl_fingerprint(lake: Lake, source: Source, slice_: Slice) -> str:
     params = {
         "source": source.record(),
         "fetch": load_fetch_policy(policies).model_dump(mode="json"),
-        "licences": load_licence_policy(policies).model_dump(mode="json"),
+        "licences": load_licence_policy(policies).record(),
     }
     return digest_of({"stage": STAGE, "version": VERSION, "slice": str(slice_), "params": params, "code": _code()})
 
@@ -91,9 +93,10 @@ def crawl_slice(
         refresh: crawl again although the lake holds this fingerprint (unchanged pages are answered by 304).
 
     Raises:
-        SourceError: the source is not fetched by crawling.
+        SourceError: the source is not fetched by crawling, or its declared licence does not hold (`require_licence`).
         InputError: nothing could be kept; says why.
     """
+    terms = require_licence(source, load_licence_policy(lake.settings.resolve(lake.settings.policies)))
     current = lake.current_receipts(slice_).get(STAGE)
     fingerprint = crawl_fingerprint(lake, source, slice_)
     if current is not None and current.fingerprint == fingerprint and not refresh:
@@ -124,7 +127,12 @@ def crawl_slice(
             f"slice {slice_}: the crawl kept no page ({_why(dropped, failed)})",
             "check that the site is up, the seeds, robots.txt and 'allow' of the source",
         )
-    notes = (f"requests {outcome.requests}", f"not modified {outcome.not_modified}", f"fetched from {crawler.site.actual or 'the seeds'}")
+    notes: tuple[str, ...] = (
+        f"requests {outcome.requests}",
+        f"not modified {outcome.not_modified}",
+        f"fetched from {crawler.site.actual or 'the seeds'}",
+    )
+    notes += licence_notes(terms)
     receipt = commit_captures(
         lake,
         source,
@@ -136,13 +144,18 @@ def crawl_slice(
         dropped,
         failed,
         started,
-        notes,
+        (*notes, *licence_notes(terms)),
         expects=current.run_id if current else "",
         code=_code(),
     )
     for old in work.parent.glob(f"{slice_.interval}-*"):
         shutil.rmtree(old, ignore_errors=True)
     return receipt
+
+
+def licence_notes(terms: Terms) -> tuple[str, ...]:
+    """What a receipt says about the source's licence: which alternative was taken."""
+    return (f"licence {terms.expression}: {terms.choice} chosen",) if terms.choice else ()
 
 
 def commit_captures(

@@ -53,7 +53,8 @@ class LatexFetch(RecordsFetch):
 
     Attributes:
         metadata: JSON Lines with `id`, `title`, `license` a paper (arXiv's metadata snapshot). A paper's licence there can only
-            make the source's licence stricter; a paper without an entry is dropped as `no_metadata`.
+            make the source's licence stricter; a paper without an entry is dropped as `no_metadata`, one whose licence is null as
+            `licence_unknown`, unless the source states that its licence covers silent records.
         base_url: what the paper's id is appended to for its address.
         max_members: files in one paper's archive.
     """

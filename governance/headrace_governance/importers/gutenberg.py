@@ -3,10 +3,14 @@
 A chapter's capture is the file's header (to the start marker) followed by the chapter's own lines, so title, author and language stay
 with it; what stands before the first chapter is a capture as well, if it is text. Dropped: `not_text`, `too_large`, `copyrighted` (the
 header says that the book is under copyright), `no_text`.
+
+What the project hands out is in the public domain in the United States unless its header says otherwise ("The Project Gutenberg License",
+1.E.7): a file with the project's markers names `Public-Domain`. A file without them names nothing.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,7 +26,21 @@ _LANGUAGES = {
     "japanese": "ja", "dutch": "nl", "finnish": "fi", "swedish": "sv", "danish": "da", "norwegian": "no", "polish": "pl", "latin": "la",
     "greek": "el", "hungarian": "hu", "czech": "cs", "catalan": "ca", "esperanto": "eo", "tagalog": "tl", "korean": "ko", "arabic": "ar",
 }  # fmt: skip
-_COPYRIGHTED = ("this is a copyrighted project gutenberg", "copyrighted. read the copyright notice")
+_COPYRIGHTED = (
+    "this is a copyrighted project gutenberg",
+    "copyrighted read the copyright notice",
+    "copyright status copyrighted",
+    "rights copyrighted",
+    "copyrighted project gutenberg ebook",
+    "copyrighted project gutenberg etext",
+    "this ebook is copyrighted",
+    "this etext is copyrighted",
+    "this book is copyrighted",
+    "in copyright read the copyright notice",
+)
+_HEAD, _FIRST = 20_000, 2_000
+"""Characters before and behind the start marker where the notice may stand: the longest header is 12,000."""
+_WORD = re.compile(r"[^\W_]+")
 _LEAST = 200
 """Characters before the first chapter that make a capture of their own."""
 
@@ -52,16 +70,16 @@ def _book(fetch: GutenbergFetch, name: str, data: bytes) -> Iterator[Item]:
     text = decoded.text.replace("\r\n", "\n").replace("\r", "\n")
     book = opened(text)
     url = fetch.base_url + book.fields["number"] if "number" in book.fields else name
-    head = text[:5000].lower()
-    if any(sign in head for sign in _COPYRIGHTED):
+    if _is_copyrighted(text, book.body):
         yield Item(url=url, problem=("copyrighted", book.fields.get("title", "")))
         return
     if not book.body.strip():
         yield Item(url=url, problem=("no_text", "nothing between the markers"))
         return
+    links = (("book", "Public-Domain"),) if _is_the_projects(text) else ()
     language = _LANGUAGES.get(book.fields.get("language", "").lower(), "") or fetch.language_hint
     if fetch.split == "book":
-        yield Item(url=url, body=data, content_type=MEDIA_TYPE, charset=decoded.charset, language=language)
+        yield Item(url=url, body=data, content_type=MEDIA_TYPE, charset=decoded.charset, language=language, licence_links=links)
         return
     starts = [at for at, _ in chapters(book.body)]
     if not starts or len(book.body[: starts[0]].strip()) >= _LEAST:
@@ -70,4 +88,23 @@ def _book(fetch: GutenbergFetch, name: str, data: bytes) -> Iterator[Item]:
     header = text[:offset].rstrip("\n") + "\n\n" if offset > 0 else ""
     for number, (start, end) in enumerate(zip(starts, [*starts[1:], len(book.body)], strict=True), start=1):
         part = (header + book.body[start:end].strip("\n") + "\n").encode("utf-8", "surrogatepass")
-        yield Item(url=f"{url}#chapter-{number}", body=part, content_type=MEDIA_TYPE, charset="utf-8", language=language)
+        chapter = f"{url}#chapter-{number}"
+        yield Item(url=chapter, body=part, content_type=MEDIA_TYPE, charset="utf-8", language=language, licence_links=links)
+
+
+def _is_copyrighted(text: str, body: str) -> bool:
+    """Whether the header says so, whatever its capitals, stars and line breaks; a story that only tells of a copyright is none."""
+    start = max(text.find(body), 0) if body else len(text)
+    head = text[: min(start, _HEAD)] + " " + body[:_FIRST]
+    words = " ".join(_WORD.findall(head.lower()))
+    return any(f" {sign} " in f" {words} " for sign in _COPYRIGHTED)
+
+
+def _is_the_projects(text: str) -> bool:
+    head = " ".join(text[:_HEAD].lower().split())
+    return (
+        "start of the project gutenberg" in head
+        or "start of this project gutenberg" in head
+        or "project gutenberg's" in head[:400]
+        or ("project gutenberg" in head and "in the public domain" in head)
+    )

@@ -21,7 +21,9 @@ class Item:
     Attributes:
         body: bytes as they are; undecodable text is the extraction's business.
         status: HTTP status of a WARC response, 0 for everything else.
-        licence_links: (where, address or SPDX id) of licences that the record itself names; they can only make the source's stricter.
+        licence_links: (where, what it says: address, SPDX expression, name or prose) of licences that the record itself names; they can
+            only make the source's stricter. Empty: the record names none.
+        origin: file and row, for what is dropped; empty where the address says it.
         problem: (reason, detail) of a row to drop; `failed` rows go to quarantine instead.
     """
 
@@ -35,10 +37,11 @@ class Item:
     headers: tuple[tuple[str, str], ...] = ()
     licence_links: tuple[tuple[str, str], ...] = ()
     problem: tuple[str, str] | None = None
+    origin: str = ""
     failed: bool = field(default=False)
 
     def __post_init__(self) -> None:
-        for name in ("url", "content_type", "charset", "language"):
+        for name in ("url", "content_type", "charset", "language", "origin"):
             value = getattr(self, name)
             if not value.isascii():
                 object.__setattr__(self, name, _escaped(value))

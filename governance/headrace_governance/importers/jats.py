@@ -1,6 +1,8 @@
 """JATS articles: each XML file, or each XML member of a `.tar.gz` package, is a capture as it came.
 
-The article's own `<license>` (its address, or `ali:license_ref`) joins the licence decision and can only make it stricter. The address
+The article's own licence joins the licence decision: `<license>` (its address, `license-type`, prose, addresses in the prose),
+`ali:license_ref` and the copyright statement of the article's front; the body is not looked at. An article that names none is
+`unknown`, unless the source file states that its licence covers such records. The address
 is the DOI's, else PubMed Central's, else the file's. Dropped: `no_body` (a record without the full text), `too_large`, `link`,
 `outside`; what is no article is quarantined as `bad_article`.
 """
@@ -15,7 +17,9 @@ from urllib.parse import quote
 from headrace_governance.importers.containers import local_name, parse_xml
 from headrace_governance.importers.formats import JatsFetch
 from headrace_governance.importers.item import Item
+from headrace_governance.importers.said import statements
 from headrace_governance.importers.streams import files_within
+from headrace_governance.licences.statements import licence_of_address
 
 MEDIA_TYPE = "application/jats+xml"
 _XML = (".xml", ".nxml")
@@ -42,25 +46,37 @@ def _item(fetch: JatsFetch, name: str, data: bytes) -> Item:
     except ValueError as exc:
         return Item(url=f"file:{name}", problem=("bad_article", f"{name}: {exc}"), failed=True)
     ids: dict[str, str] = {}
-    links: list[tuple[str, str]] = []
     front = next((x for x in article if local_name(x) in ("front", "front-stub")), None)
     for x in front.iter() if front is not None else ():
-        kind = local_name(x)
-        if kind == "article-id":
+        if local_name(x) == "article-id":
             ids.setdefault(str(x.get("pub-id-type") or ""), "".join(x.itertext()).strip())
-        elif kind in ("license", "license_ref") or (kind in ("ext-link", "uri") and _inside(x, "license")):
-            address = str(x.get(_HREF) or "") or ("".join(x.itertext()).strip() if kind == "license_ref" else "")
-            if address.startswith(("http://", "https://")) and (kind != "ext-link" or "creativecommons.org" in address):
-                links.append(("article", address[:2000]))
     url = _address(ids) or f"file:{name}"
     if all(local_name(x) != "body" for x in article):
         return Item(url=url, problem=("no_body", name))
     language = article.get("{http://www.w3.org/XML/1998/namespace}lang") or fetch.language_hint
-    return Item(url=url, body=data, content_type=MEDIA_TYPE, language=language, licence_links=tuple(dict.fromkeys(links)))
+    links = tuple(("article", said) for said in _licences(front)) if front is not None else ()
+    return Item(url=url, body=data, content_type=MEDIA_TYPE, language=language, licence_links=links)
 
 
-def _inside(element: Any, name: str) -> bool:
-    return any(local_name(a) == name for a in element.iterancestors())
+def _licences(front: Any) -> tuple[str, ...]:
+    """What the permissions of an article say, in JATS's elements and in those of NLM 2, which had no `permissions`."""
+    addresses: list[str] = []
+    terms: list[str] = []
+    notices: list[str] = []
+    for x in front.iter():
+        kind = local_name(x)
+        if kind in ("license", "licence"):
+            addresses.append(str(x.get(_HREF) or x.get("href") or ""))
+            notices.append(str(x.get("license-type") or ""))  # `open-access` names no licence, `cc-by-nc` does
+            # Addresses in the prose count if they are a licence's; the publisher's home page says nothing.
+            inner = (str(y.get(_HREF) or "") for y in x.iter() if local_name(y) in ("ext-link", "uri"))
+            addresses += [a for a in inner if licence_of_address(a)]
+            terms.append(" ".join(x.itertext()))
+        elif kind == "license_ref":
+            addresses.append("".join(x.itertext()).strip())
+        elif kind in ("copyright-statement", "copyright-holder", "copyright"):
+            notices.append(" ".join(x.itertext()))
+    return statements(addresses, terms, notices)
 
 
 def _address(ids: dict[str, str]) -> str:

@@ -14,6 +14,7 @@ from urllib.parse import quote
 from headrace_governance.importers.containers import local_name, parse_xml
 from headrace_governance.importers.formats import LegalFetch
 from headrace_governance.importers.item import Item
+from headrace_governance.importers.said import statements
 from headrace_governance.importers.streams import files_within
 from headrace_governance.text.formats.legal import AKN_ROOTS, FORMEX_ROOTS, USLM_ROOTS, facts_of
 
@@ -26,6 +27,9 @@ _ISO = {
     "eng": "en", "deu": "de", "ger": "de", "fra": "fr", "fre": "fr", "spa": "es", "ita": "it", "por": "pt", "rus": "ru", "zho": "zh",
     "chi": "zh", "jpn": "ja", "kor": "ko", "ara": "ar", "hin": "hi", "nld": "nl", "pol": "pl", "swe": "sv", "afr": "af",
 }  # fmt: skip
+
+_RIGHTS = [f"{{http://purl.org/dc/{space}/}}{name}" for space in ("elements/1.1", "terms") for name in ("rights", "license")]
+"""Dublin Core's statements, which USLM and Akoma Ntoso allow in their metadata."""
 
 
 def read_legal(fetch: LegalFetch, files: list[Path]) -> Iterator[Item]:
@@ -55,4 +59,6 @@ def _item(fetch: LegalFetch, name: str, data: bytes) -> Item:
     elif fetch.base_url and "uri" in facts:
         url = fetch.base_url.rstrip("/") + quote(facts["uri"], safe="/:@!~.-_")
     language = _ISO.get(language, language if len(language) == 2 else "") or fetch.language_hint
-    return Item(url=url, body=data, content_type=media, language=language)
+    said = statements(notices=[" ".join(x.itertext()) for x in root.iter(*_RIGHTS)])
+    links = tuple(("document", licence) for licence in said)
+    return Item(url=url, body=data, content_type=media, language=language, licence_links=links)

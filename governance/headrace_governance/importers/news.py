@@ -1,12 +1,15 @@
 """News in files: RSS and Atom feeds (an entry is a capture), NITF and NewsML-G2 (a story is one), told by their root element.
 
 An entry's capture is a feed of this one entry: the feed's own start tags, the entry byte for byte. Its address is its link. A licence that
-the entry or the feed names joins the decision. Dropped: `teaser` (less text than `min_characters`), `too_large`; an entry that is no XML is
-quarantined as `bad_entry`, a file of no known format as `bad_document`, what a feed that ends too early lacks as `cut`.
+the entry or the feed names joins the decision: `license` elements (RSS, RDF, Media RSS), `link rel="license"` (RFC 4946), and what
+`rights`, `copyright` and `usageTerms` name in words; rights of an entry stand for the feed's (RFC 4287, 4.2.10). Dropped: `teaser`
+(less text than `min_characters`), `too_large`; an entry that is no XML is quarantined as `bad_entry`, a file of no known format as
+`bad_document`, what a feed that ends too early lacks as `cut`.
 """
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,13 +18,18 @@ from typing import Any
 from headrace_governance.importers.containers import Records, blocks, local_name, parse_xml
 from headrace_governance.importers.formats import NewsFetch
 from headrace_governance.importers.item import Item
+from headrace_governance.importers.said import statements
+from headrace_governance.licences.rules import rules
 from headrace_governance.text.formats.news import convert_news, entry_body
 
 FEED, NITF, NEWSML = "application/feed+xml", "application/nitf+xml", "application/vnd.iptc.g2.newsitem+xml"
 _ROOT = re.compile(rb"<(?:[A-Za-z0-9_]{1,30}:)?(rss|feed|RDF|nitf|newsItem|newsMessage)\b[^<>]{0,8000}>")
 _CHANNEL = re.compile(rb"<channel\b[^<>]{0,2000}>")
 _LANGUAGE = re.compile(rb"<(?:dc:)?language>\s{0,20}([A-Za-z-]{2,20})\s{0,20}</|<feed\b[^<>]{0,2000}?xml:lang=[\"']([A-Za-z-]{2,20})[\"']")
-_LICENCE = re.compile(rb"<(?:[A-Za-z]{1,30}:)?license>\s{0,20}(https?://[^\s<>]{1,500})\s{0,20}</")
+_HEAD_ELEMENT = re.compile(
+    rb"<(?:[A-Za-z]{1,30}:)?(licen[sc]e|link|rights|copyright)\b([^<>]{0,1000})>(?:\s{0,20}<!\[CDATA\[)?([^<>]{0,5000})"
+)
+_ATTRIBUTE = re.compile(rb"(?:^|[\s:])(rel|href|resource|url)\s{0,5}=\s{0,5}[\"']([^\"'<>]{1,1000})[\"']")
 _DECLARATION = re.compile(rb"^\s{0,20}<\?xml[^<>]{0,200}\?>")
 _ENTRY = {b"rss": "item", b"RDF": "item", b"feed": "entry", b"newsMessage": "newsItem"}
 
@@ -97,11 +105,60 @@ def _story(fetch: NewsFetch, url: str, body: bytes, media: str, language: str, h
     size = len(re.sub(r"<[^<>]{0,2000}>", "", text).strip())
     if size < fetch.min_characters:
         return Item(url=url, problem=("teaser", f"{size} characters"))
-    licences = [m[1].decode("ascii", "ignore") for m in (_LICENCE.search(body), _LICENCE.search(head)) if m is not None]
-    licences += [str(e.get("href")) for e in entry if local_name(e) == "link" and e.get("rel") == "license" and e.get("href")]
+    own, of_feed = _said(entry), _said_in_head(head)
+    named = tuple(x for x in of_feed if x not in rules().weak)
     language = story.fields.get("language", "") or language or fetch.language_hint
-    links = tuple(("article", x) for x in dict.fromkeys(licences))
+    links = tuple(("article", x) for x in dict.fromkeys((*own, *named) if own else of_feed))
     return Item(url=url, body=body, content_type=media, language=language, licence_links=links)
+
+
+def _said(entry: Any) -> tuple[str, ...]:
+    """What an entry's or story's own elements say."""
+    addresses: list[str] = []
+    terms: list[str] = []
+    notices: list[str] = []
+    for e in _children(entry):
+        match local_name(e):
+            case "license" | "licence":
+                addresses += [str(v) for k, v in e.attrib.items() if k.rpartition("}")[2] in ("resource", "href", "url")]
+                terms.append(" ".join(e.itertext()))
+            case "link" if "license" in str(e.get("rel") or "").split():
+                addresses.append(str(e.get("href") or ""))
+            case "usageTerms":
+                terms.append(" ".join(e.itertext()))
+            case "rights" | "copyright" | "copyrightNotice" | "rights.agent" | "doc.copyright":
+                notices.append(" ".join([*e.itertext(), *(str(v) for v in e.attrib.values())]))
+    return statements(addresses, terms, notices)
+
+
+def _children(entry: Any) -> Iterator[Any]:
+    """The elements of a feed's entry (those of `media:group` too), or all of a NITF or NewsML story, where rights stand deeper."""
+    if local_name(entry) in ("nitf", "newsItem"):
+        yield from (e for e in entry.iter() if local_name(e) != local_name(entry))
+        return
+    for e in entry:
+        yield e
+        if local_name(e) == "group":
+            yield from e
+
+
+def _said_in_head(head: bytes) -> tuple[str, ...]:
+    """What a feed says before its first entry."""
+    addresses: list[str] = []
+    terms: list[str] = []
+    notices: list[str] = []
+    for found in _HEAD_ELEMENT.finditer(head):
+        attributes = {k: html.unescape(v.decode("utf-8", "replace")) for k, v in _ATTRIBUTE.findall(found[2])}
+        text = html.unescape(found[3].partition(b"]]")[0].decode("utf-8", "replace"))
+        if found[1] == b"link":
+            if "license" in attributes.get(b"rel", "").split():
+                addresses.append(attributes.get(b"href", ""))
+        elif found[1] in (b"rights", b"copyright"):
+            notices.append(text)
+        else:
+            addresses += [attributes[k] for k in (b"resource", b"href", b"url") if k in attributes]
+            terms.append(text)
+    return statements(addresses, terms, notices)
 
 
 def _link(entry: Any) -> str:

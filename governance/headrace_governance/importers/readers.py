@@ -15,6 +15,7 @@ from typing import IO, Any
 
 from headrace_governance.importers.containers import decompressed
 from headrace_governance.importers.item import Item
+from headrace_governance.importers.said import column, joined_statements
 from headrace_governance.sources import ColumnsFetch, FolderFetch, JsonlFetch, ParquetFetch
 from headrace_lake.errors import InputError
 
@@ -45,42 +46,44 @@ def read_parquet(fetch: ParquetFetch, files: list[Path]) -> Iterator[Item]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    wanted = [c for c in (fetch.text, fetch.url, fetch.language) if c]
     for file in files:
         row = 0
         try:
             with pq.ParquetFile(file, page_checksum_verification=True) as parquet:
+                wanted = [c for c in (fetch.text, fetch.url, fetch.language, fetch.licence) if c]
+                if fetch.licence and fetch.licence not in parquet.schema_arrow.names:
+                    wanted[-1] = fetch.licence.partition(".")[0]  # the column that a dot leads into
                 missing = [c for c in wanted if c not in parquet.schema_arrow.names]
                 if missing:
                     raise InputError(f"{file}: no column '{missing[0]}'", f"columns: {', '.join(parquet.schema_arrow.names)}")
-                for batch in parquet.iter_batches(batch_size=_BATCH_ROWS, columns=wanted):
+                for batch in parquet.iter_batches(batch_size=_BATCH_ROWS, columns=list(dict.fromkeys(wanted))):
                     # As bytes: a file may hold strings that are no UTF-8, and such a row must not end the import.
                     columns = [_as_bytes(c) for c in batch.columns]
                     for values in pa.RecordBatch.from_arrays(columns, batch.schema.names).to_pylist():
-                        yield _row_item(fetch, file, row, values)
+                        yield _row_item(fetch, file, row, values, f"{file.name} row {row}")
                         row += 1
         except (pa.ArrowException, OSError) as exc:
             why = (str(exc).splitlines() or [type(exc).__name__])[0]
             raise InputError(f"{file}: not a complete Parquet file ({why}; {row} rows were read)", "write or copy it again") from exc
 
 
-def _as_bytes(column: Any) -> Any:
+def _as_bytes(values: Any) -> Any:
     """A column of strings, in any of Arrow's layouts, as bytes; others as they are."""
     import pyarrow as pa
 
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    if pa.types.is_string(column.type):
-        return column.cast(pa.binary())
-    if pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type):
-        return column.cast(pa.large_binary())
-    return column
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    if pa.types.is_string(values.type):
+        return values.cast(pa.binary())
+    if pa.types.is_large_string(values.type) or pa.types.is_string_view(values.type):
+        return values.cast(pa.large_binary())
+    return values
 
 
 def read_jsonl(fetch: JsonlFetch, files: list[Path]) -> Iterator[Item]:
     """Lines of JSON Lines files; a line that is no JSON object, or names a column twice, is quarantined, a truncated file refused."""
     cap = 6 * fetch.max_bytes + _BESIDE  # a character may be written as an escape of six bytes
-    used = {name: json.dumps(name).encode() for name in (fetch.text, fetch.url, fetch.language) if name}
+    used = {name: json.dumps(name).encode() for name in (fetch.text, fetch.url, fetch.language, fetch.licence.partition(".")[0]) if name}
     for file in files:
         number = -1
         try:
@@ -101,7 +104,7 @@ def read_jsonl(fetch: JsonlFetch, files: list[Path]) -> Iterator[Item]:
                     except (ValueError, RecursionError) as exc:
                         yield Item(url=url, problem=("bad_line", f"{file.name} line {number + 1}: {exc}"), failed=True)
                         continue
-                    yield _row_item(fetch, file, number, values)
+                    yield _row_item(fetch, file, number, values, f"{file.name} line {number + 1}")
         except (EOFError, OSError, lzma.LZMAError, zlib.error) as exc:
             raise InputError(f"{file}: damaged after line {number + 1} ({exc})", "write or copy it again") from exc
 
@@ -127,7 +130,7 @@ def _once(used: dict[str, bytes], pairs: list[tuple[str, Any]]) -> dict[str, Any
     return dict(pairs)
 
 
-def _row_item(fetch: ColumnsFetch, file: Path, row: int, values: dict[str, Any]) -> Item:
+def _row_item(fetch: ColumnsFetch, file: Path, row: int, values: dict[str, Any], origin: str) -> Item:
     url = _string(values.get(fetch.url)) if fetch.url else ""
     url = url or f"file:{file.name}#{row}"
     text = values.get(fetch.text)
@@ -138,7 +141,10 @@ def _row_item(fetch: ColumnsFetch, file: Path, row: int, values: dict[str, Any])
     if len(text) > fetch.max_bytes:
         return Item(url=url, problem=("too_large", f"{len(text)} bytes"))
     language = _string(values.get(fetch.language)) if fetch.language else ""
-    return Item(url=url, body=text, content_type=fetch.content_type, charset="utf-8", language=language)
+    links: tuple[tuple[str, str], ...] = ()
+    if fetch.licence:
+        links = tuple(("column", said) for said in joined_statements(column(values, fetch.licence)))
+    return Item(url=url, body=text, content_type=fetch.content_type, charset="utf-8", language=language, licence_links=links, origin=origin)
 
 
 def _string(value: Any) -> str:

@@ -13,15 +13,16 @@ from pathlib import Path
 from headrace_governance.crawl.captures import write_captures
 from headrace_governance.crawl.crawler import Progress
 from headrace_governance.crawl.frontier import StoredPage
-from headrace_governance.crawl.licence import Decision, LicencePolicy, PageFacts, decide, load_licence_policy
+from headrace_governance.crawl.licence import Decision, LicencePolicy, PageFacts, decide, header_facts, load_licence_policy
 from headrace_governance.crawl.pages import read_facts
-from headrace_governance.crawl.run import Unkept, commit_captures
+from headrace_governance.crawl.run import Unkept, commit_captures, licence_notes
 from headrace_governance.importers.formats import RecordsFetch
 from headrace_governance.importers.item import Item, Reading
 from headrace_governance.importers.readers import expand, read_folder, read_jsonl, read_parquet
 from headrace_governance.importers.registry import read_records
 from headrace_governance.importers.spool import Spool
 from headrace_governance.importers.warc import read_warc
+from headrace_governance.licences.policy import require_licence
 from headrace_governance.sources import FolderFetch, JsonlFetch, ParquetFetch, Source, WarcFetch
 from headrace_lake.errors import ConfigError, InputError
 from headrace_lake.fingerprint import code_digest, digest_bytes, digest_of, file_digest
@@ -39,11 +40,13 @@ def import_slice(lake: Lake, source: Source, slice_: Slice, *, refresh: bool = F
     """Import one slice, or adopt the import that the lake holds already.
 
     Raises:
+        SourceError: the source's declared licence does not hold (`require_licence`).
         InputError: a file is missing or damaged, or nothing could be kept.
     """
     base = Path(lake.settings.base)
-    files = _files(source, base)
     policy = load_licence_policy(lake.settings.resolve(lake.settings.policies))
+    terms = require_licence(source, policy)
+    files = _files(source, base)
     code = digest_of(
         [
             code_digest("headrace_governance.importers.readers"),
@@ -55,7 +58,7 @@ def import_slice(lake: Lake, source: Source, slice_: Slice, *, refresh: bool = F
     )
     params = {
         "source": source.record(),
-        "licences": policy.model_dump(mode="json"),
+        "licences": policy.record(),
         "files": [[f.name, file_digest(f)] for f in files],
     }
     fingerprint = digest_of({"stage": STAGE, "version": VERSION, "slice": str(slice_), "params": params, "code": code})
@@ -64,7 +67,8 @@ def import_slice(lake: Lake, source: Source, slice_: Slice, *, refresh: bool = F
         return current
     started, reading = datetime.now(UTC), Reading()
     with tempfile.TemporaryDirectory(prefix="headrace-import-") as folder, Spool(Path(folder)) as spool:
-        _take(spool, _Decisions(source, policy), _items(source, files, base, reading), progress)
+        decisions = _Decisions(source, policy)
+        _take(spool, decisions, _items(source, files, base, reading), progress)
         shards = write_captures(lake, slice_, spool.pages())
         dropped = [Unkept(*o) for o in spool.outcomes("dropped")]
         failed = [Unkept(*o) for o in spool.outcomes("failed")]
@@ -72,7 +76,11 @@ def import_slice(lake: Lake, source: Source, slice_: Slice, *, refresh: bool = F
         first = (dropped + failed)[0] if dropped or failed else None
         why = f"first: {first.url} {first.reason} {first.detail}" if first else "no item found"
         raise InputError(f"slice {slice_}: the import kept nothing ({why})", "check 'fetch' of the source")
-    notes = (f"files {len(files)}", *reading.notes())
+    notes = (f"files {len(files)}", *reading.notes(), *licence_notes(terms))
+    if decisions.silent:
+        reason = source.licence.covers_silent_records
+        why = f": {reason}" if isinstance(reason, str) else "" if reason else f": policy for kind {source.fetch.kind}"
+        notes += (f"records that name no licence, covered by the source's {decisions.silent}{why}",)
     expects = current.run_id if current is not None else ""
     return commit_captures(
         lake, source, slice_, STAGE, VERSION, fingerprint, shards, dropped, failed, started, notes, expects=expects, code=code
@@ -110,6 +118,8 @@ class _Decisions:
 
     def __init__(self, source: Source, policy: LicencePolicy) -> None:
         self._source, self._policy = source, policy
+        self._covered = policy.covers_silence(source)
+        self.silent = 0
         self._known: dict[str, Decision] = {}
 
     def of(self, facts: PageFacts) -> Decision:
@@ -118,7 +128,9 @@ class _Decisions:
         if known is None:
             if len(self._known) >= _DECISIONS_KEPT:
                 self._known.clear()
-            known = self._known[key] = decide(self._source.licence, self._policy, facts, respect_tdm=True)
+            known = decide(self._source.licence, self._policy, facts, respect_tdm=True, silence_covered=self._covered)
+            self._known[key] = known
+        self.silent += known.silent and not known.refusal
         return known
 
 
@@ -146,17 +158,25 @@ def _settle(spool: Spool, decisions: _Decisions, url: str, item: Item) -> str:
         return "dropped"
     decision, language = _judge(decisions, url, item)
     if decision.refusal:
-        spool.drop(url, decision.refusal, decision.detail)
+        # A column is named by its row: the address of a row may be anybody's.
+        said = f"{item.origin}: {decision.detail}" if item.origin else decision.detail
+        spool.drop(url, decision.refusal, said)
         return "dropped"
     spool.keep(_page(url, item, decision, language), item.body)
     return "kept"
 
 
 def _judge(decisions: _Decisions, url: str, item: Item) -> tuple[Decision, str]:
-    if item.content_type in _HTML:
-        page = read_facts(url, item.body, item.charset)
-        return decisions.of(page.facts), item.language or page.language
-    return decisions.of(PageFacts(licence_links=list(item.licence_links))), item.language
+    facts = header_facts(url, item.headers, "") if item.headers else PageFacts()
+    facts.licence_links += item.licence_links
+    if item.content_type not in _HTML:
+        return decisions.of(facts), item.language
+    page = read_facts(url, item.body, item.charset)
+    facts.licence_links += page.facts.licence_links
+    facts.robots_tags += page.facts.robots_tags
+    facts.tdm_reserved = facts.tdm_reserved or page.facts.tdm_reserved
+    facts.nofollow = facts.nofollow or page.facts.nofollow
+    return decisions.of(facts), item.language or page.language
 
 
 def _page(url: str, item: Item, decision: Decision, language: str) -> StoredPage:

@@ -5,7 +5,7 @@ once; the second hands out threads in the order of the questions' numbers, answe
 question's, as the licence's attribution asks.
 
 The licence follows from the date, as the network states it: CC-BY-SA-2.5 before 2011-04-08, 3.0 before 2018-05-02, 4.0 since; a
-`ContentLicense` in the row wins. The thread's is that of its newest post.
+`ContentLicense` in the row wins. The thread's is that of its newest post, or of a post under a stricter one.
 
 Dropped: `post_type` (wikis, tag texts; one a row), `low_score`, `no_answer`, `no_question` (answers whose question is missing),
 `answer_score`, `too_large`. A row that is no XML is quarantined as `bad_row`. Answers that are kept are part of their question's
@@ -24,6 +24,7 @@ from typing import Any
 from headrace_governance.importers.containers import Cut, Records, blocks, parse_xml
 from headrace_governance.importers.formats import StackexchangeFetch
 from headrace_governance.importers.item import EPOCH, Item
+from headrace_governance.licences.statements import read_statement
 from headrace_lake.errors import InputError
 
 MEDIA_TYPE = "application/x-stackexchange-posts+xml"
@@ -91,8 +92,8 @@ def _store(fetch: StackexchangeFetch, file: Path, db: sqlite3.Connection, cut: C
 
 
 def _licence(row: Any, created: str) -> str:
-    named = (row.get("ContentLicense") or "").strip().upper().replace(" ", "-")
-    licence = named or next((licence for until, licence in _LICENCES if created[:10] < until), "")
+    named = (row.get("ContentLicense") or "").strip()
+    licence = " AND ".join(read_statement(named)) or named or next((licence for until, licence in _LICENCES if created[:10] < until), "")
     if not licence:
         raise ValueError(f"CreationDate {created[:40]!r} is no date")
     return licence
@@ -119,15 +120,15 @@ def _threads(fetch: StackexchangeFetch, db: sqlite3.Connection) -> Iterator[Item
         if len(body) > fetch.max_bytes:
             yield Item(url=url, problem=("too_large", f"{len(body)} bytes"))
             continue
-        newest = max([(created, licence), *((a[3], a[4]) for a in kept)])
+        posts = sorted([(created, licence), *((a[3], a[4]) for a in kept)], reverse=True)
         yield Item(
             url=url,
             body=body,
             content_type=MEDIA_TYPE,
             charset="utf-8",
             language=fetch.language_hint,
-            fetched_at=_time(newest[0]),
-            licence_links=(("post", newest[1]),),
+            fetched_at=_time(posts[0][0]),
+            licence_links=tuple(("post", said) for said in dict.fromkeys(said for _, said in posts)),
         )
     orphans = "SELECT id FROM answers WHERE question NOT IN (SELECT id FROM questions) ORDER BY id"
     for (number,) in db.execute(orphans):

@@ -5,8 +5,9 @@ row per admissible document (shard, ordinal, tokens, encoded bytes, uid: about 4
 `passports`, `token_shards` (and `verdict_quality`) at one snapshot each, tagged `mix-<fingerprint>`, so the same mix can be compiled
 again.
 
-Refused here, not in training: another vocabulary's shards, licence classes outside the recipe's policy (those documents
-never enter the arrays), empty pools, and budgets that do not close within the cap on epochs.
+Refused here, not in training: another vocabulary's shards, licences with duties that the recipe does not accept (those documents
+never enter the arrays), passports whose class is not their licence's (`mix/licences.py`), empty pools, and budgets that do not close
+within the cap on epochs.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from headrace_governance.licences.policy import LicencePolicy
 from headrace_jobs.mix.held_out import held_out_mask, uid_bytes
+from headrace_jobs.mix.licences import allowed_mask, derived, described, policy_of, refused_rows
 from headrace_jobs.mix.plan import Bucket, PhasePlan, check_closing, grouped, phase_weights
 from headrace_jobs.mix.recipe import UNJUDGED, Recipe
 from headrace_lake.errors import ConfigError, InputError, LakeError
@@ -100,26 +103,26 @@ def compile_mix(lake: Lake, recipe: Recipe) -> tuple[Mix, str]:
 
     Raises:
         ConfigError: an empty pool, or a recipe that does not close; says the smallest repair.
-        InputError: shards of another vocabulary, or no passports at all.
+        InputError: shards of another vocabulary, no passports at all, or one whose class is not its licence's.
     """
     spec = load_spec(lake.settings.resolve(recipe.tokenizer))
     tables = (*_TABLES, _QUALITY) if recipe.by_tier else _TABLES
     snapshots = {t: _snapshot(lake, t) for t in tables}
     inputs = sorted(f"{f.table}:{f.digest}" for t in tables for f in lake.read_files(t, snapshots[t]) if _wanted(recipe, f.path))
-    fingerprint = digest_of(
-        {"kind": "mix", "inputs": inputs, "params": recipe.mix_record(), "tokenizer": spec.digest(), "code": code_digest(__name__)}
-    )
+    policy = policy_of(lake)
+    params = {"recipe": recipe.mix_record(), "licences": policy.record()}
+    fingerprint = digest_of({"kind": "mix", "inputs": inputs, "params": params, "tokenizer": spec.digest(), "code": code_digest(__name__)})
     found = lake.find_artifact("mix", fingerprint=fingerprint)
     if found is not None and lake.storage.exists(found.path):
         return load_mix(lake, found), "adopted"
     tag = f"mix-{fingerprint[:16]}"
     if lake.tag(tag, tables) != snapshots:
         raise LakeError("the lake's tables moved while the mix was being compiled", "run it again")
-    passports = _passports(lake, recipe, snapshots["passports"])
+    passports = derived(_passports(lake, recipe, snapshots["passports"]), policy)
     if recipe.by_tier:
         passports = _with_tiers(passports, _in_slices(recipe, lake.read(_QUALITY, columns=_TIER_COLUMNS, snapshot=snapshots[_QUALITY])))
     shards = _shards(lake, recipe, snapshots["token_shards"], spec.digest())
-    record, documents, held_out = _compiled(recipe, passports, shards)
+    record, documents, held_out = _compiled(recipe, passports, shards, policy)
     record |= {
         "fingerprint": fingerprint,
         "recipe": recipe.model_dump(mode="json"),
@@ -214,8 +217,8 @@ def _shards(lake: Lake, recipe: Recipe, snapshot: int, tokenizer: str) -> pa.Tab
     return rows
 
 
-def _compiled(recipe: Recipe, passports: pa.Table, shards: pa.Table) -> tuple[dict[str, Any], pa.Table, pa.Table]:
-    allowed = pc.is_in(passports["licence_class"], pa.array(recipe.licences, pa.string()))
+def _compiled(recipe: Recipe, passports: pa.Table, shards: pa.Table, policy: LicencePolicy) -> tuple[dict[str, Any], pa.Table, pa.Table]:
+    allowed = allowed_mask(passports, recipe.licences, policy)
     refused = passports.filter(pc.invert(allowed))
     rows = passports.filter(allowed)
     if rows.num_rows == 0:
@@ -269,7 +272,8 @@ def _compiled(recipe: Recipe, passports: pa.Table, shards: pa.Table) -> tuple[di
         "by_licence_class": grouped(buckets, planned, "licence_class"),
         "by_tier": grouped(buckets, planned, "tier") if recipe.by_tier else {},
         "by_modality": {"text": {"pool_tokens": sum(b.tokens for b in buckets), "planned_tokens": round(float(planned.sum()))}},
-        "licences": _licences(rows.filter(pa.array(~hidden))),
+        "licences": described(_licences(rows.filter(pa.array(~hidden))), policy),
+        "refused": refused_rows(refused),
         "refused_licences": _tally(refused),
         "held_out_documents": int(hidden.sum()),
     }

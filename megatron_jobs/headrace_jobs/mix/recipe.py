@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import fnmatch
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field, model_validator
 
+from headrace_governance.licences.rules import LicenceClass
 from headrace_lake.errors import ConfigError
 from headrace_lake.settings import Settings
 from headrace_lake.strict import StrictModel, load_yaml
@@ -22,7 +23,6 @@ RECIPES = "megatron_jobs/configs/recipes"
 REST = "rest"
 UNJUDGED = "unjudged"
 _KEYS = ("source", "language", "licence", "tier")
-LicenceClass = Literal["own", "public", "attribution", "share-alike", "copyleft", "restricted"]
 
 
 class Caps(StrictModel):
@@ -78,7 +78,9 @@ class Recipe(StrictModel):
     Attributes:
         tokenizer: the vocabulary's YAML; shards of another vocabulary are refused.
         slices: patterns of `source/interval` that the mix may draw from.
-        licences: licence classes that may enter; everything else never does.
+        licences: licence classes that may enter; everything else never does. A class stands for its duties (`share-alike` for attribution
+            and share-alike), and a licence enters only if all its duties are accepted: CC-BY-NC-SA needs `share-alike` and
+            `non-commercial`. No shipped recipe names `non-commercial`, `no-derivatives`, `restricted` or `unknown`.
         train: fields of the trainer's configuration, checked by the trainer.
     """
 

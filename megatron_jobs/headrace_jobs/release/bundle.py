@@ -2,7 +2,7 @@
 
     model/            weights (safetensors), config and tokenizer in Hugging Face's form
     mix.json          what it was trained on          gate.json        who let it out, on what evidence
-    evaluation.*      what it can do                  licences.json, ATTRIBUTION.md, sbom.json, README.md
+    evaluation.*      what it can do                  licences.json, licence_policy.json, ATTRIBUTION.md, sbom.json, README.md
     sample.json       a greedy sample, repeated by `verify`
     digests.json      SHA-256 of all of these, and their root
 
@@ -22,9 +22,11 @@ from headrace_governance.sources import load_sources
 from headrace_jobs.evaluation.run import checkpoint_folder, load_evaluation
 from headrace_jobs.gates.decide import require_go
 from headrace_jobs.mix.compile import load_mix, newest_mix
+from headrace_jobs.mix.licences import policy_of
 from headrace_jobs.release.choose import newest_evaluation
 from headrace_jobs.release.digests import DIGESTS_FILE, digest_folder, write_json
 from headrace_jobs.release.documents import attribution, bill_of_materials, licences, model_card
+from headrace_jobs.release.licences import POLICY_FILE
 from headrace_jobs.release.sample import sample
 from headrace_lake.errors import StorageError
 from headrace_lake.fingerprint import code_digest, digest_of
@@ -58,7 +60,8 @@ def build_release(lake: Lake, recipe: str, *, gate: str | None = None, exporter:
         "gate": decision.fingerprint,
         "evaluation": evaluation.fingerprint,
     }
-    fingerprint = digest_of({"kind": "release", "inputs": inputs, "params": {}, "code": code_digest(__name__)})
+    policy = policy_of(lake)
+    fingerprint = digest_of({"kind": "release", "inputs": inputs, "params": policy.record(), "code": code_digest(__name__)})
     found = lake.find_artifact("release", fingerprint=fingerprint)
     if found is not None and lake.storage.exists(f"{found.path}/{DIGESTS_FILE}"):
         return found, "adopted"
@@ -73,7 +76,8 @@ def build_release(lake: Lake, recipe: str, *, gate: str | None = None, exporter:
         vocabulary = load_vocabulary(lake.settings.resolve(mix.recipe.tokenizer))
         write_hf_tokenizer(vocabulary, model, context=int(config.get("max_position_embeddings", 4096)))
         result = load_evaluation(lake, evaluation)
-        rights = licences(mix.record, load_sources(lake.settings.resolve(lake.settings.sources)))
+        rights = licences(mix.record, load_sources(lake.settings.resolve(lake.settings.sources)), policy)
+        write_json(folder / POLICY_FILE, {"licences": policy.licences})
         write_json(folder / "mix.json", mix.record)
         write_json(folder / "evaluation.json", result)
         for suffix in ("html", "png"):

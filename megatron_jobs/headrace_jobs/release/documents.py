@@ -6,22 +6,28 @@ from collections.abc import Mapping
 from importlib import metadata
 from typing import Any
 
+from headrace_governance.licences.policy import LicencePolicy, require_licence
 from headrace_governance.sources import Source
 from headrace_jobs.evaluation.bits_per_byte import definition_line
+from headrace_jobs.release.licences import check_rows
 from headrace_lake.errors import InputError
 
 
-def licences(record: Mapping[str, Any], sources: Mapping[str, Source]) -> list[dict[str, Any]]:
+def licences(record: Mapping[str, Any], sources: Mapping[str, Source], policy: LicencePolicy) -> list[dict[str, Any]]:
     """One entry a source and licence of the mix: tokens, documents, and on what the right to use it rests.
 
     Raises:
-        InputError: a source of the mix is not declared any more; its attribution cannot be written.
+        InputError: a source of the mix is not declared any more (its attribution cannot be written), or a row's licence is not what it is
+            written down as, or none that the recipe accepts.
+        SourceError: a source's declared licence does not hold.
     """
+    check_rows(record["licences"], record["recipe"]["licences"], policy, where="the mix")
     rows = []
     for row in record["licences"]:
         source = sources.get(row["source"])
         if source is None:
             raise InputError(f"source '{row['source']}' of the mix has no YAML any more", "restore it: a release names its licences")
+        require_licence(source, policy)
         rows.append(
             {
                 **row,
@@ -43,12 +49,17 @@ def attribution(rows: list[dict[str, Any]]) -> str:
             f"## {row['title'] or row['source']}",
             "",
             f"- source `{row['source']}`, licence {row['licence']} (class {row['licence_class']})",
+            f"- duties: {', '.join(row.get('duties', [])) or 'none'}{_choice(row)}",
             f"- {row['documents']:,} documents, {row['tokens']:,} tokens",
             f"- basis: {row['basis']}",
             f"- evidence: {where}",
             "",
         ]
     return "\n".join(lines)
+
+
+def _choice(row: Mapping[str, Any]) -> str:
+    return f"; taken under {row['choice']}" if row.get("choice") else ""
 
 
 def bill_of_materials(root: str) -> dict[str, Any]:

@@ -1,4 +1,8 @@
-"""Check a release without a network: digests, no pickle, safetensors that load, tokenizer, and the recorded sample."""
+"""Check a release without a network: digests, no pickle, licences, safetensors that load, tokenizer, and the recorded sample.
+
+Every row of `licences.json` and `mix.json` is held against its licence again (`release/licences.py`): a non-commercial one that somebody
+planted is named, whatever class stands beside it.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,8 @@ from pathlib import Path
 from headrace_jobs.evaluation.bits_per_byte import not_comparable
 from headrace_jobs.release.bundle import MODEL
 from headrace_jobs.release.digests import DIGESTS_FILE, digest_folder, read_digests, root_of
+from headrace_jobs.release.documents import attribution
+from headrace_jobs.release.licences import check_bundle
 from headrace_lake.errors import InputError
 from headrace_lake.lake import Lake
 from headrace_lake.receipts import Artifact
@@ -135,12 +141,9 @@ def _papers(folder: Path) -> Check:
     if gate["decision"] not in ("Go", "waiver"):
         raise InputError(f"gate.json: the decision is {gate['decision']}", "this bundle was never let out")
     rights = json.loads((folder / "licences.json").read_text(encoding="utf-8"))
-    allowed = json.loads((folder / "mix.json").read_text(encoding="utf-8"))["recipe"]["licences"]
-    for row in rights:
-        if row["licence_class"] not in allowed:
-            raise InputError(
-                f"licences.json: {row['source']} is {row['licence_class']}, the recipe allows {', '.join(allowed)}", "do not use it"
-            )
+    check_bundle(folder, rights, json.loads((folder / "mix.json").read_text(encoding="utf-8")))
+    if (folder / "ATTRIBUTION.md").read_text(encoding="utf-8") != attribution(rights):
+        raise InputError("ATTRIBUTION.md is not what licences.json says", "build the release again")
     scores = not_comparable(json.loads((folder / "evaluation.json").read_text(encoding="utf-8")))
     return Check(
         "papers",

@@ -13,7 +13,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 from headrace_governance.crawl.fetch import Response
 from headrace_governance.crawl.robots import any_matches

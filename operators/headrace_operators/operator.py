@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 HEADRACE = ("python", "-m", "headrace_cli", "--json-result")
 """The program on the cluster: the wheel is installed there; its last line of output is the result."""
+UNLIMITED = ("env", "-u", "OMP_NUM_THREADS")
+"""Put before a program (coreutils): it starts without Ray's limit on threads."""
 MAX_XCOM_BYTES = 16_384
 """XCom is for receipts' summaries; data lives in the lake."""
 
@@ -43,6 +45,9 @@ class HeadraceOperator(BaseOperator):
         remote_env: environment of the remote command. Never put secrets here: Ray shows it.
         program: words that start the program on the cluster.
         cpus: CPUs reserved for the command itself (training takes them; commands that start Ray tasks take none).
+        all_cores: the command may use every core of its machine. Ray sets OMP_NUM_THREADS to the CPUs that are reserved, and to 1 where
+            none are, so a program that asks OpenMP or torch for threads gets no more; this takes the variable away. To reserve all cores
+            instead is no way: the DAG does not know the machine, and a job that asks for more than there is waits for ever.
     """
 
     template_fields: Sequence[str] = ("argv", "slice_text", "fingerprint", "remote_env")
@@ -58,6 +63,7 @@ class HeadraceOperator(BaseOperator):
         remote_env: Mapping[str, str] | None = None,
         program: Sequence[str] = HEADRACE,
         cpus: float = 0.0,
+        all_cores: bool = False,
         poll_s: float = 1.0,
         **kwargs: Any,
     ) -> None:
@@ -66,7 +72,7 @@ class HeadraceOperator(BaseOperator):
         self.slice_text = slice_text
         self.fingerprint = fingerprint
         self.remote_env = dict(remote_env or {})
-        self.program = list(program)
+        self.program = [*(UNLIMITED if all_cores else ()), *program]
         self.cpus = cpus
         self.poll_s = poll_s
         self._running: tuple[RayJobs, str] | None = None

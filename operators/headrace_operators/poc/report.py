@@ -19,10 +19,10 @@ from headrace_operators.airflow_api import AirflowApi
 from headrace_operators.poc import bars
 from headrace_operators.poc.bars import Bar
 from headrace_operators.poc.plan import PocPlan
+from headrace_operators.poc.runs import DAG_ID
 from headrace_operators.ray_jobs import RayJobs, result_of
 from headrace_operators.services.local import LocalServices
 
-DAG_ID = "poc"
 PIPELINE = "text"
 FETCH_STAGE = "crawl"
 """What a source's slice begins with: its receipt comes from the crawler or an importer, not from the pipeline."""

@@ -25,6 +25,7 @@ from headrace_operators.services.ray_head import RayHead, token_environment
 from headrace_operators.services.site import SampleSite
 
 NAMES = ("ray", "airflow", "site")
+_USUALLY = {"ray": "usually 5 to 20 s", "airflow": "usually 15 to 60 s", "site": "a second or two"}
 
 
 @dataclass(frozen=True)
@@ -110,19 +111,28 @@ class LocalServices:
             ServiceError: a port is in use or a service did not come up.
         """
         env = self.environment()
+        services: dict[str, RayHead | LocalAirflow | SampleSite] = {"ray": self.ray, "airflow": self.airflow, "site": self.site}
         for name in names:
-            if name == "site":
-                if not self.site.available():
-                    say("site: no samples built yet, nothing to serve")
-                    continue
-                self.site.start(env, self.root)
-            elif name == "ray":
-                self.ray.start(env, self.root)
-            elif name == "airflow":
-                self.airflow.start(env, self.root)
-            else:
+            if name not in services:
                 raise ServiceError(f"service '{name}' is not known", f"known services: {', '.join(NAMES)}")
+            if name == "site" and not self.site.available():
+                say("site: no samples built yet, nothing to serve")
+                continue
+            if not services[name].healthy():
+                say(f"{name}: starting, {_USUALLY[name]}")
+                services[name].start(env, self.root)
             say(f"{name}: ready")
+
+    def dead(self) -> list[str]:
+        """Services of which a process has ended; looks at pids only."""
+        found = []
+        if self.ray.daemon.pid() is None:
+            found.append("ray")
+        if any(daemon.pid() is None for daemon in self.airflow.daemons.values()):
+            found.append("airflow")
+        if self.site.available() and self.site.daemon.pid() is None:
+            found.append("site")
+        return found
 
     def down(self, names: tuple[str, ...] = NAMES, *, say: Callable[[str], None] = lambda _: None) -> None:
         """Stop what is asked for; Airflow first, so that nothing is submitted to a dying Ray."""

@@ -62,10 +62,14 @@ class RayHead:
         """
         if self.healthy():
             return
-        self.daemon.stop()
         url = urlsplit(self.address)
         if url.hostname != "127.0.0.1" or url.port is None:
             raise ServiceError(f"ray.address {self.address} is no loopback address with a port", "write http://127.0.0.1:PORT")
+        if self.token_file.exists() and self.daemon.busy(url.port, READY_WITHIN_S):
+            with suppress(ServiceError):
+                self.daemon.wait_until(self.jobs.alive, READY_WITHIN_S)
+                return
+        self.daemon.stop()
         if port_in_use(url.port):
             raise ServiceError(f"port {url.port} (ray.address) is in use", "stop what listens there or change ray.address")
         shutil.rmtree(self.session, ignore_errors=True)  # sockets and logs of the head before

@@ -34,6 +34,9 @@ from headrace_lake.storage import Storage, explained
 ANY = "*"
 """`StageCommit.expects` for a writer that does not care whom it replaces."""
 _ATTEMPTS = 40
+_LISTED_AT_MOST = 20_000
+"""Files of a table that are kept in memory (about 2 KB each); beyond, pyiceberg is asked for each slice."""
+_Listing = dict[tuple[str, str], list[tuple[DataFile, ShardFile]]]
 
 
 @dataclass
@@ -58,6 +61,7 @@ class Lake:
         self.storage = storage
         self.catalog = catalog
         self.settings = settings
+        self._listed: dict[str, tuple[int, _Listing]] = {}
         self._answered: tuple[tuple[int | None, Slice], list[Receipt]] | None = None
 
     @classmethod
@@ -86,7 +90,7 @@ class Lake:
 
     def slice_files(self, table: str, slice_: Slice, *, snapshot: int | None = None) -> list[ShardFile]:
         """The current files of one slice of a table, by part."""
-        return sorted((s for _, s in self._files(self.table(table), _of_slice(table, slice_), snapshot)), key=lambda s: (s.part, s.path))
+        return sorted((s for _, s in self._files_of(self.table(table), slice_, snapshot)), key=lambda s: (s.part, s.path))
 
     def read_files(self, table: str, snapshot: int) -> list[ShardFile]:
         """All files of a table at one snapshot."""
@@ -123,10 +127,8 @@ class Lake:
         if version == -1:
             return pa.table({f.name: pa.array([], f.type) for f in spec.schema}).select(list(columns or spec.schema.names))
         if where is None:
-            condition = _of_slice(table, slice_) if slice_ is not None else AlwaysTrue()
-            files = sorted(
-                (s for _, s in self._files(iceberg, condition, version)), key=lambda s: (s.path.rpartition("/")[0], s.part, s.path)
-            )
+            found = self._files(iceberg, AlwaysTrue(), version) if slice_ is None else self._files_of(iceberg, slice_, version)
+            files = sorted((s for _, s in found), key=lambda s: (s.path.rpartition("/")[0], s.part, s.path))
             names = list(columns) if columns is not None else spec.schema.names
             schema = pa.schema([spec.schema.field(n) for n in names])
             return pa.concat_tables([schema.empty_table(), *(read_shard(self.storage, s, names).cast(schema) for s in files)])
@@ -152,6 +154,38 @@ class Lake:
         schema = pa.schema([table_spec(table).schema.field(n) for n in columns])
         for shard in sorted((s for _, s in self._files(self.table(table), condition, None)), key=lambda s: s.path):
             yield read_shard(self.storage, shard, list(columns)).cast(schema)
+
+    def _files_of(self, table: Table, slice_: Slice, snapshot: int | None, stages: Sequence[str] = ()) -> list[tuple[DataFile, ShardFile]]:
+        """Files of a slice (of some stages, in a table that keeps them apart).
+
+        A run over many slices asks for each of them at every table and commit, and pyiceberg reads all manifests each time. So a
+        table of moderate size is listed once a snapshot.
+        """
+        name = table.name()[-1]
+        found = self._listing(table, name, snapshot)
+        if found is None:
+            return self._files(table, _of_slice(name, slice_, stages), snapshot)
+        mine = found.get((slice_.source, slice_.interval), [])
+        if stages and "stage" in TABLES[name].partition:
+            place = TABLES[name].partition.index("stage")
+            mine = [entry for entry in mine if entry[0].partition[place] in stages]
+        return list(mine)
+
+    def _listing(self, table: Table, name: str, snapshot: int | None) -> _Listing | None:
+        """All files of a table at a snapshot by slice, or None where there are too many to keep."""
+        at = table.current_snapshot() if snapshot is None else table.snapshot_by_id(snapshot)
+        if at is None or at.summary is None:
+            return None
+        known = self._listed.get(name)
+        if known is None or known[0] != at.snapshot_id:
+            if int(at.summary.additional_properties.get("total-data-files", _LISTED_AT_MOST + 1)) > _LISTED_AT_MOST:
+                return None
+            found: _Listing = {}
+            for entry in self._files(table, AlwaysTrue(), at.snapshot_id):
+                source, interval = entry[1].path.split("/")[2:4]
+                found.setdefault((source, interval), []).append(entry)
+            known = self._listed[name] = (at.snapshot_id, found)
+        return known[1]
 
     def _files(self, table: Table, condition: BooleanExpression, snapshot: int | None) -> list[tuple[DataFile, ShardFile]]:
         if table.current_snapshot() is None:
@@ -205,7 +239,7 @@ class Lake:
         new: list[ShardFile] = []
         for slice_ in dict.fromkeys(c.receipt.slice_ for c in owners):
             mine = [c.receipt for c in owners if c.receipt.slice_ == slice_]
-            old += [f for f, _ in self._files(table, _of_slice(name, slice_, [r.stage for r in mine]), None)]
+            old += [f for f, _ in self._files_of(table, slice_, None, [r.stage for r in mine])]
             new += [shard for r in mine for shard in r.outputs_of(name)]
         if {self.storage.relative(f.file_path) for f in old} == {s.path for s in new}:
             return None

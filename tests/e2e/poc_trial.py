@@ -1,0 +1,27 @@
+"""`headrace poc` over services that are up already and samples that need no building.
+
+python poc_trial.py FOLDER ROOT SAMPLES [--fresh]
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from headrace_operators.poc.driver import Poc
+from headrace_operators.poc.plan import PocPlan
+from headrace_operators.services import LocalServices
+
+
+class Trial(Poc):
+    """The real command, but for the pages of Debian packages."""
+
+    def build_samples(self, plan: PocPlan) -> None:
+        self.say("samples: there already")
+
+
+if __name__ == "__main__":
+    folder, root, samples = map(Path, sys.argv[1:4])
+    services = LocalServices(folder, root, samples=samples, dags=folder.parent / "dags")
+    print("headrace poc: looking at what runs", flush=True)
+    sys.exit(Trial(folder, services, fresh="--fresh" in sys.argv).run())

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headrace_lake.settings import load_settings
-
 if TYPE_CHECKING:
     from headrace_lake.lake import Lake
 
@@ -26,7 +24,9 @@ SettingsOption = Annotated[Path | None, typer.Option("--settings", help="Setting
 
 def open_lake(settings: Path | None) -> Lake:
     """The lake that the settings file names."""
-    from headrace_lake.lake import Lake  # a second of imports, which a command that opens no lake need not pay
+    # A second of imports, which a command that opens no lake, or speaks before it does, need not pay.
+    from headrace_lake.lake import Lake
+    from headrace_lake.settings import load_settings
 
     return Lake.open(load_settings(settings))
 

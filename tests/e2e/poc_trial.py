@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from headrace_operators.poc.driver import Poc
+from headrace_operators.poc.note import NoteFile
 from headrace_operators.poc.plan import PocPlan
 from headrace_operators.services import LocalServices
 
@@ -22,6 +23,6 @@ class Trial(Poc):
 
 if __name__ == "__main__":
     folder, root, samples = map(Path, sys.argv[1:4])
+    print(f"headrace poc: {known.line}" if (known := NoteFile(folder).read()) else "headrace poc", flush=True)
     services = LocalServices(folder, root, samples=samples, dags=folder.parent / "dags")
-    print("headrace poc: looking at what runs", flush=True)
     sys.exit(Trial(folder, services, fresh="--fresh" in sys.argv).run())

@@ -25,10 +25,11 @@ from headrace_lake.settings import SETTINGS_FILE
 from headrace_operators.airflow_api import AirflowApi
 from headrace_operators.operator_env import SETTINGS_ENV
 from headrace_operators.poc.interrupt import Interrupted, interruptible
+from headrace_operators.poc.note import NoteFile
 from headrace_operators.poc.plan import PocPlan, load_poc_plan, plan_digest
 from headrace_operators.poc.progress import Follower
 from headrace_operators.poc.report import print_report
-from headrace_operators.poc.runs import DAG_ID, NoteFile, active_runs, one_at_a_time, remote_job, stop_run
+from headrace_operators.poc.runs import DAG_ID, active_runs, one_at_a_time, remote_job, stop_run
 from headrace_operators.poc.upkeep import Upkeep
 from headrace_operators.ray_jobs import RayJobs
 from headrace_operators.services.local import LocalServices
@@ -117,8 +118,6 @@ class Poc:
     def _run(self) -> int:
         plan = load_poc_plan()
         known = self.note.read()
-        if known is not None:
-            self.say(f"{known.line}. Looking for it")
         with one_at_a_time(self.folder, self.say):
             api, attached = self._begin(plan, under_way=known is not None)
         follower = Follower(api, self.jobs, self.run_id, _order(api), self.console, self.clock, self.note)

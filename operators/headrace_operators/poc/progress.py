@@ -15,7 +15,8 @@ from rich.text import Text
 
 from headrace_lake.errors import ServiceError
 from headrace_operators.airflow_api import RUN_ENDED, AirflowApi
-from headrace_operators.poc.runs import DAG_ID, NoteFile, remote_job
+from headrace_operators.poc.note import NoteFile
+from headrace_operators.poc.runs import DAG_ID, remote_job
 from headrace_operators.poc.states import STYLE, TaskWords, active, duration, since, took
 from headrace_operators.poc.upkeep import Upkeep
 from headrace_operators.ray_jobs import RayJobs, last_words
@@ -120,7 +121,7 @@ class Follower:
             self._told = time.monotonic()
             said = self._last_words(tasks)
             line = f"{self.clock():6.1f} s  {self.waiting_for(tasks)}{f': {said}' if said else ''}"
-            self.console.print(line, highlight=False, markup=False)
+            self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def _table(self, state: str, tasks: list[dict[str, Any]]) -> Group:
         table = Table(title=f"run {state}, {duration(self.clock())}", title_justify="left")

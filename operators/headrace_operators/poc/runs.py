@@ -1,21 +1,16 @@
-"""Runs of the DAG `poc`: which one is active, what is known of it before Airflow answers, and how one is stopped for good."""
+"""Runs of the DAG `poc`: which one is active, and how one is stopped for good."""
 
 from __future__ import annotations
 
 import fcntl
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
-
 from headrace_lake.errors import HeadraceError, ServiceError
-from headrace_lake.strict import StrictModel
 from headrace_operators.airflow_api import AirflowApi
 from headrace_operators.poc.states import ENDED
 from headrace_operators.ray_jobs import RayJobs
@@ -26,49 +21,6 @@ STOP_WITHIN_S = 90.0
 KILL_WITHIN_S = 15.0
 """How long Airflow's own way of stopping a remote job may take (measured: 3 s) before the job is stopped by its id."""
 Say = Callable[[str], None]
-
-
-class RunNote(StrictModel):
-    """What the last `headrace poc` of a folder saw of its run; kept beside the services, so that it can be told at once.
-
-    Attributes:
-        seen_at: when it was written, UTC.
-        doing: task → what it was doing and since when.
-    """
-
-    run_id: str
-    seen_at: datetime
-    doing: dict[str, str] = Field(default_factory=dict)
-
-    @property
-    def line(self) -> str:
-        """For people."""
-        doing = "; ".join(f"{name} {what}" for name, what in self.doing.items()) or "no task"
-        return f"run {self.run_id} had not ended when last looked at, {self.seen_at:%H:%M:%S} UTC: {doing}"
-
-
-class NoteFile:
-    """The note in `FOLDER/run.json`; absent when no run is known to be under way."""
-
-    def __init__(self, folder: Path) -> None:
-        self.file = folder / "run.json"
-
-    def read(self) -> RunNote | None:
-        """The note, or None; a damaged one counts as none, for Airflow knows better."""
-        try:
-            return RunNote.model_validate_json(self.file.read_bytes())
-        except (OSError, ValueError):
-            return None
-
-    def write(self, run_id: str, doing: dict[str, str]) -> None:
-        """Replace the note."""
-        part = self.file.with_suffix(f".{os.getpid()}")
-        part.write_text(RunNote(run_id=run_id, seen_at=datetime.now(UTC), doing=doing).model_dump_json(), encoding="utf-8")
-        os.replace(part, self.file)
-
-    def forget(self) -> None:
-        """The run has ended."""
-        self.file.unlink(missing_ok=True)
 
 
 def active_runs(api: AirflowApi) -> list[dict[str, Any]]:

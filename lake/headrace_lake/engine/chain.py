@@ -49,8 +49,9 @@ class Chain:
 
     @property
     def names(self) -> str:
-        """The stages, for people."""
-        return "+".join(s.name for s in self.stages)
+        """The stages, for people: all of them where they are few."""
+        names = [s.name for s in self.stages]
+        return "+".join(names) if len(names) <= 3 else f"{names[0]} to {names[-1]} ({len(names)} stages)"
 
     @property
     def rows(self) -> int:

@@ -168,15 +168,14 @@ def _round(lake: Lake, pipeline: Pipeline, lines: Sequence[_Line], runner: Execu
     one = begun[Slice(first.task.source, first.task.slice)].chain
     alone = len(lines) == 1
     title = f"{one.slice_ if alone else f'{len(lines)} slices'} {one.names}"
-    with progress(title, one.rows if alone else len(lines), "rows" if alone else "slices") as bar:
+    through = 0
+    with progress(title, one.rows if alone else 0, "rows" if alone else "parts") as bar:  # how many parts there are shows as they are made
         try:
             for task, outcome in runner.map(itertools.chain([first], offered)):
                 mine = begun[Slice(task.source, task.slice)]
                 mine.chain.outcomes.append(outcome)
-                if alone:
-                    bar.advance(outcome.stages[0].counts.read)
-                elif mine.chain.complete:
-                    bar.advance(note=str(mine.line.slice_))
+                through += mine.chain.complete
+                bar.advance(outcome.stages[0].counts.read if alone else 1, note="" if alone else f"{through}/{len(lines)} slices")
                 _land(lake, pipeline.validator, _next_to_land(begun))
         except Exception:
             with contextlib.suppress(HeadraceError):  # the first error is the one to tell

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from headrace_operators.poc.note import NoteFile
+from headrace_operators.poc.report import task_times
 from headrace_operators.poc.states import TaskWords, active, duration, since, took
 
 
@@ -81,6 +82,14 @@ def test_times_are_told_in_units_of_their_size() -> None:
     assert since(task("queued")) == "" and took(task("deferred", start_date="2026-11-29T10:00:00Z")) == ""
     assert took(task("success", start_date="2026-11-29T10:00:00+00:00", end_date="2026-11-29T10:00:16.25+00:00")) == " (16.2 s)"
     assert [duration(s) for s in (-1, 119.6, 150, 7199, 12_240)] == ["0 s", "120 s", "2 min", "120 min", "3.4 h"]
+
+
+def test_the_report_says_what_each_task_took_in_the_order_in_which_they_began() -> None:
+    train = task("success", start_date="2026-11-29T10:00:30Z", end_date="2026-11-29T10:04:24Z")
+    crawl = task("success", name="crawl_1", start_date="2026-11-29T10:00:00Z", end_date="2026-11-29T10:00:27.4Z")
+    assert task_times([train, crawl, task("deferred", name="gate", start_date="2026-11-29T10:05:00Z"), task(None, name="verify")]) == (
+        "crawl_1 27 s, train 3.9 min"
+    )
 
 
 def test_the_note_of_a_folder_is_told_again_and_a_damaged_one_is_none(tmp_path: Path) -> None:

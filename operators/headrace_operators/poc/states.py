@@ -65,10 +65,16 @@ def active(tasks: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def took(task: Mapping[str, Any]) -> str:
     """How long an ended task took, in brackets; empty while it runs."""
+    seconds = seconds_of(task)
+    return "" if seconds is None else f" ({seconds:.1f} s)"
+
+
+def seconds_of(task: Mapping[str, Any]) -> float | None:
+    """Seconds that an ended task took, its time on Ray included; None while it runs."""
     started, ended = _time(task.get("start_date")), _time(task.get("end_date"))
     if started is None or ended is None or str(task.get("state")) not in ENDED:
-        return ""
-    return f" ({(ended - started).total_seconds():.1f} s)"
+        return None
+    return (ended - started).total_seconds()
 
 
 def since(task: Mapping[str, Any], now: datetime | None = None) -> str:

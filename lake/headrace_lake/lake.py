@@ -23,6 +23,7 @@ from pyiceberg.table import Table, Transaction
 from headrace_lake.catalog import NAMESPACE, LakeCatalog, replace_files
 from headrace_lake.errors import ConfigError, InputError, LakeError, SliceConflict
 from headrace_lake.fingerprint import digest_of, file_digest
+from headrace_lake.listing import Entry, Listings
 from headrace_lake.objects import object_path
 from headrace_lake.receipts import Artifact, Receipt, ShardFile
 from headrace_lake.schemas import TABLES, table_spec
@@ -34,9 +35,6 @@ from headrace_lake.storage import Storage, explained
 ANY = "*"
 """`StageCommit.expects` for a writer that does not care whom it replaces."""
 _ATTEMPTS = 40
-_LISTED_AT_MOST = 20_000
-"""Files of a table that are kept in memory (about 2 KB each); beyond, pyiceberg is asked for each slice."""
-_Listing = dict[tuple[str, str], list[tuple[DataFile, ShardFile]]]
 
 
 @dataclass
@@ -61,7 +59,7 @@ class Lake:
         self.storage = storage
         self.catalog = catalog
         self.settings = settings
-        self._listed: dict[str, tuple[int, _Listing]] = {}
+        self._listings = Listings(lambda table, snapshot: self._files(table, AlwaysTrue(), snapshot))
         self._answered: tuple[tuple[int | None, Slice], list[Receipt]] | None = None
 
     @classmethod
@@ -155,39 +153,12 @@ class Lake:
         for shard in sorted((s for _, s in self._files(self.table(table), condition, None)), key=lambda s: s.path):
             yield read_shard(self.storage, shard, list(columns)).cast(schema)
 
-    def _files_of(self, table: Table, slice_: Slice, snapshot: int | None, stages: Sequence[str] = ()) -> list[tuple[DataFile, ShardFile]]:
-        """Files of a slice (of some stages, in a table that keeps them apart).
+    def _files_of(self, table: Table, slice_: Slice, snapshot: int | None, stages: Sequence[str] = ()) -> list[Entry]:
+        """Files of a slice (of some stages, in a table that keeps them apart)."""
+        found = self._listings.files_of(table, slice_, snapshot, stages)
+        return self._files(table, _of_slice(table.name()[-1], slice_, stages), snapshot) if found is None else found
 
-        A run over many slices asks for each of them at every table and commit, and pyiceberg reads all manifests each time. So a
-        table of moderate size is listed once a snapshot.
-        """
-        name = table.name()[-1]
-        found = self._listing(table, name, snapshot)
-        if found is None:
-            return self._files(table, _of_slice(name, slice_, stages), snapshot)
-        mine = found.get((slice_.source, slice_.interval), [])
-        if stages and "stage" in TABLES[name].partition:
-            place = TABLES[name].partition.index("stage")
-            mine = [entry for entry in mine if entry[0].partition[place] in stages]
-        return list(mine)
-
-    def _listing(self, table: Table, name: str, snapshot: int | None) -> _Listing | None:
-        """All files of a table at a snapshot by slice, or None where there are too many to keep."""
-        at = table.current_snapshot() if snapshot is None else table.snapshot_by_id(snapshot)
-        if at is None or at.summary is None:
-            return None
-        known = self._listed.get(name)
-        if known is None or known[0] != at.snapshot_id:
-            if int(at.summary.additional_properties.get("total-data-files", _LISTED_AT_MOST + 1)) > _LISTED_AT_MOST:
-                return None
-            found: _Listing = {}
-            for entry in self._files(table, AlwaysTrue(), at.snapshot_id):
-                source, interval = entry[1].path.split("/")[2:4]
-                found.setdefault((source, interval), []).append(entry)
-            known = self._listed[name] = (at.snapshot_id, found)
-        return known[1]
-
-    def _files(self, table: Table, condition: BooleanExpression, snapshot: int | None) -> list[tuple[DataFile, ShardFile]]:
+    def _files(self, table: Table, condition: BooleanExpression, snapshot: int | None) -> list[Entry]:
         if table.current_snapshot() is None:
             return []
         name = table.name()[-1]

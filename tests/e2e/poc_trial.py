@@ -1,10 +1,12 @@
 """`headrace poc` over services that are up already and samples that need no building.
 
-python poc_trial.py FOLDER ROOT SAMPLES [--fresh]
+TRIAL_AIRFLOW='{}' python poc_trial.py FOLDER ROOT SAMPLES [--fresh]
 """
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 from pathlib import Path
 
@@ -24,5 +26,5 @@ class Trial(Poc):
 if __name__ == "__main__":
     folder, root, samples = map(Path, sys.argv[1:4])
     print(f"headrace poc: {known.line}" if (known := NoteFile(folder).read()) else "headrace poc", flush=True)
-    services = LocalServices(folder, root, samples=samples, dags=folder.parent / "dags")
+    services = LocalServices(folder, root, samples=samples, dags=folder.parent / "dags", airflow=json.loads(os.environ["TRIAL_AIRFLOW"]))
     sys.exit(Trial(folder, services, fresh="--fresh" in sys.argv).run())

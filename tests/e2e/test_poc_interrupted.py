@@ -5,6 +5,7 @@ The command is the real one in a process of its own, the services are real; only
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -37,7 +38,7 @@ class Command:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TRIAL_AIRFLOW": json.dumps(services.airflow.configuration)},
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -71,6 +72,8 @@ class Command:
         """Wait for the end; returns the exit code."""
         code = self.process.wait(within_s)
         self._reader.join(10)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
         return code
 
 
@@ -117,3 +120,22 @@ def test_fresh_stops_the_active_run_with_its_job_and_starts_another(poc: Any, ch
     assert second != first and poc.admin.run("poc", first)["state"] == "failed"
     assert poc.jobs.job(job.submission_id).status == "STOPPED", "the remote job of the run before does not go on"
     assert again.end_by(signal.SIGINT) == 130
+
+
+def test_a_run_whose_services_were_all_killed_is_taken_up_again(poc: Any, checkout: Path) -> None:
+    command = Command(poc, checkout)
+    command.wait_for(r"run manual__\S+: http")
+    run_id = re.search(r"run (manual__\S+):", command.text)[1]  # type: ignore[index]
+    command.wait_for("clean: running on Ray")
+    assert command.end_by(signal.SIGKILL) == -9
+    for daemon in (*poc.services.airflow.daemons.values(), poc.services.ray.daemon, poc.services.site.daemon):
+        pid = daemon.pid()
+        assert pid is not None
+        os.killpg(pid, signal.SIGKILL)  # as when the machine goes down: Airflow's database still says "running"
+    again = Command(poc, checkout)
+    assert again.wait_for(rf"run {re.escape(run_id)} had not ended when last looked at.*clean") < WITHIN_S
+    again.wait_for(re.escape(f"attached to run {run_id}"), within_s=240)
+    again.wait_for("every task of the run succeeded +│ yes", within_s=300)
+    again.ended(60)
+    assert poc.admin.run("poc", run_id)["state"] == "success"
+    assert poc.services.dead() == []

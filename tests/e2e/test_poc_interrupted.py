@@ -19,8 +19,12 @@ from typing import Any
 
 import pytest
 
+from headrace_operators.poc.note import NoteFile
+
 WITHIN_S = 5.0
 """Started again, the command names its run within so long."""
+
+STARTED: list[subprocess.Popen[str]] = []
 
 
 class Command:
@@ -40,6 +44,7 @@ class Command:
             start_new_session=True,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TRIAL_AIRFLOW": json.dumps(services.airflow.configuration)},
         )
+        STARTED.append(self.process)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -79,9 +84,15 @@ class Command:
 
 @pytest.fixture
 def poc(stack: Any) -> Iterator[Any]:
-    """The stack with the short DAG `poc`, which nobody else runs."""
+    """The stack with the short DAG `poc`, which nobody else runs; no command outlives the test."""
     stack.admin.wait_for_dag("poc")
+    NoteFile(stack.services.folder).forget()
+    STARTED.clear()
     yield stack
+    for process in STARTED:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
     for run in stack.admin.runs("poc", state=["queued", "running"]):
         stack.admin.mark_run("poc", run["dag_run_id"], "failed")
 
@@ -89,7 +100,7 @@ def poc(stack: Any) -> Iterator[Any]:
 def test_poc_killed_or_interrupted_in_any_task_attaches_to_its_run_and_ends_well(poc: Any, checkout: Path) -> None:
     command = Command(poc, checkout)
     command.wait_for(r"run manual__\S+: http")
-    run_id = re.search(r"run (manual__\S+):", command.text)[1]  # type: ignore[index]
+    run_id = re.search(r"run (manual__\S+): http", command.text)[1]  # type: ignore[index]
     for task, number, code in (("crawl", signal.SIGINT, 130), ("clean", signal.SIGTERM, 143), ("train", signal.SIGKILL, -9)):
         command.wait_for(rf"(\s|for ){task}(:| \().*running on Ray")
         assert command.end_by(number) == code, command.text
@@ -110,7 +121,7 @@ def test_poc_killed_or_interrupted_in_any_task_attaches_to_its_run_and_ends_well
 def test_fresh_stops_the_active_run_with_its_job_and_starts_another(poc: Any, checkout: Path) -> None:
     command = Command(poc, checkout)
     command.wait_for(r"run manual__\S+: http")
-    first = re.search(r"run (manual__\S+):", command.text)[1]  # type: ignore[index]
+    first = re.search(r"run (manual__\S+): http", command.text)[1]  # type: ignore[index]
     command.wait_for("crawl: running on Ray")
     assert command.end_by(signal.SIGTERM) == 143
     job = next(job for job in poc.jobs.jobs() if job.metadata.get("run_id") == first)
@@ -125,7 +136,7 @@ def test_fresh_stops_the_active_run_with_its_job_and_starts_another(poc: Any, ch
 def test_a_run_whose_services_were_all_killed_is_taken_up_again(poc: Any, checkout: Path) -> None:
     command = Command(poc, checkout)
     command.wait_for(r"run manual__\S+: http")
-    run_id = re.search(r"run (manual__\S+):", command.text)[1]  # type: ignore[index]
+    run_id = re.search(r"run (manual__\S+): http", command.text)[1]  # type: ignore[index]
     command.wait_for("clean: running on Ray")
     assert command.end_by(signal.SIGKILL) == -9
     for daemon in (*poc.services.airflow.daemons.values(), poc.services.ray.daemon, poc.services.site.daemon):
@@ -138,4 +149,4 @@ def test_a_run_whose_services_were_all_killed_is_taken_up_again(poc: Any, checko
     again.wait_for("every task of the run succeeded +│ yes", within_s=300)
     again.ended(60)
     assert poc.admin.run("poc", run_id)["state"] == "success"
-    assert poc.services.dead() == []
+    assert poc.services.died() == [] == poc.services.stopped()

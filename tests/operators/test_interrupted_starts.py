@@ -60,6 +60,18 @@ def test_a_daemon_outlives_the_killed_command_that_started_it_and_is_found(tmp_p
     assert daemon.stop() and daemon.pid() is None
 
 
+def test_what_was_killed_is_told_from_what_was_stopped(tmp_path: Path) -> None:
+    daemon = Daemon("thing", tmp_path)
+    assert daemon.stopped and not daemon.died
+    pid = daemon.start([sys.executable, "-c", "import time; time.sleep(60)"], os.environ, tmp_path)
+    assert not daemon.stopped and not daemon.died
+    os.kill(pid, signal.SIGKILL)
+    daemon.wait_ended()
+    assert daemon.died and not daemon.stopped
+    daemon.stop()
+    assert daemon.stopped and not daemon.died
+
+
 def test_a_program_that_is_not_there_leaves_no_record(tmp_path: Path) -> None:
     daemon = Daemon("thing", tmp_path)
     with pytest.raises(Exception, match="is not installed"):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from headrace_lake.errors import ServiceError
-from headrace_operators.poc.upkeep import LOOK_EVERY_S, SILENT_S, STUCK_S, Upkeep
+from headrace_operators.poc.upkeep import LOOK_EVERY_S, SILENT_S, STOPPED_S, STUCK_S, Upkeep
 
 
 class World:
@@ -17,10 +17,11 @@ class World:
     def __init__(self) -> None:
         self.now = 0.0
         self.gone: list[str] = []
+        self.stopped: list[str] = []
         self.started: list[tuple[str, ...]] = []
         self.cleared: list[tuple[str, bool]] = []
         self.said: list[str] = []
-        services: Any = SimpleNamespace(dead=lambda: list(self.gone), up=self.up)
+        services: Any = SimpleNamespace(died=lambda: list(self.gone), stopped=lambda: list(self.stopped), up=self.up)
         api: Any = SimpleNamespace(clear=lambda dag, run, tasks, downstream: self.cleared.append((tasks[0], downstream)))
         self.upkeep = Upkeep(services, api, "run", self.said.append, now=lambda: self.now)
 
@@ -47,6 +48,17 @@ def test_services_that_have_died_are_started_again_and_named(world: World) -> No
     world.gone = ["ray", "airflow"]
     world.look(LOOK_EVERY_S + 2, train="deferred")
     assert world.started == [("ray", "airflow")] and world.said == ["ray, airflow: ended while the run goes on; started again"]
+
+
+def test_services_that_another_command_has_stopped_are_left_alone_and_the_wait_ends(world: World) -> None:
+    world.stopped = ["ray", "airflow"]
+    world.look(STOPPED_S - 5, train="deferred")
+    world.stopped = []  # it was a restart
+    world.look(STOPPED_S * 2, train="deferred")
+    world.stopped = ["ray", "airflow"]
+    with pytest.raises(ServiceError, match="ray, airflow: stopped by another command"):
+        world.look(STOPPED_S * 3, train="deferred")
+    assert world.started == []
 
 
 @pytest.mark.parametrize("state", ["queued", "running"])

@@ -58,6 +58,7 @@ class RayExecutor:
         total = ray.cluster_resources()
         room = _PARTS_A_CPU * max(1, int(total.get("CPU", 0)))
         waiting: dict[Any, PartTask] = {}
+        functions: dict[Resources, Any] = {}  # one of Ray's for each kind of worker: it ships a new one to the cluster every time
         source = iter(demands)
         more = True
         try:
@@ -67,7 +68,9 @@ class RayExecutor:
                     if demand is None:
                         more = False
                         break
-                    waiting[self._submit(demand, total)] = demand.task
+                    if demand.resources not in functions:
+                        functions[demand.resources] = self._function(demand.resources, total)
+                    waiting[functions[demand.resources].remote(demand.task.model_dump_json())] = demand.task
                     if ray.wait([*waiting], num_returns=1, timeout=0)[0]:
                         break
                 if not waiting:
@@ -89,10 +92,9 @@ class RayExecutor:
                 ray.cancel(part)
 
     @staticmethod
-    def _submit(demand: Demand, total: Mapping[str, float]) -> Any:
+    def _function(needs: Resources, total: Mapping[str, float]) -> Any:
         import ray
 
-        needs = demand.resources
         if needs.gpus > total.get("GPU", 0) or needs.cpus > total.get("CPU", 0):
             raise ConfigError(
                 f"a stage asks for {needs.cpus} CPUs and {needs.gpus} GPUs, "
@@ -101,7 +103,7 @@ class RayExecutor:
             )
         memory = needs.memory_bytes if needs.memory_bytes <= total.get("memory", 0) else None
         remote = ray.remote(num_cpus=needs.cpus, num_gpus=needs.gpus, max_retries=_RETRIES, memory=memory, name="headrace-part")
-        return remote(_remote_part).remote(demand.task.model_dump_json())
+        return remote(_remote_part)
 
 
 def _remote_part(task: str) -> str:

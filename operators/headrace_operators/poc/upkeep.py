@@ -21,6 +21,8 @@ from headrace_operators.services.local import LocalServices
 LOOK_EVERY_S = 10.0
 STUCK_S = 3.0 * max(ORPHANS_EVERY_S, RUNNER_SILENT_S, TRIGGERER_SILENT_S)
 """A task that needs a process of its own (`queued`, `running`: seconds each) and keeps it so long is lost. Deferred ones may last."""
+STOPPED_S = 15.0
+"""Services may be away so long, for another command stops and starts them; then they were stopped for good."""
 SILENT_S = 180.0
 """How long Airflow may give no answer while its processes live."""
 _OWN_PROCESS = ("queued", "running", "restarting")
@@ -31,15 +33,19 @@ class Upkeep:
 
     def __init__(self, services: LocalServices, api: AirflowApi, run_id: str, say: Say, now: Callable[[], float] = time.monotonic) -> None:
         self.services, self.api, self.run_id, self.say, self._now = services, api, run_id, say, now
-        self._looked = self._answered = now()
+        self._looked = self._answered = self._stopped_at = now()
         self._since: dict[str, tuple[tuple[str, int], float]] = {}
         self._cleared: set[str] = set()
 
     def look(self, tasks: list[dict[str, Any]]) -> None:
-        """Called with every answer of Airflow: starts again what has died, clears what is stuck."""
+        """Called with every answer of Airflow: starts again what has died, clears what is stuck.
+
+        Raises:
+            ServiceError: another command has stopped the services.
+        """
         now = self._now()
         self._answered = now
-        self._start_dead(now)
+        self._keep_services(now)
         for task in tasks:
             name, state = str(task["task_id"]), (str(task["state"]), int(task.get("try_number") or 0))
             if self._since.get(name, (None, 0.0))[0] != state:
@@ -54,24 +60,32 @@ class Upkeep:
         """Called when Airflow did not answer.
 
         Raises:
-            ServiceError: the same, if its processes live and it has been silent for `SILENT_S`.
+            ServiceError: the same, if its processes live and it has been silent for `SILENT_S`; or they were stopped on purpose.
         """
         now = self._now()
-        if self._start_dead(now, at_once=True):
+        if self._keep_services(now, at_once=True):
             self._answered = self._now()
         elif now - self._answered > SILENT_S:
             raise problem
 
-    def _start_dead(self, now: float, *, at_once: bool = False) -> bool:
+    def _keep_services(self, now: float, *, at_once: bool = False) -> bool:
+        """Start again what has died; returns whether something had. What was stopped on purpose stays so."""
         if not at_once and now - self._looked < LOOK_EVERY_S:
             return False
         self._looked = now
-        dead = self.services.dead()
-        if not dead:
+        stopped = self.services.stopped()
+        if not stopped:
+            self._stopped_at = now
+        elif now - self._stopped_at > STOPPED_S:
+            raise ServiceError(
+                f"{', '.join(stopped)}: stopped by another command", "`headrace poc` starts what is missing and goes on with the run"
+            )
+        died = self.services.died()
+        if not died:
             return False
-        self.say(f"{', '.join(dead)}: ended while the run goes on; started again")
+        self.say(f"{', '.join(died)}: ended while the run goes on; started again")
         try:
-            self.services.up(tuple(dead), say=self.say)
+            self.services.up(tuple(died), say=self.say)
         except HeadraceError as exc:  # once more at the next look; Airflow's silence ends it
             self.say(str(exc))
         return True

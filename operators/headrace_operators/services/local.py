@@ -20,7 +20,7 @@ from headrace_lake.errors import ServiceError
 from headrace_lake.settings import SETTINGS_FILE, Settings, load_settings
 from headrace_operators.operator_env import SETTINGS_ENV
 from headrace_operators.services.airflow import LocalAirflow
-from headrace_operators.services.process import free_port, port_in_use
+from headrace_operators.services.process import Daemon, free_port, port_in_use
 from headrace_operators.services.ray_head import RayHead, token_environment
 from headrace_operators.services.site import SampleSite
 
@@ -123,16 +123,16 @@ class LocalServices:
                 services[name].start(env, self.root)
             say(f"{name}: ready")
 
-    def dead(self) -> list[str]:
-        """Services of which a process has ended; looks at pids only."""
-        found = []
-        if self.ray.daemon.pid() is None:
-            found.append("ray")
-        if any(daemon.pid() is None for daemon in self.airflow.daemons.values()):
-            found.append("airflow")
-        if self.site.available() and self.site.daemon.pid() is None:
-            found.append("site")
-        return found
+    def died(self) -> list[str]:
+        """Services of which a process has ended without being asked to; looks at pids only."""
+        return [name for name, daemons in self._daemons().items() if any(daemon.died for daemon in daemons)]
+
+    def stopped(self) -> list[str]:
+        """Ray and Airflow, where some command has stopped them and none has started them since."""
+        return [name for name, daemons in self._daemons().items() if name != "site" and all(daemon.stopped for daemon in daemons)]
+
+    def _daemons(self) -> dict[str, list[Daemon]]:
+        return {"ray": [self.ray.daemon], "airflow": list(self.airflow.daemons.values()), "site": [self.site.daemon]}
 
     def down(self, names: tuple[str, ...] = NAMES, *, say: Callable[[str], None] = lambda _: None) -> None:
         """Stop what is asked for; Airflow first, so that nothing is submitted to a dying Ray."""

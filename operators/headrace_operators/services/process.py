@@ -68,6 +68,16 @@ class Daemon:
         pid = int(pid_text)
         return pid if _born(pid) == born else None
 
+    @property
+    def died(self) -> bool:
+        """It was started and has ended by itself, or was killed. A command that stops it takes the pid file away."""
+        return self.pid_file.exists() and self.pid() is None
+
+    @property
+    def stopped(self) -> bool:
+        """No command has started it since it was last stopped."""
+        return not self.pid_file.exists()
+
     def busy(self, port: int, within_s: float) -> bool:
         """Alive, and either started less than `within_s` ago or listening on its port: slow to answer, not broken.
 

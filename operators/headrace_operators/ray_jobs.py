@@ -256,6 +256,14 @@ class RayJobs:
         except ServiceError:
             return False
 
+    def has_node(self) -> bool:
+        """Has a node registered? The job API answers some seconds earlier, and a head whose node never comes gives up."""
+        try:
+            answer = self._request("GET", "/api/v0/nodes", retry_for_s=0).json()
+            return any(node.get("state") == "ALIVE" for node in answer["data"]["result"]["result"])
+        except (ServiceError, ValueError, KeyError, TypeError):
+            return False
+
     def job(self, submission_id: str) -> Job | None:
         """The job of this id, or None."""
         response = self._request("GET", f"/api/jobs/{submission_id}")

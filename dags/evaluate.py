@@ -24,4 +24,4 @@ with DAG(
     tags=["headrace", "evaluation"],
     doc_md=__doc__,
 ):
-    HeadraceOperator(task_id="evaluate", argv=["eval", "run", "{{ params.recipe }}"], cpus=1, outlets=[EVALUATION])
+    HeadraceOperator(task_id="evaluate", argv=["eval", "run", "{{ params.recipe }}"], cpus=1, all_cores=True, outlets=[EVALUATION])

@@ -13,11 +13,6 @@ from headrace_operators.operator import HeadraceOperator
 from headrace_operators.templates import ALL, known_sources, slices_of
 
 SLICES = {"each": "{{ slices_of(params, dag_run) | tojson }}"}
-# Everything that looks at one document; duplicates are judged after all slices of the run have their digests.
-CLEAN = (
-    "extract,language,text_statistics,gopher_repetition,fineweb,gopher_quality,c4,line_statistics,refinedweb,chinese_statistics,"
-    "chinese,text_digests,paragraph_digests,passage_fingerprints,minhash,pii,toxicity"
-)
 
 with DAG(
     dag_id="ingest_text",
@@ -42,6 +37,6 @@ with DAG(
         argv=["crawl", SLICES, "{{ '--base-url=' ~ params.base_url if params.base_url }}"],
         slice_text="{{ slices_of(params, dag_run) | join(' ') }}",
     )
-    clean = HeadraceOperator(task_id="clean", argv=[*run, "--stages", CLEAN])
+    clean = HeadraceOperator(task_id="clean", argv=[*run, "--slice-local"])
     tokens = HeadraceOperator(task_id="tokens", argv=run, outlets=[TEXT_TOKENS])
     crawl >> clean >> tokens

@@ -14,10 +14,6 @@ from headrace_operators.operator import HeadraceOperator
 from headrace_operators.poc.plan import load_poc_plan
 
 PLAN = load_poc_plan()
-CLEAN = (
-    "extract,language,text_statistics,gopher_repetition,fineweb,gopher_quality,c4,line_statistics,refinedweb,chinese_statistics,"
-    "chinese,text_digests,paragraph_digests,passage_fingerprints,minhash,pii,toxicity"
-)
 
 with DAG(
     dag_id="poc",
@@ -35,11 +31,11 @@ with DAG(
     for number in range(PLAN.groups):
         group = PLAN.group(number)
         crawl = HeadraceOperator(task_id=f"crawl_{number + 1}", argv=["crawl", *group, base_url])
-        clean = HeadraceOperator(task_id=f"clean_{number + 1}", argv=[*run, *group, "--stages", CLEAN])
+        clean = HeadraceOperator(task_id=f"clean_{number + 1}", argv=[*run, *group, "--slice-local"])
         crawl >> clean >> tokens
     mix = HeadraceOperator(task_id="mix", argv=["mix", "compile", PLAN.recipe])
-    train = HeadraceOperator(task_id="train", argv=["train", PLAN.recipe], cpus=1, outlets=[CHECKPOINT])
-    evaluate = HeadraceOperator(task_id="evaluate", argv=["eval", "run", PLAN.recipe])
+    train = HeadraceOperator(task_id="train", argv=["train", PLAN.recipe], cpus=1, all_cores=True, outlets=[CHECKPOINT])
+    evaluate = HeadraceOperator(task_id="evaluate", argv=["eval", "run", PLAN.recipe], cpus=1, all_cores=True)
     judge = HeadraceOperator(task_id="judge", argv=["gate", "evaluate", PLAN.gate, "--recipe", PLAN.recipe])
     gate = GateOperator(task_id="gate", evidence_task_id="judge", retries=0)
     release = HeadraceOperator(task_id="release", argv=["release", "build", PLAN.recipe])

@@ -25,5 +25,5 @@ with DAG(
     doc_md=__doc__,
 ):
     mix = HeadraceOperator(task_id="mix", argv=["mix", "compile", "{{ params.recipe }}"], inlets=[TEXT_TOKENS])
-    train = HeadraceOperator(task_id="train", argv=["train", "{{ params.recipe }}"], cpus=1, outlets=[CHECKPOINT])
+    train = HeadraceOperator(task_id="train", argv=["train", "{{ params.recipe }}"], cpus=1, all_cores=True, outlets=[CHECKPOINT])
     mix >> train

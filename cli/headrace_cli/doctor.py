@@ -180,7 +180,7 @@ def _lock(lock: Path) -> Check:
         return Check("lock", "optional", f"no {lock}: an image or a wheel, not a checkout", "")
     wrong: list[str] = []
     count = 0
-    for line in lock.read_text(encoding="utf-8").splitlines():
+    for line in lock.read_text(encoding="utf-8").split("\n"):
         if "==" not in line or line.startswith((" ", "#")):
             continue
         try:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from headrace_lake.console import SettingsOption, emit_result, open_lake, show_table
 from headrace_lake.errors import ConfigError
 from headrace_lake.slices import Slice
+
+if TYPE_CHECKING:
+    from headrace_lake.engine import StageReport
 
 slice_app = typer.Typer(help="Run, preview and look at slices.", no_args_is_help=True)
 stage_app = typer.Typer(help="List stages; run one.", no_args_is_help=True)
@@ -26,29 +29,40 @@ def slice_run(
     slices: SlicesArgument,
     executor: ExecutorOption = "local",
     stages: StagesOption = "",
+    slice_local: Annotated[
+        bool, typer.Option("--slice-local", help="Only the stages that look at no other slice; the pipeline says which those are.")
+    ] = False,
     settings: SettingsOption = None,
 ) -> None:
-    """Bring every stage of the pipeline up to date; what has its fingerprint already is adopted. Then the pipeline's guards."""
-    from headrace_lake.engine import load_pipeline, run_guards, run_pipeline
+    """Bring every stage of the pipeline up to date, slices side by side; what has its fingerprint already is adopted.
+
+    Stages that look at other slices (duplicates) run when every slice named here has passed the stages that do not. Then the
+    pipeline's guards.
+    """
+    from headrace_lake.engine import load_pipeline, run_guards, run_slices
 
     if executor not in ("local", "ray"):
         raise ConfigError(f"no executor '{executor}'", "use local or ray")
+    if stages and slice_local:
+        raise ConfigError("--stages and --slice-local were both given", "name stages, or let the pipeline compute them")
     lake = open_lake(settings)
     chosen = load_pipeline(lake.settings, pipeline)
     if stages:
         chosen = chosen.only([s.strip() for s in stages.split(",")])
-    results = []
-    for text in slices:
-        report = run_pipeline(lake, chosen, Slice.parse(text), executor="ray" if executor == "ray" else "local")
-        results.append(report.summary())
-        for s in report.stages:
-            c = s.receipt.counts
-            typer.echo(f"{report.slice_} {s.stage}: {s.action}, read {c.read} = kept {c.kept} + dropped {c.dropped} + failed {c.failed}")
-            for note in s.receipt.notes:
-                typer.echo(f"{report.slice_} {s.stage}: {note}")
-    for line in run_guards(lake, chosen, [Slice.parse(text) for text in slices]):
+    elif slice_local:
+        chosen = chosen.slice_local()
+    wanted = [Slice.parse(text) for text in slices]
+    reports = run_slices(lake, chosen, wanted, executor="ray" if executor == "ray" else "local", on_stage=_say_stage)
+    for line in run_guards(lake, chosen, wanted):
         typer.echo(line)
-    emit_result({"slices": results})
+    emit_result({"slices": [report.summary() for report in reports]})
+
+
+def _say_stage(slice_: Slice, stage: StageReport) -> None:
+    c = stage.receipt.counts
+    typer.echo(f"{slice_} {stage.stage}: {stage.action}, read {c.read} = kept {c.kept} + dropped {c.dropped} + failed {c.failed}")
+    for note in stage.receipt.notes:
+        typer.echo(f"{slice_} {stage.stage}: {note}")
 
 
 @slice_app.command("preview")

@@ -13,19 +13,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headrace_lake.settings import load_settings
-
 if TYPE_CHECKING:
     from headrace_lake.lake import Lake
 
 RESULT_PREFIX = "HEADRACE_RESULT "
+_LINE_SEPARATORS = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 
 SettingsOption = Annotated[Path | None, typer.Option("--settings", help="Settings file; headrace.yaml of this folder by default.")]
 
 
 def open_lake(settings: Path | None) -> Lake:
     """The lake that the settings file names."""
-    from headrace_lake.lake import Lake  # a second of imports, which a command that opens no lake need not pay
+    # A second of imports, which a command that opens no lake, or speaks before it does, need not pay.
+    from headrace_lake.lake import Lake
+    from headrace_lake.settings import load_settings
 
     return Lake.open(load_settings(settings))
 
@@ -42,7 +43,16 @@ def want_result(wanted: bool) -> None:
 def emit_result(result: Any) -> None:
     """Print the result line, if the command line asked for one."""
     if _WANTED.get():
-        typer.echo(RESULT_PREFIX + json.dumps(result, default=str, ensure_ascii=False))
+        typer.echo(result_line(result))
+
+
+def result_line(result: Any) -> str:
+    r"""The result line: readable, and without a character that any reader might take for the end of a line.
+
+    JSON escapes control characters by itself; U+0085, U+2028 and U+2029 it may leave as they are (RFC 8259), and then `str.splitlines`,
+    editors and log pages cut there.
+    """
+    return RESULT_PREFIX + json.dumps(result, default=str, ensure_ascii=False).translate(_LINE_SEPARATORS)
 
 
 def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -23,6 +23,7 @@ from pyiceberg.table import Table, Transaction
 from headrace_lake.catalog import NAMESPACE, LakeCatalog, replace_files
 from headrace_lake.errors import ConfigError, InputError, LakeError, SliceConflict
 from headrace_lake.fingerprint import digest_of, file_digest
+from headrace_lake.listing import Entry, Listings
 from headrace_lake.objects import object_path
 from headrace_lake.receipts import Artifact, Receipt, ShardFile
 from headrace_lake.schemas import TABLES, table_spec
@@ -58,6 +59,7 @@ class Lake:
         self.storage = storage
         self.catalog = catalog
         self.settings = settings
+        self._listings = Listings(lambda table, snapshot: self._files(table, AlwaysTrue(), snapshot))
         self._answered: tuple[tuple[int | None, Slice], list[Receipt]] | None = None
 
     @classmethod
@@ -86,7 +88,7 @@ class Lake:
 
     def slice_files(self, table: str, slice_: Slice, *, snapshot: int | None = None) -> list[ShardFile]:
         """The current files of one slice of a table, by part."""
-        return sorted((s for _, s in self._files(self.table(table), _of_slice(table, slice_), snapshot)), key=lambda s: (s.part, s.path))
+        return sorted((s for _, s in self._files_of(self.table(table), slice_, snapshot)), key=lambda s: (s.part, s.path))
 
     def read_files(self, table: str, snapshot: int) -> list[ShardFile]:
         """All files of a table at one snapshot."""
@@ -123,10 +125,8 @@ class Lake:
         if version == -1:
             return pa.table({f.name: pa.array([], f.type) for f in spec.schema}).select(list(columns or spec.schema.names))
         if where is None:
-            condition = _of_slice(table, slice_) if slice_ is not None else AlwaysTrue()
-            files = sorted(
-                (s for _, s in self._files(iceberg, condition, version)), key=lambda s: (s.path.rpartition("/")[0], s.part, s.path)
-            )
+            found = self._files(iceberg, AlwaysTrue(), version) if slice_ is None else self._files_of(iceberg, slice_, version)
+            files = sorted((s for _, s in found), key=lambda s: (s.path.rpartition("/")[0], s.part, s.path))
             names = list(columns) if columns is not None else spec.schema.names
             schema = pa.schema([spec.schema.field(n) for n in names])
             return pa.concat_tables([schema.empty_table(), *(read_shard(self.storage, s, names).cast(schema) for s in files)])
@@ -160,7 +160,12 @@ class Lake:
         for shard in sorted((s for _, s in self._files(self.table(table), condition, None)), key=lambda s: s.path):
             yield read_shard(self.storage, shard, list(columns)).cast(schema)
 
-    def _files(self, table: Table, condition: BooleanExpression, snapshot: int | None) -> list[tuple[DataFile, ShardFile]]:
+    def _files_of(self, table: Table, slice_: Slice, snapshot: int | None, stages: Sequence[str] = ()) -> list[Entry]:
+        """Files of a slice (of some stages, in a table that keeps them apart)."""
+        found = self._listings.files_of(table, slice_, snapshot, stages)
+        return self._files(table, _of_slice(table.name()[-1], slice_, stages), snapshot) if found is None else found
+
+    def _files(self, table: Table, condition: BooleanExpression, snapshot: int | None) -> list[Entry]:
         if table.current_snapshot() is None:
             return []
         name = table.name()[-1]
@@ -212,7 +217,7 @@ class Lake:
         new: list[ShardFile] = []
         for slice_ in dict.fromkeys(c.receipt.slice_ for c in owners):
             mine = [c.receipt for c in owners if c.receipt.slice_ == slice_]
-            old += [f for f, _ in self._files(table, _of_slice(name, slice_, [r.stage for r in mine]), None)]
+            old += [f for f, _ in self._files_of(table, slice_, None, [r.stage for r in mine])]
             new += [shard for r in mine for shard in r.outputs_of(name)]
         if {self.storage.relative(f.file_path) for f in old} == {s.path for s in new}:
             return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from typing import Any
 import httpx
 
 from headrace_lake.errors import ServiceError
+from headrace_lake.lines import last_line
 
 RUN_ENDED = frozenset({"success", "failed"})
 TASK_ENDED = frozenset({"success", "failed", "upstream_failed", "skipped", "removed"})
@@ -105,7 +107,7 @@ class AirflowApi:
             except ServiceError:
                 if time.monotonic() > deadline:
                     errors = self.call("GET", "/importErrors")["import_errors"]
-                    shown = "; ".join(f"{e['filename']}: {e['stack_trace'].strip().splitlines()[-1]}" for e in errors) or "no import errors"
+                    shown = "; ".join(f"{e['filename']}: {last_line(e['stack_trace'])}" for e in errors) or "no import errors"
                     raise ServiceError(f"DAG '{dag_id}' did not appear in Airflow: {shown}", "mend the DAG file") from None
                 time.sleep(1.0)
 
@@ -126,7 +128,9 @@ class AirflowApi:
         """Task instances of a run."""
         return list(self.call("GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances", limit=200)["task_instances"])
 
-    def follow(self, dag_id: str, run_id: str, *, within_s: float, poll_s: float = 1.0) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    def follow(
+        self, dag_id: str, run_id: str, *, within_s: float = math.inf, poll_s: float = 1.0
+    ) -> Iterator[tuple[str, list[dict[str, Any]]]]:
         """Yield (run state, task instances) until the run has ended.
 
         Raises:
@@ -156,6 +160,10 @@ class AirflowApi:
     def mark(self, dag_id: str, run_id: str, task_id: str, state: str) -> None:
         """Mark a task success or failed by hand."""
         self.call("PATCH", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}", {"new_state": state})
+
+    def mark_run(self, dag_id: str, run_id: str, state: str) -> None:
+        """Mark a whole run success or failed; its running tasks are stopped."""
+        self.call("PATCH", f"/dags/{dag_id}/dagRuns/{run_id}", {"state": state})
 
     def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value") -> Any:
         """A value that a task left."""

@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 
 HEADRACE = ("python", "-m", "headrace_cli", "--json-result")
 """The program on the cluster: the wheel is installed there; its last line of output is the result."""
+LOST_AT_MOST = 5
+"""A Ray head that is restarted (a reboot, `services down`) knows no job of before. That is no fault of the command, so it is submitted
+again without costing the task a retry; only so often, lest a command that takes the head down with it does so for ever."""
+UNLIMITED = ("env", "-u", "OMP_NUM_THREADS")
+"""Put before a program (coreutils): it starts without Ray's limit on threads."""
 MAX_XCOM_BYTES = 16_384
 """XCom is for receipts' summaries; data lives in the lake."""
 
@@ -43,6 +48,9 @@ class HeadraceOperator(BaseOperator):
         remote_env: environment of the remote command. Never put secrets here: Ray shows it.
         program: words that start the program on the cluster.
         cpus: CPUs reserved for the command itself (training takes them; commands that start Ray tasks take none).
+        all_cores: the command may use every core of its machine. Ray sets OMP_NUM_THREADS to the CPUs that are reserved, and to 1 where
+            none are, so a program that asks OpenMP or torch for threads gets no more; this takes the variable away. To reserve all cores
+            instead is no way: the DAG does not know the machine, and a job that asks for more than there is waits for ever.
     """
 
     template_fields: Sequence[str] = ("argv", "slice_text", "fingerprint", "remote_env")
@@ -58,6 +66,7 @@ class HeadraceOperator(BaseOperator):
         remote_env: Mapping[str, str] | None = None,
         program: Sequence[str] = HEADRACE,
         cpus: float = 0.0,
+        all_cores: bool = False,
         poll_s: float = 1.0,
         **kwargs: Any,
     ) -> None:
@@ -66,13 +75,16 @@ class HeadraceOperator(BaseOperator):
         self.slice_text = slice_text
         self.fingerprint = fingerprint
         self.remote_env = dict(remote_env or {})
-        self.program = list(program)
+        self.program = [*(UNLIMITED if all_cores else ()), *program]
         self.cpus = cpus
         self.poll_s = poll_s
         self._running: tuple[RayJobs, str] | None = None
 
     def execute(self, context: Context) -> Any:
         """Submit or adopt the job, then defer."""
+        self._ask(context, lost=0)
+
+    def _ask(self, context: Context, *, lost: int) -> None:
         settings, file = current_settings()
         jobs = RayJobs.of(settings)
         request = self._request(settings, file)
@@ -83,12 +95,15 @@ class HeadraceOperator(BaseOperator):
         self._running = (jobs, sid) if ensured.owned else None
         self.log.info("%s Ray job %s (%s)", ensured.decision, sid, ensured.job.status)
         context["ti"].xcom_push(key="ray_job", value={"submission_id": sid, "decision": ensured.decision, "dashboard": jobs.address})
-        trigger = RayJobTrigger(jobs.address, str(jobs.token_file.resolve()), sid, ensured.owned, self.poll_s)
+        trigger = RayJobTrigger(jobs.address, str(jobs.token_file.resolve()), sid, ensured.owned, self.poll_s, lost)
         self.defer(trigger=trigger, method_name="resume")
 
     def resume(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """The job has ended: hand its result on, or fail with its own error line."""
-        status, sid = event["status"], event["submission_id"]
+        status, sid, lost = event["status"], event["submission_id"], int(event.get("lost") or 0)
+        if status == "LOST" and lost < LOST_AT_MOST:
+            self.log.warning("%s: asked for again", event.get("error"))
+            self._ask(context, lost=lost + 1)  # defers
         if status != "SUCCEEDED":
             text = f"Ray job {sid} ended {status}: {event.get('error') or event.get('message')}"
             # Exit code 2 is an error that a human must mend: retrying would only repeat it.

@@ -28,6 +28,7 @@ from typing import Any, Literal
 import httpx
 
 from headrace_lake.errors import ServiceError
+from headrace_lake.lines import data_lines
 from headrace_lake.settings import RaySettings, Settings
 
 TERMINAL = frozenset({"SUCCEEDED", "FAILED", "STOPPED"})
@@ -37,6 +38,9 @@ STOP_WITHIN_S = 30.0
 """How long a stopped job may take to end: Ray sends SIGTERM, and SIGKILL after 3 s."""
 RESULT_PREFIX = "HEADRACE_RESULT "
 """Last line of a command's output: this prefix and one JSON object (small: it travels through XCom)."""
+
+_RAYS_OWN = "Running entrypoint for job "
+"""How the line begins that Ray puts before a command's own."""
 
 Decision = Literal["submitted", "attached", "done"]
 
@@ -141,8 +145,8 @@ def settings_digest(settings: Settings) -> str:
 
 
 def result_of(log: str) -> dict[str, Any]:
-    """The JSON object of the last `HEADRACE_RESULT` line of a log, or an empty one."""
-    for line in reversed(log.splitlines()):
+    """The JSON object of the last `HEADRACE_RESULT` line of a log, or an empty one. Only LF ends a line (JSON Lines)."""
+    for line in reversed(data_lines(log)):
         if line.startswith(RESULT_PREFIX):
             try:
                 value = json.loads(line[len(RESULT_PREFIX) :])
@@ -154,9 +158,15 @@ def result_of(log: str) -> dict[str, Any]:
 
 def error_line(log: str) -> str:
     """The one line of a failed command's log that says why: its last non-empty line."""
-    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    lines = [line.strip() for line in data_lines(log) if line.strip()]
     errors = [line for line in lines if line.lower().startswith(("error", "headrace: "))]
     return (errors or lines or ["(the command printed nothing)"])[-1][:500]
+
+
+def last_words(log: str, most: int = 160) -> str:
+    """The last line of a running command's log that is for people."""
+    lines = (line.strip() for line in reversed(data_lines(log)) if not line.startswith((RESULT_PREFIX, _RAYS_OWN)))
+    return next((line for line in lines if line), "")[:most]
 
 
 class _TokenAuth(httpx.Auth):
@@ -244,6 +254,14 @@ class RayJobs:
         try:
             return self._request("GET", "/api/version", retry_for_s=0).status_code == 200
         except ServiceError:
+            return False
+
+    def has_node(self) -> bool:
+        """Has a node registered? The job API answers some seconds earlier, and a head whose node never comes gives up."""
+        try:
+            answer = self._request("GET", "/api/v0/nodes", retry_for_s=0).json()
+            return any(node.get("state") == "ALIVE" for node in answer["data"]["result"]["result"])
+        except (ServiceError, ValueError, KeyError, TypeError):
             return False
 
     def job(self, submission_id: str) -> Job | None:
@@ -335,7 +353,7 @@ class RayJobs:
                 text = (await self._arequest(client, "GET", f"/api/jobs/{submission_id}/logs")).json().get("logs") or ""
                 end = len(text) if job.terminal else text.rfind("\n") + 1
                 if end > offset:
-                    for line in text[offset:end].splitlines():
+                    for line in data_lines(text[offset:end]):
                         yield line
                     offset = end
                 if job.terminal:

@@ -24,16 +24,18 @@ class RayJobTrigger(BaseTrigger):
     Args:
         address: job API of the Ray head.
         token_file: path of the token (the path travels through the database, the token never does).
+        lost: how often a Ray head had forgotten the task's job before this one was submitted.
         owned: whether killing the task may stop the job; attached jobs of another run are left alone.
     """
 
-    def __init__(self, address: str, token_file: str, submission_id: str, owned: bool = True, poll_s: float = 1.0) -> None:
+    def __init__(self, address: str, token_file: str, submission_id: str, owned: bool = True, poll_s: float = 1.0, lost: int = 0) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.address = address
         self.token_file = token_file
         self.submission_id = submission_id
         self.owned = owned
         self.poll_s = poll_s
+        self.lost = lost
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Class path and arguments, as Airflow stores them."""
@@ -43,6 +45,7 @@ class RayJobTrigger(BaseTrigger):
             "submission_id": self.submission_id,
             "owned": self.owned,
             "poll_s": self.poll_s,
+            "lost": self.lost,
         }
         return "headrace_operators.trigger.RayJobTrigger", arguments
 
@@ -67,7 +70,8 @@ class RayJobTrigger(BaseTrigger):
                 self.log.info("%s", item)
                 lines = [*lines[-200:], item]
         except HeadraceError as exc:
-            yield _event({"submission_id": self.submission_id, "status": "LOST", "message": str(exc), "result": {}, "error": str(exc)})
+            told = {"message": str(exc), "result": {}, "error": str(exc)}
+            yield _event({"submission_id": self.submission_id, "status": "LOST", "lost": self.lost, **told})
 
     async def on_kill(self) -> None:
         """The task was cleared, marked failed or marked succeeded by a human: stop the remote job."""

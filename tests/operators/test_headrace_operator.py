@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferred
 
-from headrace_operators.operator import HeadraceOperator, words
+from headrace_operators.operator import LOST_AT_MOST, HeadraceOperator, words
 from headrace_operators.ray_jobs import RayJobs
 from headrace_operators.trigger import RayJobTrigger
 
@@ -123,11 +123,19 @@ def test_a_job_of_another_run_is_not_stopped_by_this_one(ray_settings: Path, new
     jobs.stop_and_wait(mine.submission_id)
 
 
-def test_a_lost_job_fires_an_event_instead_of_hanging(ray_settings: Path, new_context: Context, ray_head: Any) -> None:
+def test_a_job_that_a_restarted_ray_has_forgotten_is_asked_for_again_and_not_for_ever(
+    ray_settings: Path, new_context: Context, ray_head: Any
+) -> None:
     event = _fire(RayJobTrigger(ray_head.address, str(ray_head.token_file), "headrace-unknown-1"))
     assert event["status"] == "LOST"
+    operator, context = _operator("print('HEADRACE_RESULT {\"n\": 1}')"), new_context()
+    with pytest.raises(TaskDeferred) as deferred:
+        operator.resume(context, event)
+    again = deferred.value.trigger
+    assert again.lost == 1 and again.submission_id != "headrace-unknown-1"
+    assert operator.resume(context, _fire(again)) == {"n": 1}
     with pytest.raises(AirflowException, match="is gone"):
-        _operator("pass").resume(new_context(), event)
+        operator.resume(context, {**event, "lost": LOST_AT_MOST})
 
 
 def test_results_are_summaries(new_context: Context) -> None:

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from headrace_lake.errors import ServiceError
-from headrace_operators.ray_jobs import JobRequest, Owner
+from headrace_operators.ray_jobs import JobRequest, Owner, RayJobs
 from headrace_operators.services import LocalServices
 from headrace_operators.services.airflow import LocalAirflow, write_passwords
 from headrace_operators.services.process import Daemon, free_port
@@ -109,6 +109,13 @@ def test_ray_and_everything_it_starts_listens_on_loopback_only(ray_head: RayHead
     listening = [c.laddr for c in psutil.net_connections("inet") if c.pid in family and c.status == psutil.CONN_LISTEN]
     assert len(listening) >= 5
     assert {a.ip.removeprefix("::ffff:") for a in listening} <= {"127.0.0.1", "::1"}, listening
+
+
+def test_a_head_is_ready_when_its_node_is_there(ray_head: RayHead, tmp_path: Path) -> None:
+    assert ray_head.jobs.has_node()
+    (tmp_path / "token").write_text("f" * 64)
+    assert not RayJobs(ray_head.address, tmp_path / "token").has_node(), "nobody is told without the token"
+    assert not RayJobs(f"http://127.0.0.1:{free_port()}", ray_head.token_file).has_node()
 
 
 def test_secrets_are_readable_by_their_owner_only(ray_head: RayHead, tmp_path: Path) -> None:

@@ -1,19 +1,20 @@
 """The stage engine: plans, runs, counts, quarantines and commits stages of one slice.
 
-`run_pipeline` is what `headrace slice run` calls; `preview_pipeline` says beforehand what it would recompute;
+`run_slices` is what `headrace slice run` calls, `run_pipeline` does one slice; `preview_pipeline` says beforehand what it would recompute;
 `check_slice` judges committed tables by their suites again.
 """
 
 from headrace_lake.engine.guard import Guard, run_guards
 from headrace_lake.engine.pipeline import Pipeline, load_pipeline
 from headrace_lake.engine.plan import Step, preview_pipeline
-from headrace_lake.engine.run import RunReport, run_pipeline
+from headrace_lake.engine.run import RunReport, StageReport, run_pipeline, run_slices
 from headrace_lake.engine.validator import Validator, check_slice
 
 __all__ = [
     "Guard",
     "Pipeline",
     "RunReport",
+    "StageReport",
     "Step",
     "Validator",
     "check_slice",
@@ -21,4 +22,5 @@ __all__ = [
     "preview_pipeline",
     "run_guards",
     "run_pipeline",
+    "run_slices",
 ]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Literal, Protocol
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
 
 from headrace_lake.engine.part import PartOutcome, PartTask, run_part
 from headrace_lake.errors import ConfigError, StageError
@@ -13,12 +14,25 @@ from headrace_lake.stage import Resources
 
 ExecutorName = Literal["local", "ray"]
 _RETRIES = 3
+_PARTS_A_CPU = 6
+"""Parts that wait in Ray for each CPU: enough that no worker falls idle, few enough that the driver is not ahead by hours."""
+
+
+@dataclass(frozen=True)
+class Demand:
+    """A part to run, and what its worker needs."""
+
+    task: PartTask
+    resources: Resources
 
 
 class Executor(Protocol):
-    """Runs parts and yields their outcomes as they finish, in any order."""
+    """Runs parts and yields each with its outcome as they finish, in any order.
 
-    def map(self, tasks: Sequence[PartTask], resources: Resources) -> Iterator[PartOutcome]: ...
+    Demands are taken as there is room for them: making one may take the caller some time, in which the others run.
+    """
+
+    def map(self, demands: Iterable[Demand]) -> Iterator[tuple[PartTask, PartOutcome]]: ...
 
 
 class LocalExecutor:
@@ -27,37 +41,43 @@ class LocalExecutor:
     def __init__(self, lake: Lake) -> None:
         self.lake = lake
 
-    def map(self, tasks: Sequence[PartTask], resources: Resources) -> Iterator[PartOutcome]:
-        for task in tasks:
-            yield run_part(task, self.lake)
+    def map(self, demands: Iterable[Demand]) -> Iterator[tuple[PartTask, PartOutcome]]:
+        for demand in demands:
+            yield demand.task, run_part(demand.task, self.lake)
 
 
 class RayExecutor:
     """One Ray task a part. A worker that dies is retried by Ray; its half-written files are invisible orphans."""
 
-    def map(self, tasks: Sequence[PartTask], resources: Resources) -> Iterator[PartOutcome]:
+    def map(self, demands: Iterable[Demand]) -> Iterator[tuple[PartTask, PartOutcome]]:
         import ray
 
         if not ray.is_initialized():
             # The address comes from Ray's own job environment, or a local head's session.
             ray.init(address="auto", log_to_driver=False, configure_logging=False)
-        remote = ray.remote(
-            num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=_RETRIES, memory=resources.memory_bytes, name="headrace-part"
-        )(_remote_part)
         total = ray.cluster_resources()
-        if resources.gpus > total.get("GPU", 0) or resources.cpus > total.get("CPU", 0):
-            raise ConfigError(
-                f"a stage asks for {resources.cpus} CPUs and {resources.gpus} GPUs, "
-                f"the Ray cluster has {total.get('CPU', 0):.0f} and {total.get('GPU', 0):.0f}",
-                "start a larger cluster or lower the stage's resources",
-            )
-        if resources.memory_bytes > total.get("memory", 0):
-            remote = remote.options(memory=None)
-        waiting = [remote.remote(t.model_dump_json()) for t in tasks]
+        room = _PARTS_A_CPU * max(1, int(total.get("CPU", 0)))
+        waiting: dict[Any, PartTask] = {}
+        functions: dict[Resources, Any] = {}  # one of Ray's for each kind of worker: it ships a new one to the cluster every time
+        source = iter(demands)
+        more = True
         try:
-            while waiting:
-                done, waiting = ray.wait(waiting, num_returns=1)
-                yield PartOutcome.model_validate_json(ray.get(done[0]))
+            while more or waiting:
+                while more and len(waiting) < room:
+                    demand = next(source, None)
+                    if demand is None:
+                        more = False
+                        break
+                    if demand.resources not in functions:
+                        functions[demand.resources] = self._function(demand.resources, total)
+                    waiting[functions[demand.resources].remote(demand.task.model_dump_json())] = demand.task
+                    if ray.wait([*waiting], num_returns=1, timeout=0)[0]:
+                        break
+                if not waiting:
+                    return
+                [done], _ = ray.wait([*waiting], num_returns=1)
+                outcome = PartOutcome.model_validate_json(ray.get(done))
+                yield waiting.pop(done), outcome
         except ray.exceptions.RayTaskError as exc:
             cause = exc.cause if getattr(exc, "cause", None) is not None else exc
             raise cause from None
@@ -70,6 +90,20 @@ class RayExecutor:
             # After a failure the other parts would go on computing for nobody; what they finished so far is recorded.
             for part in waiting:
                 ray.cancel(part)
+
+    @staticmethod
+    def _function(needs: Resources, total: Mapping[str, float]) -> Any:
+        import ray
+
+        if needs.gpus > total.get("GPU", 0) or needs.cpus > total.get("CPU", 0):
+            raise ConfigError(
+                f"a stage asks for {needs.cpus} CPUs and {needs.gpus} GPUs, "
+                f"the Ray cluster has {total.get('CPU', 0):.0f} and {total.get('GPU', 0):.0f}",
+                "start a larger cluster or lower the stage's resources",
+            )
+        memory = needs.memory_bytes if needs.memory_bytes <= total.get("memory", 0) else None
+        remote = ray.remote(num_cpus=needs.cpus, num_gpus=needs.gpus, max_retries=_RETRIES, memory=memory, name="headrace-part")
+        return remote(_remote_part)
 
 
 def _remote_part(task: str) -> str:

@@ -97,9 +97,39 @@ class Pipeline:
         for n in names:
             if n not in known:
                 raise ConfigError(f"pipeline {self.name} has no stage '{n}'", f"its stages: {', '.join(known)}")
-        chosen = [i for i, s in enumerate(self.stages) if s.name in names]
-        specs = [self.specs[i] for i in chosen]
-        return Pipeline(self.name, [self.stages[i] for i in chosen], specs, self.guards, self.validator)
+        return self._chosen([i for i, s in enumerate(self.stages) if s.name in names])
+
+    def layers(self) -> list[Pipeline]:
+        """The stages in groups; before a group runs, all slices of a command must have passed the groups before it.
+
+        A stage that looks beyond its slice (`looks_beyond`) reads of other slices what lies in tables of the kind that it reads
+        of its own, so it comes one layer after the stages that write those. Every other stage is in the layer of what it reads.
+        """
+        layer_of = self._layer_of()
+        return [self._chosen([i for i, at in enumerate(layer_of) if at == layer]) for layer in sorted(set(layer_of))]
+
+    def slice_local(self) -> Pipeline:
+        """The stages whose outcome depends on nothing but their own slice; they need not wait for any other slice."""
+        return self._chosen([i for i, layer in enumerate(self._layer_of()) if layer == 0])
+
+    def _layer_of(self) -> list[int]:
+        written: dict[str, int] = {}
+        layers = []
+        for stage in self.stages:
+            wanted = stage.inputs()
+            layer = max((written.get(table, 0) for table in (wanted.primary, *wanted.sidecars)), default=0) + looks_beyond(stage)
+            layers.append(layer)
+            written |= dict.fromkeys((*stage.also, *([stage.output] if stage.output else [])), layer)
+        return layers
+
+    def _chosen(self, places: Sequence[int]) -> Pipeline:
+        stages, specs = [self.stages[i] for i in places], [self.specs[i] for i in places]
+        return Pipeline(self.name, stages, specs, self.guards, self.validator)
+
+
+def looks_beyond(stage: Stage) -> bool:
+    """Does the stage depend on more than the tables of its own slice (on other slices, models, evaluation sets)?"""
+    return type(stage).prepare is not Stage.prepare
 
 
 def load_pipeline(settings: Settings, name: str | Path) -> Pipeline:

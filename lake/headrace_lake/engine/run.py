@@ -1,24 +1,35 @@
-"""Running a pipeline over one slice: adopt what is done, fuse what is not, commit, leave receipts."""
+"""Running a pipeline over slices: adopt what is done, compute the rest side by side, commit, leave receipts.
+
+Slices are independent of each other within a *layer* (`Pipeline.layers`): stages that look at other slices wait until every slice
+of the command has what they look at. So the tables do not depend on the order in which slices are named or come to their end.
+
+A layer goes in rounds. In each, every slice offers its next chain of stages; the parts of all slices are handed to the executor
+together, and up to `COMMIT_TOGETHER` slices become visible in one commit. One commit for each slice and chain was most of the time
+of a small lake: each rewrites the metadata of every table it touches.
+"""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from headrace_lake.engine.executors import Executor, ExecutorName, make_executor
-from headrace_lake.engine.part import PartOutcome, PartTask, StageOutcome, store_shared
+from headrace_lake.engine.chain import Chain
+from headrace_lake.engine.executors import Demand, Executor, ExecutorName, make_executor
 from headrace_lake.engine.pipeline import Pipeline
-from headrace_lake.engine.plan import Ready, files_intact, fingerprint_of, make_ready, same_recipe, table_digest
+from headrace_lake.engine.plan import Ready, files_intact, make_ready
 from headrace_lake.engine.validator import Validator, validated
-from headrace_lake.errors import SliceConflict, StageError
-from headrace_lake.fingerprint import code_digest, digest_of
-from headrace_lake.lake import Lake, StageCommit, content_digest
+from headrace_lake.errors import HeadraceError, SliceConflict
+from headrace_lake.lake import Lake, StageCommit
 from headrace_lake.progress import progress
-from headrace_lake.receipts import Counts, InputRef, Receipt, ShardFile, alarms, here, new_run_id
+from headrace_lake.receipts import Receipt, here, new_run_id
 from headrace_lake.slices import Slice
-from headrace_lake.stage import Resources, Stage
+
+COMMIT_TOGETHER = 16
+"""Slices in one commit: a killed run loses the commits of so many at most (their finished parts are recorded), and a writer
+elsewhere that moves a table meanwhile has only so much repeated."""
 
 
 @dataclass
@@ -54,6 +65,9 @@ class RunReport:
         }
 
 
+OnStage = Callable[[Slice, StageReport], None]
+
+
 def run_pipeline(lake: Lake, pipeline: Pipeline, slice_: Slice, *, executor: ExecutorName = "local") -> RunReport:
     """Bring every stage of the pipeline up to date for one slice.
 
@@ -63,42 +77,133 @@ def run_pipeline(lake: Lake, pipeline: Pipeline, slice_: Slice, *, executor: Exe
         ExpectationError: a table fails an expectation of severity `error`; neither it nor the tables that were to be
             committed with it have become visible.
     """
-    report = RunReport(slice_)
-    runner = make_executor(executor, lake)
-    index = 0
-    while index < len(pipeline.stages):
-        history = lake.receipts(slice_)
-        ready = make_ready(lake, pipeline.stages[index], slice_, history)
-        if ready.adopted:
-            assert ready.current is not None
-            report.stages.append(StageReport(ready.stage.name, "adopted", ready.current))
-            index += 1
-        elif ready.earlier is not None and files_intact(lake, ready.earlier):
-            report.stages.append(StageReport(ready.stage.name, "restored", _restore(lake, ready, pipeline.validator)))
-            index += 1
-        else:
-            chain = _fuse(pipeline.stages[index:], history)
-            specs = pipeline.specs[index : index + len(chain)]
-            done = _compute(lake, ready, chain, specs, slice_, history, runner, pipeline.validator)
-            report.stages += done
-            index += len(chain)
+    [report] = _bring_up_to_date(lake, pipeline, [slice_], make_executor(executor, lake), lambda *_: None)
     return report
 
 
-def _fuse(stages: Sequence[Stage], history: list[Receipt]) -> list[Stage]:
-    """The stages to run in one pass, starting with the first.
+def run_slices(
+    lake: Lake,
+    pipeline: Pipeline,
+    slices: Sequence[Slice],
+    *,
+    executor: ExecutorName = "local",
+    on_stage: OnStage = lambda *_: None,
+) -> list[RunReport]:
+    """Bring every stage of the pipeline up to date for several slices, side by side; one report for each, in the given order.
 
-    A stage joins if it reads only what its predecessors or earlier runs wrote for the same parts, needs nothing from
-    beyond the slice, and could not be adopted anyway once its input turns out unchanged.
+    The same tables as if the slices had run one after the other, each layer of stages for all of them.
+
+    Args:
+        on_stage: called after each stage of a slice, in no fixed order of the slices.
+
+    Raises:
+        HeadraceError: as `run_pipeline`. What other slices had computed by then is committed.
     """
-    chain = [stages[0]]
-    for stage in stages[1:]:
-        overrides_prepare = type(stage).prepare is not Stage.prepare
-        last = next((r for r in reversed(history) if r.stage == stage.name), None)
-        if overrides_prepare or same_recipe(stage, last) or stage.resources.gpus != chain[0].resources.gpus:
-            break
-        chain.append(stage)
-    return chain
+    runner = make_executor(executor, lake)
+    reports = {slice_: RunReport(slice_) for slice_ in slices}
+    for layer in pipeline.layers():
+        for report in _bring_up_to_date(lake, layer, list(reports), runner, on_stage):
+            reports[report.slice_].stages += report.stages
+    place = {stage.name: number for number, stage in enumerate(pipeline.stages)}
+    for report in reports.values():
+        report.stages.sort(key=lambda s: place[s.stage])
+    return list(reports.values())
+
+
+class _Line:
+    """One slice on its way through the stages of a pipeline."""
+
+    def __init__(self, slice_: Slice, on_stage: OnStage) -> None:
+        self.report = RunReport(slice_)
+        self.index = 0
+        self._on_stage = on_stage
+
+    @property
+    def slice_(self) -> Slice:
+        return self.report.slice_
+
+    def passed(self, *stages: StageReport) -> None:
+        """Note what happened to the next stages."""
+        for stage in stages:
+            self.report.stages.append(stage)
+            self.index += 1
+            self._on_stage(self.slice_, stage)
+
+
+def _bring_up_to_date(lake: Lake, pipeline: Pipeline, slices: Sequence[Slice], runner: Executor, on_stage: OnStage) -> list[RunReport]:
+    lines = [_Line(slice_, on_stage) for slice_ in slices]
+    waiting = lines if pipeline.stages else []
+    while waiting:
+        _round(lake, pipeline, waiting, runner)
+        waiting = [line for line in waiting if line.index < len(pipeline.stages)]
+    return [line.report for line in lines]
+
+
+@dataclass
+class _Begun:
+    """A chain of a slice in a round."""
+
+    line: _Line
+    chain: Chain
+    landed: bool = False
+
+
+def _round(lake: Lake, pipeline: Pipeline, lines: Sequence[_Line], runner: Executor) -> None:
+    """The next chain of each slice: adopt up to it, compute it, commit it."""
+    begun: dict[Slice, _Begun] = {}
+
+    def demands() -> Iterator[Demand]:
+        # Taken as workers fall free: the driver looks at a slice's inputs while the parts of earlier ones are computed.
+        for line in lines:
+            chain = _next_chain(lake, pipeline, line)
+            if chain is not None:
+                begun[line.slice_] = _Begun(line, chain)
+                yield from (Demand(task, chain.resources) for task in chain.tasks)
+
+    offered = demands()
+    first = next(offered, None)
+    if first is None:
+        _land(lake, pipeline.validator, list(begun.values()))
+        return
+    one = begun[Slice(first.task.source, first.task.slice)].chain
+    alone = len(lines) == 1
+    title = f"{one.slice_ if alone else f'{len(lines)} slices'} {one.names}"
+    through = 0
+    with progress(title, one.rows if alone else 0, "rows" if alone else "parts") as bar:  # how many parts there are shows as they are made
+        try:
+            for task, outcome in runner.map(itertools.chain([first], offered)):
+                mine = begun[Slice(task.source, task.slice)]
+                mine.chain.outcomes.append(outcome)
+                through += mine.chain.complete
+                bar.advance(outcome.stages[0].counts.read if alone else 1, note="" if alone else f"{through}/{len(lines)} slices")
+                _land(lake, pipeline.validator, _next_to_land(begun))
+        except Exception:
+            with contextlib.suppress(HeadraceError):  # the first error is the one to tell
+                _land(lake, pipeline.validator, [b for b in begun.values() if b.chain.complete and not b.landed])
+            raise
+    _land(lake, pipeline.validator, [b for b in begun.values() if not b.landed])
+
+
+def _next_to_land(begun: dict[Slice, _Begun]) -> list[_Begun]:
+    """A full commit's worth of complete chains: always the next ones in the order of the slices, whoever ended first."""
+    waiting = [b for b in begun.values() if not b.landed]
+    complete = list(itertools.takewhile(lambda b: b.chain.complete, waiting))
+    return complete[:COMMIT_TOGETHER] if len(complete) >= COMMIT_TOGETHER else []
+
+
+def _next_chain(lake: Lake, pipeline: Pipeline, line: _Line) -> Chain | None:
+    """What is to be computed next for a slice, after adopting and restoring what can be; None if nothing is left."""
+    while line.index < len(pipeline.stages):
+        history = lake.receipts(line.slice_)
+        ready = make_ready(lake, pipeline.stages[line.index], line.slice_, history)
+        if ready.adopted:
+            assert ready.current is not None
+            line.passed(StageReport(ready.stage.name, "adopted", ready.current))
+        elif ready.earlier is not None and files_intact(lake, ready.earlier):
+            line.passed(StageReport(ready.stage.name, "restored", _restore(lake, ready, pipeline.validator)))
+        else:
+            return Chain.begin(lake, pipeline, line.index, ready, line.slice_, history)
+    return None
 
 
 def _restore(lake: Lake, ready: Ready, validator: Validator | None) -> Receipt:
@@ -119,153 +224,47 @@ def _restore(lake: Lake, ready: Ready, validator: Validator | None) -> Receipt:
     return receipt
 
 
-def _compute(
-    lake: Lake,
-    ready: Ready,
-    chain: list[Stage],
-    specs: list[tuple[str, dict[str, object]]],
-    slice_: Slice,
-    history: list[Receipt],
-    runner: Executor,
-    validator: Validator | None,
-) -> list[StageReport]:
-    started = datetime.now(UTC)
-    run_id = new_run_id()
-    files = _files(lake, ready, chain, slice_)
-    tasks = _tasks(lake, ready, chain, specs, slice_, files)
-    resources = Resources(
-        cpus=max(s.resources.cpus for s in chain), gpus=chain[0].resources.gpus, memory_bytes=max(s.resources.memory_bytes for s in chain)
-    )
-    outcomes: list[PartOutcome] = []
-    rows = ready.inputs[0].rows
-    with progress(f"{slice_} {'+'.join(s.name for s in chain)}", rows, "rows") as bar:
-        for outcome in runner.map(tasks, resources):
-            outcomes.append(outcome)
-            bar.advance(outcome.stages[0].counts.read)
-    outcomes.sort(key=lambda o: o.part)
-    receipts = _receipts(ready, chain, slice_, outcomes, files, history, run_id, started)
-    if receipts[0].counts.read != rows:
-        raise StageError(
-            f"stage {chain[0].name}, slice {slice_}: {receipts[0].counts.read} rows processed of {rows}",
-            "the input changed meanwhile; run again",
-        )
-    receipts = validated(lake, validator, receipts)
-    before = {r.stage: r.run_id for r in history}
+def _land(lake: Lake, validator: Validator | None, done: Sequence[_Begun]) -> None:
+    """Judge and commit complete chains; one that is refused keeps none of the others back.
+
+    Raises:
+        HeadraceError: the first refusal.
+    """
+    batch: list[tuple[_Begun, list[Receipt]]] = []
+    refusals: list[HeadraceError] = []
+    for one in done:
+        one.landed = True
+        if any(other.line.slice_.source == one.line.slice_.source for other, _ in batch):
+            refusals += _commit(lake, batch)  # an expectation may compare a slice with earlier ones of its source
+            batch = []
+        try:
+            batch.append((one, validated(lake, validator, one.chain.receipts())))
+        except HeadraceError as exc:
+            refusals.append(exc)
+    refusals += _commit(lake, batch)
+    if refusals:
+        raise refusals[0]
+
+
+def _commit(lake: Lake, batch: Sequence[tuple[_Begun, list[Receipt]]]) -> list[HeadraceError]:
+    """Make the chains' outputs visible, all in one commit unless somebody else has written one of the slices."""
+    if not batch:
+        return []
     try:
-        lake.commit(*(StageCommit(r, expects=before.get(r.stage, "")) for r in receipts))
-    except SliceConflict:
+        lake.commit(*(StageCommit(r, expects=one.chain.before(r.stage)) for one, receipts in batch for r in receipts))
+    except SliceConflict as exc:
+        if len(batch) > 1:
+            return [error for alone in batch for error in _commit(lake, [alone])]
+        [(one, receipts)] = batch
         # Somebody who computed the very same thing has won: their outputs are ours, byte for byte.
-        theirs = lake.current_receipts(slice_)
-        if any(s.name not in theirs or theirs[s.name].fingerprint != r.fingerprint for s, r in zip(chain, receipts, strict=True)):
-            raise
-        return [StageReport(s.name, "adopted", theirs[s.name]) for s in chain]
-    for task in tasks:
-        with contextlib.suppress(OSError):
-            lake.storage.delete(f"work/{task.key}/{task.part:05d}.json")
-    return [StageReport(s.name, "computed", r) for s, r in zip(chain, receipts, strict=True)]
-
-
-def _files(lake: Lake, ready: Ready, chain: list[Stage], slice_: Slice) -> dict[str, list[ShardFile]]:
-    """The committed files that the chain reads, by table: listed once, so that receipts name what the parts were made from."""
-    files = dict(ready.files)
-    made: set[str] = set()
-    for stage in chain:
-        wanted = stage.inputs()
-        for table in (wanted.primary, *wanted.sidecars):
-            if table not in files and table not in made:
-                files[table] = lake.slice_files(table, slice_)
-        made |= {*stage.also, *([stage.output] if stage.output else [])}
-    return files
-
-
-def _tasks(
-    lake: Lake,
-    ready: Ready,
-    chain: list[Stage],
-    specs: list[tuple[str, dict[str, object]]],
-    slice_: Slice,
-    files: dict[str, list[ShardFile]],
-) -> list[PartTask]:
-    """One task for each part of the primary input of the first stage."""
-    shared = {ready.stage.name: {name: store_shared(lake, t, table_digest(t)) for name, t in ready.shared.items()}}
-    # The record of a finished part may only be taken by a run that would do the very same thing to the very same input.
-    key = digest_of(
-        [
-            ready.fingerprint,
-            *[[s.name, s.params.model_dump(mode="json"), code_digest(type(s))] for s in chain],
-            sorted((t, content_digest(f)) for t, f in files.items()),
-        ]
-    )
-    parts = sorted({f.part for f in files[chain[0].inputs().primary]})
-    return [
-        PartTask(
-            settings=lake.settings,
-            source=slice_.source,
-            slice=slice_.interval,
-            part=part,
-            stages=tuple(specs),
-            files={t: tuple(f for f in fs if f.part == part) for t, fs in files.items()},
-            shared=shared,
-            key=key,
-        )
-        for part in parts
-    ]
-
-
-def _receipts(
-    ready: Ready,
-    chain: list[Stage],
-    slice_: Slice,
-    outcomes: list[PartOutcome],
-    files: dict[str, list[ShardFile]],
-    history: list[Receipt],
-    run_id: str,
-    started: datetime,
-) -> list[Receipt]:
-    files = dict(files)
-    producers: dict[str, str] = {}
-    receipts: list[Receipt] = []
-    for i, stage in enumerate(chain):
-        mine: list[StageOutcome] = [o.stages[i] for o in outcomes]
-        outputs = tuple(f for o in mine for f in o.outputs)
-        counts = sum((o.counts for o in mine), Counts())
-        tables = ("exclusions", "quarantine", *stage.also, *([stage.output] if stage.output else []))
-        inputs = ready.inputs if i == 0 else _inputs(stage, files, producers, history)
-        fingerprint = ready.fingerprint if i == 0 else fingerprint_of(stage, slice_, inputs)
-        for table in (*stage.also, *([stage.output] if stage.output else [])):
-            files[table] = [f for f in outputs if f.table == table]
-            producers[table] = fingerprint
-        params = stage.params.model_dump(mode="json")
-        receipts.append(
-            Receipt(
-                run_id=run_id,
-                stage=stage.name,
-                version=stage.version,
-                source=slice_.source,
-                slice=slice_.interval,
-                fingerprint=fingerprint,
-                code=code_digest(type(stage)),
-                params=params,
-                params_digest=digest_of(params),
-                inputs=inputs,
-                outputs=outputs,
-                tables=tables,
-                counts=counts,
-                started_at=started,
-                finished_at=datetime.now(UTC),
-                notes=alarms(counts),
-                **here(),
-            )
-        )
-    return receipts
-
-
-def _inputs(stage: Stage, files: dict[str, list[ShardFile]], producers: dict[str, str], history: list[Receipt]) -> tuple[InputRef, ...]:
-    """Input references of a fused stage, as `make_ready` would find them after the commit."""
-    wanted = stage.inputs()
-    refs = []
-    for table in (wanted.primary, *wanted.sidecars):
-        producer = producers.get(table) or next((r.fingerprint for r in reversed(history) if any(o.table == table for o in r.outputs)), "")
-        rows = sum(f.rows for f in files[table])
-        refs.append(InputRef(table=table, digest=content_digest(files[table]), rows=rows, producer=producer))
-    return tuple(refs)
+        theirs = lake.current_receipts(one.line.slice_)
+        if any(r.stage not in theirs or theirs[r.stage].fingerprint != r.fingerprint for r in receipts):
+            return [exc]
+        one.line.passed(*(StageReport(r.stage, "adopted", theirs[r.stage]) for r in receipts))
+        return []
+    for one, receipts in batch:
+        for task in one.chain.tasks:
+            with contextlib.suppress(OSError):
+                lake.storage.delete(f"work/{task.key}/{task.part:05d}.json")
+        one.line.passed(*(StageReport(r.stage, "computed", r) for r in receipts))
+    return []

@@ -27,7 +27,7 @@ def read_metrics(file: Path, *, up_to: int | None = None) -> list[StepRecord]:
     found: list[StepRecord] = []
     if not file.exists():
         return found
-    for line in file.read_text(encoding="utf-8").splitlines():
+    for line in file.read_text(encoding="utf-8").split("\n"):
         try:
             record = StepRecord(**json.loads(line))
         except (ValueError, TypeError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from headrace_lake.fingerprint import digest_of
 from headrace_lake.slices import Slice
 from headrace_lake.strict import StrictModel, load_yaml
 from headrace_operators.operator_env import current_settings
@@ -36,6 +37,11 @@ class PocPlan(StrictModel):
     def group(self, number: int) -> list[str]:
         """The slices of one group; dealt out in turn, so that groups are of like size."""
         return self.slices[number :: self.groups]
+
+
+def plan_digest(plan: PocPlan) -> str:
+    """Digest of a plan, which a run keeps: so that a run of another plan is told apart."""
+    return digest_of(plan.model_dump(mode="json"))[:16]
 
 
 def load_poc_plan() -> PocPlan:

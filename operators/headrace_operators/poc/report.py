@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -19,10 +19,11 @@ from headrace_operators.airflow_api import AirflowApi
 from headrace_operators.poc import bars
 from headrace_operators.poc.bars import Bar
 from headrace_operators.poc.plan import PocPlan
+from headrace_operators.poc.runs import DAG_ID
+from headrace_operators.poc.states import seconds_of
 from headrace_operators.ray_jobs import RayJobs, result_of
 from headrace_operators.services.local import LocalServices
 
-DAG_ID = "poc"
 PIPELINE = "text"
 FETCH_STAGE = "crawl"
 """What a source's slice begins with: its receipt comes from the crawler or an importer, not from the pipeline."""
@@ -31,16 +32,24 @@ FETCH_STAGE = "crawl"
 def print_report(services: LocalServices, api: AirflowApi, plan: PocPlan, run_id: str, console: Console, *, seconds: float) -> list[Bar]:
     """Print the closing tables and where to look further; returns the bars that are missed, none of them silently."""
     lake = Lake.open(services.settings)
-    states = {str(t["task_id"]): str(t["state"]) for t in api.tasks(DAG_ID, run_id)}
+    tasks = api.tasks(DAG_ID, run_id)
+    states = {str(t["task_id"]): str(t["state"]) for t in tasks}
     results = task_results(services, api, run_id, states)
     judged = [*lake_bars(lake, plan, console), *result_bars(results, plan, console), bars.every_task_succeeded(states)]
     print_bars(judged, console)
     console.print(f"\nwork     {work_done(results)}")
+    console.print(f"tasks    {task_times(tasks)}", soft_wrap=True, markup=False)
     console.print(f"took     {seconds:.0f} s")
     console.print(f"Airflow  {services.airflow.address}/dags/{DAG_ID}/runs/{run_id}", soft_wrap=True)
     console.print(f"         sign in as admin; the password is in {services.airflow.passwords_file}", soft_wrap=True)
     console.print("         `headrace services down` stops everything; the lake stays")
     return [bar for bar in judged if not bar.holds]
+
+
+def task_times(tasks: Sequence[Mapping[str, Any]]) -> str:
+    """How long each task took from its start to its end, its time on Ray included; minutes where it was more than one."""
+    timed = [(str(t["task_id"]), s) for t in sorted(tasks, key=lambda t: str(t.get("start_date"))) if (s := seconds_of(t)) is not None]
+    return ", ".join(f"{name} {s:.0f} s" if s < 60 else f"{name} {s / 60:.1f} min" for name, s in timed)
 
 
 def task_results(services: LocalServices, api: AirflowApi, run_id: str, states: Mapping[str, str]) -> dict[str, dict[str, Any]]:

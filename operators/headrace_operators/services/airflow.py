@@ -15,6 +15,7 @@ import secrets
 import signal
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -45,6 +46,8 @@ LOCKED_FOR_S = 30
 Less than a client of the API waits for its answer (60 s), so that a refusal comes as one and not as silence."""
 TRIGGERER_SILENT_S = 15
 """The same for the triggerer, which reports every 2 s: another one then takes over what it watched."""
+ORPHANS_EVERY_S = 20
+"""How often the scheduler looks for tasks that a killed scheduler had queued (Airflow's default is 300)."""
 USERS = {"admin": "admin", "reviewer": "op"}
 """Local users and roles; two, because who triggers a run may not approve its gate."""
 
@@ -97,6 +100,7 @@ class LocalAirflow:
             "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
             "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
             "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "False",
+            "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": str(ORPHANS_EVERY_S),
             "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": str(RUNNER_SILENT_S),
             "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
@@ -112,7 +116,8 @@ class LocalAirflow:
             return False
         return self._reporting()
 
-    def _answering(self) -> bool:
+    def answering(self) -> bool:
+        """Does the API server take requests?"""
         try:
             return httpx.get(f"{self.address}/api/v2/version", timeout=5.0, trust_env=False).status_code == 200
         except httpx.HTTPError:
@@ -135,13 +140,16 @@ class LocalAirflow:
         if self.healthy():
             return
         environment = {**env, **self.environment()}
-        if self.daemons["api-server"].pid() is not None and self._answering():
-            self._start_missing(environment, cwd)  # somebody killed a component: the others go on working
-            return
-        self.stop()
         url = urlsplit(self.address)
         if url.hostname != "127.0.0.1" or url.port is None:
             raise ServiceError(f"airflow.address {self.address} is no loopback address with a port", "write http://127.0.0.1:PORT")
+        server = self.daemons["api-server"]
+        if server.busy(url.port, READY_WITHIN_S):
+            with suppress(ServiceError):
+                server.wait_until(self.answering, READY_WITHIN_S)
+                self._start_missing(environment, cwd)  # somebody killed a component: the others go on working
+                return
+        self.stop()
         if port_in_use(url.port):
             raise ServiceError(f"port {url.port} (airflow.address) is in use", "stop what listens there or change airflow.address")
         write_passwords(self.passwords_file)
@@ -170,6 +178,7 @@ class LocalAirflow:
         if mark.exists() and ("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN" in self.configuration or (self.folder / "airflow.db").exists()):
             return
         migrate = Daemon("airflow-migrate", self.folder / "run", signal.SIGTERM, 5.0)
+        migrate.wait_ended()  # one that an interrupted command began: two at once would spoil the database
         migrate.start([_airflow(), "db", "migrate"], env, cwd)
         if migrate.wait() != 0:
             raise ServiceError(f"airflow db migrate failed: {migrate.tail()}", f"read {migrate.log_file}")

@@ -20,11 +20,12 @@ from headrace_lake.errors import ServiceError
 from headrace_lake.settings import SETTINGS_FILE, Settings, load_settings
 from headrace_operators.operator_env import SETTINGS_ENV
 from headrace_operators.services.airflow import LocalAirflow
-from headrace_operators.services.process import free_port, port_in_use
+from headrace_operators.services.process import Daemon, free_port, port_in_use
 from headrace_operators.services.ray_head import RayHead, token_environment
 from headrace_operators.services.site import SampleSite
 
 NAMES = ("ray", "airflow", "site")
+_USUALLY = {"ray": "usually 5 to 20 s", "airflow": "usually 15 to 60 s", "site": "a second or two"}
 
 
 @dataclass(frozen=True)
@@ -110,19 +111,28 @@ class LocalServices:
             ServiceError: a port is in use or a service did not come up.
         """
         env = self.environment()
+        services: dict[str, RayHead | LocalAirflow | SampleSite] = {"ray": self.ray, "airflow": self.airflow, "site": self.site}
         for name in names:
-            if name == "site":
-                if not self.site.available():
-                    say("site: no samples built yet, nothing to serve")
-                    continue
-                self.site.start(env, self.root)
-            elif name == "ray":
-                self.ray.start(env, self.root)
-            elif name == "airflow":
-                self.airflow.start(env, self.root)
-            else:
+            if name not in services:
                 raise ServiceError(f"service '{name}' is not known", f"known services: {', '.join(NAMES)}")
+            if name == "site" and not self.site.available():
+                say("site: no samples built yet, nothing to serve")
+                continue
+            if not services[name].healthy():
+                say(f"{name}: starting, {_USUALLY[name]}")
+                services[name].start(env, self.root)
             say(f"{name}: ready")
+
+    def died(self) -> list[str]:
+        """Services of which a process has ended without being asked to; looks at pids only."""
+        return [name for name, daemons in self._daemons().items() if any(daemon.died for daemon in daemons)]
+
+    def stopped(self) -> list[str]:
+        """Ray and Airflow, where some command has stopped them and none has started them since."""
+        return [name for name, daemons in self._daemons().items() if name != "site" and all(daemon.stopped for daemon in daemons)]
+
+    def _daemons(self) -> dict[str, list[Daemon]]:
+        return {"ray": [self.ray.daemon], "airflow": list(self.airflow.daemons.values()), "site": [self.site.daemon]}
 
     def down(self, names: tuple[str, ...] = NAMES, *, say: Callable[[str], None] = lambda _: None) -> None:
         """Stop what is asked for; Airflow first, so that nothing is submitted to a dying Ray."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headrace_lake.errors import ServiceError
+from headrace_lake.lines import last_line
 
 _CHILDREN: dict[int, subprocess.Popen[bytes]] = {}
 """Processes started by this very process: they must be waited for, or they stay as zombies."""
@@ -67,9 +68,40 @@ class Daemon:
         pid = int(pid_text)
         return pid if _born(pid) == born else None
 
+    @property
+    def died(self) -> bool:
+        """It was started and has ended by itself, or was killed. A command that stops it takes the pid file away."""
+        return self.pid_file.exists() and self.pid() is None
+
+    @property
+    def stopped(self) -> bool:
+        """No command has started it since it was last stopped."""
+        return not self.pid_file.exists()
+
+    def busy(self, port: int, within_s: float) -> bool:
+        """Alive, and either started less than `within_s` ago or listening on its port: slow to answer, not broken.
+
+        So it is given time before it is replaced: an interrupted command may have started it, or its machine is busy.
+        """
+        pid = self.pid()
+        if pid is None:
+            return False
+        with Path("/proc/uptime").open(encoding="ascii") as file:
+            up_s = float(file.read().split()[0])
+        age_s = up_s - int(_born(pid) or 0) / os.sysconf("SC_CLK_TCK")
+        return age_s < within_s or port_in_use(port)
+
     def start(self, argv: Sequence[str], env: Mapping[str, str], cwd: Path) -> int:
         """Start it in its own session, output to the log file; returns the pid."""
         self.folder.mkdir(parents=True, exist_ok=True)
+
+        def before_program() -> None:
+            # The child notes its own pid: a parent that is killed now leaves no process that nobody finds.
+            self.pid_file.write_text(f"{os.getpid()} {_born(os.getpid())}", encoding="ascii")
+            # A command run in the background inherits an ignored SIGINT, and Python then never hears ours.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
         try:
             with self.log_file.open("ab") as log:
                 child = subprocess.Popen(
@@ -80,13 +112,12 @@ class Daemon:
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
-                    # A command run in the background inherits an ignored SIGINT, and Python then never hears ours.
-                    preexec_fn=_default_signals,
+                    preexec_fn=before_program,
                 )
         except FileNotFoundError as exc:
+            self.pid_file.unlink(missing_ok=True)
             raise ServiceError(f"{self.name}: program '{argv[0]}' is not installed", "run `make venv`") from exc
         _CHILDREN[child.pid] = child
-        self.pid_file.write_text(f"{child.pid} {_born(child.pid)}", encoding="ascii")
         return child.pid
 
     def wait_until(self, ready: Callable[[], bool], within_s: float) -> None:
@@ -107,6 +138,12 @@ class Daemon:
         """Wait for the end of a process that this very process started; returns its exit code."""
         pid = int(self.pid_file.read_text(encoding="ascii").split()[0])
         return _CHILDREN.pop(pid).wait()
+
+    def wait_ended(self) -> None:
+        """Wait for the end of a process that any command started."""
+        while (pid := self.pid()) is not None:
+            _reap(pid)
+            time.sleep(0.2)
 
     def ask_to_stop(self) -> None:
         """Send the stop signal and return at once; `stop` then waits for the end."""
@@ -146,15 +183,10 @@ class Daemon:
     def tail(self) -> str:
         """The last line of its log."""
         try:
-            lines = self.log_file.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+            text = self.log_file.read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
             return "(no log)"
-        return lines[-1][:300] if lines else "(empty log)"
-
-
-def _default_signals() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        return last_line(text, "(empty log)")[:300]
 
 
 def _send(kill: Callable[[int, int], None], pid: int, number: int) -> None:

@@ -27,6 +27,11 @@ OBJECT_STORE_BYTES = 200 << 20
 READY_WITHIN_S = 90.0
 """A head needs 5-11 s on an idle machine."""
 
+STARTS = 3
+"""A head gives up by itself if its node has not registered after 30 s, which no option changes (ray 2.60, `_private/node.py`); with ten
+processes for each core it came to that. It is then started again."""
+_TOO_SLOW = "timed out during startup"
+
 LOOPBACK_ENVIRONMENT = {
     # Ray replaces 127.0.0.1 by the host's outer address unless told that this is a one-machine cluster. The switch is
     # named after the systems it was made for; on Linux it does the same.
@@ -62,18 +67,29 @@ class RayHead:
         """
         if self.healthy():
             return
-        self.daemon.stop()
         url = urlsplit(self.address)
         if url.hostname != "127.0.0.1" or url.port is None:
             raise ServiceError(f"ray.address {self.address} is no loopback address with a port", "write http://127.0.0.1:PORT")
+        if self.token_file.exists() and self.daemon.busy(url.port, READY_WITHIN_S):
+            with suppress(ServiceError):
+                self.daemon.wait_until(self.jobs.has_node, READY_WITHIN_S)
+                return
+        self.daemon.stop()
         if port_in_use(url.port):
             raise ServiceError(f"port {url.port} (ray.address) is in use", "stop what listens there or change ray.address")
-        shutil.rmtree(self.session, ignore_errors=True)  # sockets and logs of the head before
         write_token(self.token_file)
         metrics = {"DASHBOARD_METRIC_PORT": str(free_port()), "AUTOSCALER_METRIC_PORT": str(free_port())}
         environment = {**env, **token_environment(self.token_file), **LOOPBACK_ENVIRONMENT, **metrics}
-        self.daemon.start(self._argv(url.port), environment, cwd)
-        self.daemon.wait_until(self.jobs.alive, READY_WITHIN_S)
+        for left in reversed(range(STARTS)):
+            shutil.rmtree(self.session, ignore_errors=True)  # sockets and logs of the head before
+            self.daemon.start(self._argv(url.port), environment, cwd)
+            try:
+                self.daemon.wait_until(self.jobs.has_node, READY_WITHIN_S)
+                return
+            except ServiceError:
+                if not left or self.daemon.pid() is not None or _TOO_SLOW not in self.daemon.tail():
+                    raise
+                self.daemon.stop()
 
     def stop(self) -> bool:
         """Stop it, its jobs first; returns whether it ran."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -52,6 +53,10 @@ class SampleSite:
         """
         if self.healthy():
             return
+        if self.daemon.busy(self.port, READY_WITHIN_S):
+            with suppress(ServiceError):
+                self.daemon.wait_until(self._serving, READY_WITHIN_S)
+                return
         self.daemon.stop()
         if port_in_use(self.port):
             raise ServiceError(f"port {self.port} (sample site) is in use", "stop what listens there, or delete the folder's ports.json")

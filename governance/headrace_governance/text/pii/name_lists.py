@@ -69,4 +69,4 @@ class NameLists:
 
 def _names(file: Path) -> list[str]:
     """Names of a list in capitals, one a line before any numbers."""
-    return [line.split()[0].upper() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    return [line.split()[0].upper() for line in file.read_text(encoding="utf-8").split("\n") if line.strip()]

@@ -160,7 +160,7 @@ def word_list(name: str) -> tuple[str, ...]:
     file = folder / f"{name}.txt"
     if file.parent != folder or not file.is_file():
         raise ConfigError(f"no word list '{name}'", f"lists: {', '.join(sorted(p.stem for p in folder.glob('*.txt')))}")
-    return tuple(words(file.read_text(encoding="utf-8").splitlines()))
+    return tuple(words(file.read_text(encoding="utf-8").split("\n")))
 
 
 def words(lines: Iterable[str]) -> Iterator[str]:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import gzip
+import re
 import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import brotli
+import h11
 import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 from raw_site import WORDS, crawled, html, response, robots, serving
 
 from headrace_governance.crawl.fields import http_date, retry_after
 from headrace_governance.crawl.media import media_type, sniffed
+from headrace_governance.crawl.response_head import readable_head
 from headrace_lake.errors import InputError
 from headrace_lake.settings import Settings
 
@@ -209,6 +215,60 @@ def test_odd_fields_and_lengths_of_robots_txt_refuse_no_host_and_its_rules_hold(
     with serving({"/robots.txt": raw, "/": response(html("/private/x", "/ok")), "/ok": response(html())}) as site:
         got = crawled(settings, site)
     assert site.targets() == ["/", "/ok"] and got.lost == {"/private/x": "robots"}
+
+
+ODD = [
+    b"No colon here",
+    b"Content-Type : text/html",
+    b"X-\xc3\x9cml\xc3\xa4ut: 1",
+    b"Set Cookie: a=b",
+    b": no name",
+    b"X-Ctl: a\x00b\x0bc",
+    b"X-Fold: a",
+    b"  folded",
+    b"Content-Length: unknown",
+    b"Transfer-Encoding: identity",
+    b"Transfer-Encoding: ",
+]
+
+
+@pytest.mark.parametrize("line", ODD)
+def test_a_header_line_that_cannot_be_read_costs_neither_its_page_nor_the_host(settings: Settings, line: bytes) -> None:
+    rules = response(RULES, line, kind=b"text/plain")
+    with serving({"/robots.txt": rules, "/": response(html("/private/x", "/ok"), line), "/ok": response(html(), *ODD)}) as site:
+        got = crawled(settings, site)
+    assert site.targets() == ["/", "/ok"] and got.kept == {"/", "/ok"} and got.lost == {"/private/x": "robots"}
+
+
+def test_transfer_codings_are_undone_and_contradicting_lengths_are_an_error(settings: Settings) -> None:
+    def chunked(body: bytes, *fields: bytes) -> bytes:
+        head = b"\r\n".join([b"HTTP/1.1 200 OK", b"Content-Type: text/html", b"Connection: close", *fields])
+        return head + b"\r\n\r\n" + b"".join(b"%x\r\n%s\r\n" % (len(p), p) for p in (body[:99], body[99:])) + b"0\r\n\r\n"
+
+    page = html()
+    routes = {
+        "/plain": chunked(page, b"Transfer-Encoding: chunked"),
+        "/twice": chunked(page, b"Transfer-Encoding: chunked", b"transfer-encoding: Chunked"),
+        "/gzip": chunked(gzip.compress(page), b"Transfer-Encoding: gzip, chunked"),
+        "/length": chunked(page, b"Transfer-Encoding: chunked", b"Content-Length: 7"),
+        "/interim": b"HTTP/1.1 103 Early Hints\r\nLink : x\r\n\r\n" + response(page, b"bad line"),
+        "/lengths": response(page, b"Content-Length: 7"),
+    }
+    with serving({"/": response(html(*routes)), **routes}) as site:
+        got = crawled(settings, site)
+    assert got.kept == {"/", *routes} - {"/lengths"} and got.lost == {"/lengths": "protocol"}
+    assert len({c["content_digest"] for target, c in got.captures.items() if target != "/"}) == 1
+
+
+@given(st.binary(max_size=200))
+@hypothesis_settings(max_examples=300, deadline=None)
+def test_any_head_becomes_one_that_h11_reads(lines: bytes) -> None:
+    connection = h11.Connection(h11.CLIENT)
+    connection.send(h11.Request(method="GET", target="/", headers=[("Host", "h")]))
+    connection.send(h11.EndOfMessage())
+    head = b"HTTP/1.1 200 OK\r\n" + re.sub(rb"(?:\r?\n)+", b"\n", lines).strip() + b"\r\n\r\n"
+    connection.receive_data(readable_head(head))
+    assert isinstance(connection.next_event(), h11.Response)
 
 
 def test_robots_txt_is_followed_over_five_redirects_to_other_places(settings: Settings) -> None:

@@ -16,6 +16,8 @@ from typing import Any
 import httpcore
 import httpx
 
+from headrace_governance.crawl.response_head import ReadableHeads
+
 Resolver = Callable[[str, int], Awaitable[list[str]]]
 """(host, port) → IP addresses."""
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -112,7 +114,8 @@ class _GuardedBackend(httpcore.AsyncNetworkBackend):
         self, host: str, port: int, timeout: float | None = None, local_address: str | None = None, socket_options: Any = None
     ) -> httpcore.AsyncNetworkStream:
         address = await self._guard.checked(host, port)
-        return await self._inner.connect_tcp(address, port, timeout=timeout, local_address=local_address, socket_options=socket_options)
+        stream = await self._inner.connect_tcp(address, port, timeout=timeout, local_address=local_address, socket_options=socket_options)
+        return ReadableHeads(stream)
 
     async def connect_unix_socket(self, path: str, timeout: float | None = None, socket_options: Any = None) -> httpcore.AsyncNetworkStream:
         raise AddressRefused(path, path, "unix socket")

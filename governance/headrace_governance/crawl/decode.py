@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any, Protocol
 
@@ -131,7 +132,7 @@ class Decoder:
         return bytes(self.body)
 
 
-class _Marked:
+class _Marked(ABC):
     """A coding whose streams begin with a mark: gzip and zstd. Bytes that do not are passed on as they are."""
 
     _least: int
@@ -143,15 +144,17 @@ class _Marked:
         self._plain = self._over = False
         self.complete = False
 
+    @abstractmethod
     def _begins(self, data: bytes) -> bool:
-        raise NotImplementedError
+        """Whether these bytes, `_least` at least, begin with the mark."""
 
+    @abstractmethod
     def _new(self) -> Any:
-        raise NotImplementedError
+        """A decompressor of one stream."""
 
+    @abstractmethod
     def _decoded(self, data: bytes) -> Iterator[bytes]:
         """Feed the stream that is open; sets `_held` to what it did not take."""
-        raise NotImplementedError
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         self._held += data
@@ -225,7 +228,7 @@ class _Zstd(_Marked):
                 return
 
 
-class _Unmarked:
+class _Unmarked(ABC):
     """A coding without a mark: deflate, Brotli. Bytes that look like text are passed on, unless they are a whole stream."""
 
     def __init__(self) -> None:
@@ -233,11 +236,13 @@ class _Unmarked:
         self._inner: Any = None
         self.complete = False
 
+    @abstractmethod
     def _new(self, first: bytes) -> Any:
-        raise NotImplementedError
+        """A decompressor of a stream that begins so."""
 
+    @abstractmethod
     def _decoded(self, data: bytes) -> Iterator[bytes]:
-        raise NotImplementedError
+        """Feed the stream; sets `complete` at its end."""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         if self._first is not None:

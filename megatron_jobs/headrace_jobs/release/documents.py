@@ -49,7 +49,7 @@ def attribution(rows: list[dict[str, Any]]) -> str:
             f"## {row['title'] or row['source']}",
             "",
             f"- source `{row['source']}`, licence {row['licence']} (class {row['licence_class']})",
-            f"- duties: {', '.join(row.get('duties', [])) or 'none'}{_choice(row)}",
+            *([f"- duties: {', '.join(row['duties']) or 'none'}{_choice(row)}"] if "duties" in row else []),
             f"- {row['documents']:,} documents, {row['tokens']:,} tokens",
             f"- basis: {row['basis']}",
             f"- evidence: {where}",

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from importer_trials import run_import
 
+from headrace_governance.crawl.pages import read_page
 from headrace_governance.text.charsets import decoded, encoding_of
 from headrace_governance.text.decode import decode
 from headrace_governance.text.meta_charset import declared_in_page
@@ -239,3 +240,12 @@ def _record(name: str, kind: str, body: bytes) -> bytes:
         f"Content-Type: application/http; msgtype=response\r\nContent-Length: {len(answer)}\r\n\r\n"
     )
     return head.encode() + answer + b"\r\n\r\n"
+
+
+@pytest.mark.parametrize("declared", ["", "utf-16", "euc-jp", "iso-8859-9", "nonsense"])
+def test_a_page_that_calls_itself_utf16_keeps_its_licence_and_links(declared: str) -> None:
+    head = "<meta http-equiv=Content-Type content='text/html; charset=utf-16'><link rel=license href='https://x.org/licence'>"
+    page = f"<html lang=tr><head>{head}</head><body><a href='/next'>next</a></body></html>".encode()
+    found = read_page("https://x.org/", page, declared)
+    assert found.links == ["https://x.org/next"] and found.language == "tr"
+    assert found.facts.licence_links == [("rel-license", "https://x.org/licence")]

@@ -64,6 +64,7 @@ def test_a_percent_sign_or_brace_that_is_a_character_cuts_nothing(source: str, t
         (r"\DeclareSIUnit\year{yr}\DeclareSIUnit{\molar}{M}\SI{5}{\year} \qty{3}{\milli\molar} \qty{2}{\kilo\gram\of{CO2}}",
          "5 yr 3 mM 2 kg_CO2"),
         (r"\unit[5]{kg} \unit{5}{\kilo\gram} \unitfrac[5]{m}{s} \nicefrac{1}{2}", "5 kg 5 kg 5 m/s 1/2"),
+        (r"\numprint[km]{12345,6} and \numprint{42}", "12345,6 km and 42"),
         (r"\newcommand{\speed}{\SI{3}{\m\per\s}}It runs at \speed.", "It runs at 3 m/s."),
         (r"\begin{tabular}{SS}\SI{1}{m} & \num{2} \\ 3 & 4\end{tabular}", "| 1 m | 2 |\n| --- | --- |\n| 3 | 4 |"),
         (r"In $\SI{5}{kg}$ it stays a formula", r"In $\SI{5}{kg}$ it stays a formula"),

@@ -19,6 +19,9 @@ from headrace_governance.crawl.licence import PageFacts
 from headrace_governance.crawl.urls import MAX_URL, joined, normal_url, origin_of
 from headrace_governance.licences.rules import rules
 from headrace_governance.licences.statements import read_statement
+from headrace_governance.text.charsets import encoding_of
+from headrace_governance.text.decode import decode
+from headrace_governance.text.meta_charset import declared_in_page
 
 _LOOKED_AT = 1 << 20
 _MAX_LINKS = 5000
@@ -100,11 +103,11 @@ def _read(url: str, data: bytes, charset: str, agent: str, *, links: bool) -> Pa
     page = Page()
     if not data.strip():
         return page
+    named = encoding_of(charset) or declared_in_page(data)
+    if named not in (None, "utf-8"):  # libxml2 would read a page of ASCII that calls itself UTF-16 as UTF-16, and find no licence in it
+        data, named = decode(data, charset, html=True).text.encode("utf-8", "replace"), "utf-8"
     try:
-        try:
-            parser = etree.HTMLParser(encoding=charset or None, huge_tree=False, collect_ids=False)
-        except LookupError:
-            parser = etree.HTMLParser(huge_tree=False, collect_ids=False)
+        parser = etree.HTMLParser(encoding=named, huge_tree=False, collect_ids=False)
         tree = etree.fromstring(data, parser=parser)
     except (ValueError, etree.ParserError, etree.XMLSyntaxError):
         return page

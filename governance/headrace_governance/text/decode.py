@@ -114,7 +114,7 @@ def decode(body: bytes, declared: str | None, *, html: bool) -> Decoded:
         guess = _common(body) if name == "windows-1252" and not body.isascii() else None
         return found if guess is None else _replacing(body, guess, "guess")
     if (text := _utf8(body)) is not None:
-        if b"\x1b$" in body and body.isascii() and not (japanese := _replacing(body, "iso-2022-jp", "guess")).replaced:
+        if b"\x1b" in body and b"\x1b$" in body and body.isascii() and not (japanese := _replacing(body, "iso-2022-jp", "guess")).replaced:
             return japanese
         return Decoded(text, "utf-8", 0, "fits")
     first = named[0] if named else None

@@ -1,7 +1,7 @@
 """The encoding that an HTML page declares in itself: the prescan of the HTML standard (13.2.3.2), and the XML declaration.
 
-The standard looks at the first 1,024 bytes and lets its parser start again at a `meta` that comes later; here both are one look at the
-first `LOOKED_AT` bytes, in which comments, scripts and attribute values are no declarations. Linear in those bytes.
+The standard looks at the first 1,024 bytes and lets its parser start again at a `meta` that comes later; here the
+second look is at the first `LOOKED_AT` bytes. Comments, scripts and attribute values are no declarations. Linear in those bytes.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 
 from headrace_governance.text.charsets import UTF_16, encoding_of
 
-LOOKED_AT = 1 << 14
+FIRST_LOOK, LOOKED_AT = 1 << 10, 1 << 14
 _TAG = re.compile(rb"<(?:(!--)|(meta)(?=[\t\n\f\r />])|(script|style|title)(?=[\t\n\f\r />])|(/?[A-Za-z])|[!/?])", re.IGNORECASE)
 _ATTRIBUTE = re.compile(
     rb"[\t\n\f\r /]*+(?:>|(=?[^\t\n\f\r />=]*+)[\t\n\f\r ]*+(?:(=)[\t\n\f\r ]*+"
@@ -27,13 +27,15 @@ def declared_in_page(body: bytes) -> str | None:
 
     A page that could be read so far is not UTF-16, whatever it says: that means UTF-8. `x-user-defined` means windows-1252.
     """
-    head = body[:LOOKED_AT]
+    head = body[:FIRST_LOOK]
     if head.startswith(b"<\x00?\x00x\x00"):
         return "utf-16le"
     if head.startswith(b"\x00<\x00?\x00x"):
         return "utf-16be"
-    folded = head.lower()
-    name = (_in_meta(head, folded) if b"charset" in folded else None) or xml_declared(head)
+    name = _in_meta(head)
+    if name is None and len(body) > FIRST_LOOK:
+        name = _in_meta(body[:LOOKED_AT])
+    name = name or xml_declared(head)
     if name in UTF_16:
         return "utf-8"
     return "windows-1252" if name == "x-user-defined" else name
@@ -45,7 +47,10 @@ def xml_declared(data: bytes) -> str | None:
     return encoding_of(found[1].decode("ascii")) if found else None
 
 
-def _in_meta(head: bytes, folded: bytes) -> str | None:
+def _in_meta(head: bytes) -> str | None:
+    folded = head.lower()
+    if b"charset" not in folded:
+        return None
     at = 0
     while (tag := _TAG.search(head, at)) is not None:
         at = tag.end()
@@ -79,7 +84,7 @@ def _attributes(head: bytes, at: int) -> tuple[dict[bytes, bytes], int]:
         if found[2] and value is None and head[at : at + 1] in (b'"', b"'"):
             break  # a quote that is never closed
         given.setdefault(found[1].lower(), value or b"")
-    return given, len(head)
+    return {}, len(head)  # it is not whole
 
 
 def _meta(given: dict[bytes, bytes]) -> str | None:

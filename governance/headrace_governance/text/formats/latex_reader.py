@@ -287,9 +287,7 @@ class Reader:
         count = len(COMMANDS[name].split())
         if name == "unit" and (first := self.group(at)) is not None and is_number(self.text[first[0] : first[1]]):
             name, count = "qty", 2  # SIunits: `\unit{5}{\kilo\gram}`
-        if name in ("unit", "unitfrac", "nicefrac") and before and is_number(before):
-            pass
-        else:
+        if not (name in ("numprint", "np") or (name in ("unit", "unitfrac", "nicefrac") and is_number(before))):
             before = ""
         arguments: list[str] = []
         for number in range(count):
@@ -297,7 +295,8 @@ class Reader:
                 given, at = self._option(at)
                 before = before or given
             group = self.group(at)
-            if group is None or (number and self.text[group[0] - 1] != "{" and self.text[group[0]] != "\\"):
+            # A physicist's `\qty(...)` is another command.
+            if group is None or (self.text[group[0] - 1] != "{" and not (number and self.text[group[0]] == "\\")):
                 return None
             arguments.append(self.text[group[0] : group[1]])
             at = group[2]

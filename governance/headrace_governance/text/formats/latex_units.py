@@ -1,4 +1,4 @@
-"""Numbers with units in LaTeX: the commands of siunitx (its manual, versions 2 and 3), of `units` and `nicefrac`, as plain text.
+"""Numbers with units in LaTeX: commands of siunitx (its manual, versions 2 and 3), `units`, `nicefrac` and `numprint`, as plain text.
 
 A number stays as it was typed (`3e8`), a unit macro becomes its symbol (`\\kilo\\metre\\per\\second\\squared` → `km/s²`), a unit typed
 as letters stays. A macro that nobody declared is its own name, which is right for siunitx's abbreviations (`\\km`, `\\GeV`).
@@ -15,6 +15,7 @@ COMMANDS = {
     "numlist": "list", "numproduct": "product", "numrange": "number number", "SIlist": "list unit", "qtylist": "list unit",
     "qtyproduct": "product unit", "SIrange": "number number unit", "qtyrange": "number number unit", "complexnum": "number",
     "complexqty": "number unit", "nicefrac": "over over", "unitfrac": "unit per", "sfrac": "over over", "textfrac": "over over",
+    "numprint": "number", "np": "number",
 }  # fmt: skip
 """Command → what its arguments are."""
 _PREFIXES = {
@@ -94,6 +95,8 @@ def written(name: str, arguments: list[str], before: str, declared: dict[str, st
         count = ", ".join(numbers[:-1]) + (" and " if len(numbers) > 1 else "") + (numbers[-1] if numbers else "")
     if before and not numbers:
         count, before = number(before), ""
+    if name in ("numprint", "np"):  # \numprint[km]{12}
+        symbol, before = unit(before, declared), ""
     lead = unit(before, declared) if before else ""
     if not count or not symbol:
         return lead + (count or symbol)

@@ -62,7 +62,7 @@ class LanguageParams(StrictModel):
     min_script_share: float = Field(default=0.2, ge=0, le=1)
     capitals: float = Field(default=0.4, gt=0, le=1)
     confusable: tuple[tuple[str, ...], ...] = ()
-    possible: float = Field(default=0.05, gt=0, le=1)
+    possible: float = Field(default=0.02, gt=0, le=1)
     paragraphs: ParagraphParams = ParagraphParams()
 
     @field_validator("confusable")

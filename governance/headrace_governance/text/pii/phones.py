@@ -86,10 +86,11 @@ def _phone(text: str, m: re.Match[str], language: str) -> Span | None:
     if written.count("(") != written.count(")"):
         written = written.lstrip("(")
     start, end = m.end() - len(written), m.end()
+    if _is_something_else(written):
+        return None
     cue = has_cue(text, start)
-    if not cue and text[max(0, start - 1) : start] == "=":
-        return None  # a parameter of an address on the web
-    if _is_something_else(written) or (not cue and _THOUSANDS.fullmatch(written)):
+    # `=`: a parameter of an address on the web.
+    if not cue and (text[max(0, start - 1) : start] == "=" or _THOUSANDS.fullmatch(written)):
         return None
     if written.startswith("+"):
         table = _ROW_AFTER.match(after(text, end, 8)) is not None

@@ -112,10 +112,8 @@ _WORD = rf"{CAPITAL}[\w'’-]*[a-zà-ÿ'’](?![\w])"
 _TITLED = re.compile(rf"\b(?:(?:Mr|Mrs|Ms|Miss|Dr)\.?|Prof\.) ({_WORD}(?: [A-Z]\.)*(?: {_WORD}){{0,2}})")
 _OF_PEOPLE = "[Cc]ontact|[Pp]atient|[Cc]ustomer|[Rr]ecipient|[Cc]ardholder|[Pp]assenger|[Aa]pplicant"
 _LABELLED = re.compile(
-    rf"(?P<head>^|[\s(\[>|*_]|(?<![^\W\d_])-|-(?=Contact))"
-    rf"(?:(?:[Ff]ull|[Ff]irst|[Ll]ast|[Rr]eal|[Ss]tudent|[Ee]mployee|[Aa]uthor|{_OF_PEOPLE})(?:'s)? )?(?:[Nn]ame|{_OF_PEOPLE}): ?"
-    rf"(?P<name>{_WORD}(?: [A-Z]\.)?(?: {_WORD}){{1,2}})",
-    re.MULTILINE,
+    rf"(?<![^\W_])(?:(?:[Ff]ull|[Ff]irst|[Ll]ast|[Rr]eal|[Ss]tudent|[Ee]mployee|[Aa]uthor|{_OF_PEOPLE})(?:'s)? )?"
+    rf"(?:[Nn]ame|{_OF_PEOPLE}): ?(?P<name>{_WORD}(?: [A-Z]\.)?(?: {_WORD}){{1,2}})"
 )
 _GENITIVE = re.compile(r"['’](?:s\b|$)")
 _NO_PERSON = frozenset(
@@ -126,7 +124,6 @@ _NO_PERSON = frozenset(
     "Support System Systems Team Technologies University Upstream User Users Who Windows".split()
 )
 """Words of firms, products and placeholders, where people stand too: "Contact: ... Foundation", "Mr. Foo"."""
-_LABEL_OF_A_THING = re.compile(r"[^\W_]\s$")
 
 
 def names(text: str, language: str) -> Iterator[Span]:
@@ -142,11 +139,17 @@ def names(text: str, language: str) -> Iterator[Span]:
         if not alone and not _NO_PERSON.intersection(words):
             yield _without_genitive(m, 1)
     for m in _LABELLED.finditer(text):
-        # `Package name:`, `host name:`: of a thing.
-        of_a_thing = _LABEL_OF_A_THING.search(text[max(0, m.start() - 1) : m.start("head") + 1])
         words = m["name"].split()
-        if not of_a_thing and not _NO_NAME.intersection(words) and not _NO_PERSON.intersection(words):
+        if _labels_people(text, m.start()) and not _NO_NAME.intersection(words) and not _NO_PERSON.intersection(words):
             yield _without_genitive(m, "name")
+
+
+def _labels_people(text: str, start: int) -> bool:
+    """Whether a label is no thing's, as in `Package name:`, `Upstream-Name:`, `host name:`."""
+    last, mark = text[max(0, start - 2) : max(0, start - 1)], text[max(0, start - 1) : start]
+    if mark == "-":
+        return not last.isalnum() or text.startswith("Contact", start)
+    return mark in "\n([>|*_" or (mark in " \t" and not last.isalnum())
 
 
 def _written_small(text: str, word: str) -> bool:

@@ -143,7 +143,7 @@ def test_the_rules_of_a_source_judge_the_same_form(settings: Settings) -> None:
     routes["/docs/go"] = response(b"", b"Location: /docs/../secret/z", status=b"301 Moved")
     with serving(routes) as site:
         got = crawled(settings, site, allow=["/docs/"], deny=["/docs/deny"])
-    assert site.targets() == ["/", "/docs/a", "/docs/b", "/docs/go"]
+    assert sorted(site.targets()) == ["/", "/docs/a", "/docs/b", "/docs/go"]
     assert got.lost == {"/docs/deny/c": "denied", "/docs/deny/d": "denied", "/docs/go": "denied"}
 
 
@@ -151,7 +151,7 @@ def test_a_page_is_asked_for_once_under_all_its_spellings(settings: Settings) ->
     links = ["/a", "/%61", "/x/../a", "/a#top", "{URL}/a", "HTTP://{HOST}/a", "/a?", "\\a", "//{HOST}/./a"]
     with serving({"/": response(html(*links)), "/a": response(html()), "/a?": response(html())}) as site:
         crawled(settings, site)
-    assert site.targets() == ["/", "/a", "/a?"]
+    assert sorted(site.targets()) == ["/", "/a", "/a?"]
 
 
 def test_what_is_recorded_is_what_was_on_the_wire(settings: Settings) -> None:

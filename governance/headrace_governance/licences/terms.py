@@ -99,8 +99,7 @@ class _Part:
 
 @lru_cache(maxsize=4096)
 def _parsed(expression: str) -> Any:
-    from boolean import ParseError
-    from license_expression import ExpressionError
+    from license_expression import ExpressionError, ParseError
 
     way_out = "write SPDX ids joined by AND, OR and WITH, such as 'GPL-2.0-or-later OR CC-BY-SA-3.0'"
     if len(expression) > MAX_EXPRESSION:

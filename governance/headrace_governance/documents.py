@@ -17,6 +17,8 @@ from headrace_lake.schemas import TABLES
 from headrace_lake.slices import Slice
 
 _UID = re.compile(r"[0-9A-Za-z._-]{1,64}")
+_PASSPORT = ["uid", "source", "slice", "part", "ordinal", "token_start", "token_count", "byte_start", "byte_end", "language"]
+"""Of a passport what older lakes hold, too."""
 _WHERE_IDS_ARE = "`headrace drops` and `headrace table show documents` list ids, --settings names another lake"
 
 
@@ -82,7 +84,7 @@ def story(lake: Lake, uid: str, slice_: Slice | None = None) -> Story:
             told.verdicts += [(name.removeprefix("verdict_"), r["keep"], r["reason"], r["measured"]) for r in rows]
     told.exclusions = [(r["stage"], r["reason"], r["detail"]) for r in _rows(lake, "exclusions", home, where)]
     told.quarantine = [(r["stage"], r["error"]) for r in _rows(lake, "quarantine", home, where)]
-    told.passport = next(iter(_rows(lake, "passports", home, where)), None)
+    told.passport = next(iter(lake.read("passports", home, columns=_PASSPORT, where=where).to_pylist()), None)
     if told.document is None and not told.exclusions and not told.quarantine:
         raise InputError(
             f"no document {uid} in slice {home} of the lake at {lake.storage.root}",

@@ -82,14 +82,14 @@ def way_of(lake: Lake, uid: str, slice_: Slice) -> list[Node]:
         way.append(node("dropped", f"by {r['stage']}: {r['reason']}" + (f" ({r['detail']})" if r["detail"] else "")))
     for r in rows("admitted", "language", "licence_class"):
         way.append(node("admitted", f"language {r['language']}, licence class {r['licence_class']}"))
-    passports = rows("passports", "part", "ordinal", "token_start", "token_count", "encoded_bytes")
+    passports = rows("passports", "part", "ordinal", "token_start", "token_count")
     shards = (
         {s["part"]: s["bin_path"] for s in lake.read("token_shards", slice_, columns=["part", "bin_path"]).to_pylist()} if passports else {}
     )
     for r in passports:
         end = r["token_start"] + r["token_count"]
         place = f"tokens {r['token_start']:,}..{end:,} of part {r['part']} ({shards.get(r['part'], 'no shard')})"
-        way.append(node("tokens", f"{place}, document {r['ordinal']:,} there; {r['encoded_bytes']:,} bytes of encoded text"))
+        way.append(node("tokens", f"{place}, document {r['ordinal']:,} there"))
     return way
 
 

@@ -6,6 +6,7 @@ Inputs of public bug reports, and variants of the same kinds. Sentences are ours
 from __future__ import annotations
 
 import csv
+import gzip
 import hashlib
 import re
 import time
@@ -18,7 +19,7 @@ from headrace_governance.text.pii.detect import KINDS, candidates, find
 from headrace_governance.text.pii.networks import top_level_domains
 from headrace_governance.text.pii.stage import Pii
 
-VERDICTS = Path(__file__).parent / "pii_verdicts.tsv"
+VERDICTS = Path(__file__).parent / "pii_verdicts.tsv.gz"
 
 Found = list[tuple[str, str]]
 
@@ -230,7 +231,7 @@ def test_other_numbers_are_no_cards_and_no_passports(language: str, text: str) -
 
 
 def test_verdicts_hold_no_text_of_a_true_finding() -> None:
-    with VERDICTS.open(encoding="utf-8", newline="") as f:
+    with gzip.open(VERDICTS, "rt", encoding="utf-8", newline="") as f:
         rows = list(csv.DictReader(f, delimiter="\t", quoting=csv.QUOTE_NONE))
     assert len(rows) >= 1500 and len({r["language"] for r in rows}) >= 6 and len({(r["package"], r["path"]) for r in rows}) >= 300
     for row in rows:
@@ -243,7 +244,7 @@ def test_verdicts_hold_no_text_of_a_true_finding() -> None:
 
 def test_false_findings_of_real_pages_are_found_no_more() -> None:
     """Heading numbers, dates and titles on record, each alone on a line and as a heading, as they stood."""
-    with VERDICTS.open(encoding="utf-8", newline="") as f:
+    with gzip.open(VERDICTS, "rt", encoding="utf-8", newline="") as f:
         rows = [r for r in csv.DictReader(f, delimiter="\t", quoting=csv.QUOTE_NONE) if r["text"] and r["why"].startswith("a heading")]
     assert len(rows) >= 100
     for row in rows:

@@ -73,7 +73,7 @@ def test_no_stubs_are_left(checkout: Path, files: list[str]) -> None:
 
 
 def test_no_test_can_skip(checkout: Path, files: list[str]) -> None:
-    assert _hits(checkout, [f for f in files if f.startswith("tests/")], SKIPS) == []
+    assert _hits(checkout, _prose_and_code([f for f in files if f.startswith("tests/")]), SKIPS) == []
 
 
 def test_nothing_unpickles_runs_a_shell_or_loads_full_checkpoints(checkout: Path, files: list[str]) -> None:

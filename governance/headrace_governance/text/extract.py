@@ -60,7 +60,7 @@ class Extract(Stage):
     """Captures → `documents`."""
 
     name = "extract"
-    version = "2"
+    version = "3"
     output = "documents"
     also = ("document_fields",)
     Params = ExtractParams
@@ -137,7 +137,8 @@ class Extract(Stage):
             return _dropped(document, "not_text_media", "binary")
         decoded = decode(body, row["charset"], html=html)
         if html:
-            return _Begun(document, parser_process.page(decoded.text.encode("utf-8", "replace")), "hostile_html", decoded.replaced)
+            asked = parser_process.page(decoded.text.encode("utf-8", "replace"), xml=media == "application/xhtml+xml")
+            return _Begun(document, asked, "hostile_html", decoded.replaced)
         self._finish(document, decoded.text, None, decoded.replaced)
         return _Begun(document)
 

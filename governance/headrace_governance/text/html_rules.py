@@ -16,7 +16,17 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from headrace_governance.text.html_attributes import ARTICLE_BODY, HIDDEN, ROLE_ARTICLE, ROLE_DROPPED, ROLE_MAIN
+from headrace_governance.text.html_attributes import (
+    ARIA_HIDDEN,
+    ARTICLE_BODY,
+    HIDDEN,
+    NUMBER_CLASS,
+    OFFSCREEN,
+    ROLE_ARTICLE,
+    ROLE_DROPPED,
+    ROLE_MAIN,
+)
+from headrace_governance.text.html_controls import settle
 from headrace_governance.text.html_tags import BLOCK, NAMED, PROPERTIES, number
 from headrace_governance.text.html_tokens import Tokens
 
@@ -81,14 +91,17 @@ _RANKS = (
 )
 RANKS = len(_RANKS)
 _INLINE = re.compile(
-    r"(?:^|[\s_-])(?:headerlink|permalink|anchor-?link|heading-?anchor|header-?anchor|mw-editsection|editsection|sr-only|visually-?hidden|"
-    r"screen-?reader\w*|linenos?|line-?numbers?|noprint|copybtn|mw-cite-backlink)(?:$|[\s_-])"
+    r"(?:^|[\s_-])(?:headerlink|permalink|anchor-?link|heading-?anchor|header-?anchor|mw-editsection|editsection|linenos?|line-?numbers?|noprint|copybtn|mw-cite-backlink)(?:$|[\s_-])"
 )
+_READERS = re.compile(
+    r"(?:^|[\s_-])(?:sr-?only|vis(?:ually)?-?hidden|screen-?reader\w*|off-?screen|element-invisible|assistive-?text)(?:$|[\s_-])"
+)
+"""Text for screen readers alone."""
 _CODE = re.compile(r"(?:^|\s)language-")
 """Code that names its language. Its "line-numbers" asks Prism, a highlighter, to count its lines: it is not made of numbers."""
 _SECTION = re.compile(r"^(?:section|sect\d|refsect\d|level\d|refentry|chapter|appendix)(?:$|\s)")
 _SECTION_TAG = number("section")
-_MAIN, _ARTICLE, _PRE = number("main"), number("article"), number("pre")
+_MAIN, _ARTICLE, _PRE, _BUTTON = (number(n) for n in "main article pre button".split())
 _MARKED_TAGS = np.zeros(256, dtype=np.bool_)
 _MARKED_TAGS[[number(n) for n in "nav footer aside menu search".split()]] = True
 
@@ -107,36 +120,51 @@ class Names:
 
 
 def dropped(tokens: Tokens) -> Any:
-    """A flag a node: inline elements that are no text (hidden ones, permalinks, line numbers, texts for screen readers)."""
-    out, classed = _hidden(tokens.nodes, PROPERTIES)
+    """A flag a node: elements that are no text (hidden ones, permalinks, line numbers, texts for screen readers, buttons that only do)."""
+    out, classed, unsettled = _hidden(tokens.nodes, PROPERTIES)
     source = tokens.source
+    readers = []
     for k, a, b in classed.tolist():
-        if _is_dropped(source[a:b]):
+        found = _is_dropped(source[a:b])
+        if found:
             out[k] = True
+            if found == FOR_READERS:
+                readers.append(k)
+    if unsettled or readers:
+        settle(tokens, out, readers, _is_dropped)
     return out
 
 
 @njit(cache=True)
-def _hidden(nodes: Any, properties: Any) -> tuple[Any, Any]:
-    """The flags of inline elements that attributes hide; node, begin and end of the class of those that have one."""
+def _hidden(nodes: Any, properties: Any) -> tuple[Any, Any, bool]:
+    """The flags of inline elements that attributes hide; node, begin and end of the class of those that have one; whether there are
+    buttons, numbers of lines or elements that are hidden from screen readers."""
     n = len(nodes)
     out = np.zeros(n, dtype=np.bool_)
     classed = np.empty((n, 3), dtype=np.int32)
     found = 0
+    unsettled = False
     for k in range(n):
+        flags = nodes[k, 6]
+        unsettled |= flags & (ARIA_HIDDEN | NUMBER_CLASS) != 0 or nodes[k, 0] == _BUTTON
         if properties[nodes[k, 0]] & BLOCK:
             continue
-        out[k] = nodes[k, 6] & HIDDEN != 0
+        out[k] = flags & (HIDDEN | ARIA_HIDDEN | OFFSCREEN) != 0
         if 0 < nodes[k, 3] - nodes[k, 2] < LONGEST_NAME:
             classed[found, 0], classed[found, 1], classed[found, 2] = k, nodes[k, 2], nodes[k, 3]
             found += 1
-    return out, classed[:found]
+    return out, classed[:found], unsettled
+
+
+NOT_DROPPED, DROPPED, FOR_READERS = 0, 1, 2
 
 
 @lru_cache(maxsize=4096)
-def _is_dropped(cls: bytes) -> bool:
+def _is_dropped(cls: bytes) -> int:
     name = cls.decode("utf-8", "replace").lower()
-    return _INLINE.search(name) is not None and not _CODE.search(name)
+    if _READERS.search(name):
+        return FOR_READERS
+    return DROPPED if _INLINE.search(name) is not None and not _CODE.search(name) else NOT_DROPPED
 
 
 def names(tokens: Tokens, spans: Any) -> Names:
@@ -173,7 +201,7 @@ def _by_tags(nodes: Any, spans: Any, properties: Any) -> tuple[Any, Any, Any]:
         tag, flags = nodes[k, 0], nodes[k, 6]
         if not properties[tag] & BLOCK or spans[k, 1] <= spans[k, 0]:
             continue
-        if flags & (HIDDEN | ROLE_DROPPED) or _MARKED_TAGS[tag]:
+        if flags & (HIDDEN | ARIA_HIDDEN | ROLE_DROPPED) or _MARKED_TAGS[tag]:
             marks[k] = BOILERPLATE
         if flags & ARTICLE_BODY:
             ranks[k] = 1

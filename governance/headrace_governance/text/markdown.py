@@ -16,7 +16,8 @@ from typing import Any
 from headrace_governance.text import formulas
 from headrace_governance.text.html_blocks import CODE, Blocks, write_blocks
 from headrace_governance.text.html_rules import dropped, names
-from headrace_governance.text.html_tokens import Tokens, tokenise
+from headrace_governance.text.html_source import as_html
+from headrace_governance.text.html_tokens import N_FIRST, Tokens, tokenise
 from headrace_governance.text.main_content import CONFIDENT, choose, is_index
 
 _TITLE = re.compile(rb"<title[^>]{0,200}>([^<]{0,2000})", re.IGNORECASE)
@@ -24,7 +25,11 @@ _LANGUAGE = re.compile(r"(?:^|\s)(?:language|lang|highlight|brush:|sourcecode|so
 _NO_LANGUAGE = frozenset("default none text notranslate plain plaintext nohighlight source code highlight console-output linenos".split())
 _UNREAD = re.compile(rb"<(?:noscript|template|object|svg|datalist|button|applet|xml|noembed|noframes)\b", re.IGNORECASE)
 """Elements whose content is not read here, in which trafilatura may find text."""
-_SPACES = re.compile(r"[ \t\u00a0]{2,}|\u00a0")
+_DATA_LANGUAGE = re.compile(rb"\sdata-lang(?:uage)?\s*=\s*[\"']?([A-Za-z0-9+#_.]{1,20})")
+_WHITE_SPACE = re.compile(r"&(?:#0{0,9}(?:9|10|12|13)|#[xX]0{0,9}(?:9|[aAcCdD])|Tab|NewLine);?")
+"""Character references to white space, which is no more than a space outside of code."""
+_INVISIBLE = str.maketrans("", "", "\u00ad\u200b\u2060\ufeff")
+"""Marks of where a word may or must not be broken: soft hyphen, zero width space, word joiner, zero width no-break space."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +55,13 @@ def page_text(markup: str) -> tuple[str, str | None]:
     return page.text, page.title
 
 
-def read_page(markup: str | bytes, *, fallback: bool = True) -> PageText:
-    """Read a page (bytes: UTF-8); with `fallback`, a second time where the first reading is unsure."""
-    data = markup.encode("utf-8", "replace") if isinstance(markup, str) else markup
+def read_page(markup: str | bytes, *, fallback: bool = True, xml: bool = False) -> PageText:
+    """Read a page (bytes: UTF-8); with `fallback`, a second time where the first reading is unsure.
+
+    Args:
+        xml: it is XHTML that says so (its media type); one with an XML declaration is so, too.
+    """
+    data = as_html(markup.encode("utf-8", "replace") if isinstance(markup, str) else markup, xml=xml)
     found = _TITLE.search(data)
     title = " ".join(html.unescape(found[1].decode("utf-8", "replace")).split()) if found else ""
     tokens = tokenise(data)
@@ -65,7 +74,7 @@ def read_page(markup: str | bytes, *, fallback: bool = True) -> PageText:
     text = _assemble(tokens, written, chosen)
     if not fallback or confidence >= CONFIDENT or (is_index(written) and not _UNREAD.search(data)):
         return PageText(text, title or None, confidence, "fast")
-    other = _trafilatura(markup if isinstance(markup, str) else markup.decode("utf-8", "replace"))
+    other = _trafilatura(data.decode("utf-8", "replace"))
     if len(other) * 3 < len(text):
         return PageText(text, title or None, confidence, "fast")
     return PageText(other.strip(), title or None, confidence, "trafilatura")
@@ -91,7 +100,11 @@ def _assemble(tokens: Tokens, written: Blocks, chosen: Any) -> str:
     for text_from, text_to, a, b, c, d, _, _, kind, level, tight, node in written.blocks[chosen].tolist():
         text = source[text_from:text_to].decode("utf-8", "replace")
         if "&" in text:
-            text = html.unescape(text)
+            text = html.unescape(text if kind == CODE else _WHITE_SPACE.sub(" ", text))
+        if kind == CODE:
+            text = text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+        elif not text.isascii():
+            text = text.translate(_INVISIBLE) if any(c in text for c in "\u00ad\u200b\u2060\ufeff") else text
         if kind == CODE:
             text = _fenced(text, _language(tokens, node))
         elif level:
@@ -114,8 +127,13 @@ def _fenced(code: str, language: str) -> str:
 
 
 def _language(tokens: Tokens, node: int) -> str:
-    """The language that a code block's element, its child `code` or the two elements around it name."""
+    """The language that a code block's element, its child `code` or the two elements around it name (class, `data-language`)."""
     nodes = tokens.nodes
+    behind = int(tokens.events[nodes[node, N_FIRST], 2])
+    tag = tokens.source[max(0, behind - 300) : behind]
+    named = _DATA_LANGUAGE.search(tag, max(0, tag.rfind(b"<")))
+    if named:
+        return named[1].decode("ascii").lower()
     near = [node, node + 1] if node + 1 < len(nodes) and nodes[node + 1, 1] == node else [node]
     near += [int(nodes[node, 1]), int(nodes[int(nodes[node, 1]), 1])] if nodes[node, 1] > 0 else []
     for k in near:

@@ -15,15 +15,17 @@ from numba import njit
 from headrace_governance.text.html_attributes import ABSENT, FRAGMENT, HREF, LOWERED, PRESENTATION, RAISED, REVERSED, SHOWN_AS_BLOCK, STRUCK
 from headrace_governance.text.html_code import BY_BREAKS, LINE_TAGS, code_kinds, is_line
 from headrace_governance.text.html_marks import (
+    BARE,
     LOWER,
     MAX_COLUMNS,
     MAX_EMPTY,
+    NO_NOTE,
     RAISE,
     close_script,
     cover,
+    footnote,
     grid_width,
     grown,
-    is_footnote,
     number_sign,
     spans_of,
 )
@@ -501,13 +503,14 @@ def _write(
             within = linked - scripts[n_scripts, 4]
             # A note's sign: its link stands in the raised text, or begins with it.
             first = links == 0 or (places > 0 and (place_from == at or (place_from + 1 == at and out[place_from] == 32)))
-            if raised and first and is_footnote(out, at, pos, within, place_linked > scripts[n_scripts, 5]):
+            note = footnote(out, at, pos, within, place_linked > scripts[n_scripts, 5]) if raised and first else NO_NOTE
+            if note == BARE:
                 pos = at
                 size, link = scripts[n_scripts, 2], scripts[n_scripts, 3]
                 if pos > begin and out[pos - 1] == 32 and not (table >= 0 and pos == cell_at):
                     pending = True
                     pos -= 1
-            else:
+            elif note == NO_NOTE:
                 out = grown(out, pos + 2 * (pos - at) + 16)
                 pos = close_script(out, at, pos, RAISE if raised else LOWER)
         if (_DELETED[tag] or flags & STRUCK) and struck > 0:

@@ -25,6 +25,7 @@ MARKED = 200
 FOOTNOTE = 24
 """Bytes of raised text that only points to a note."""
 RAISE, LOWER = 1, 2
+NO_NOTE, IN_BRACKETS, BARE = 0, 1, 2
 
 _TABLE, _TR, _TD, _TH = (number(n) for n in "table tr td th".split())
 
@@ -95,18 +96,23 @@ def number_sign(out: Any, at: int, value: int, style: int) -> int:
 
 
 @njit(cache=True)
-def is_footnote(out: Any, a: int, b: int, linked: int, place: bool) -> bool:
-    """Whether raised text only points to a note: a link (`linked` of its bytes) to a place in the page, or one around a number or sign."""
+def footnote(out: Any, a: int, b: int, linked: int, place: bool) -> int:
+    """What raised text says that only points to a note: NO_NOTE; IN_BRACKETS, which needs no mark; BARE, which would read as a power.
+
+    A pointer is a link (`linked` of its bytes) to a place in the page, or one around a number or sign.
+    """
     if linked == 0 or b - a > FOOTNOTE:
-        return False
+        return NO_NOTE
     signs = 0
     for i in range(a, b):
         c = out[i]
         word = 97 <= c <= 122 or 65 <= c <= 90
         if word and not place:
-            return False
+            return NO_NOTE
         signs += not (word or 48 <= c <= 57 or c >= 128)
-    return linked + signs >= b - a
+    if linked + signs < b - a:
+        return NO_NOTE
+    return IN_BRACKETS if out[a] == 91 or out[a] == 40 else BARE
 
 
 @njit(cache=True)

@@ -101,7 +101,7 @@ _CODE = re.compile(r"(?:^|\s)language-")
 """Code that names its language. Its "line-numbers" asks Prism, a highlighter, to count its lines: it is not made of numbers."""
 _SECTION = re.compile(r"^(?:section|sect\d|refsect\d|level\d|refentry|chapter|appendix)(?:$|\s)")
 _SECTION_TAG = number("section")
-_MAIN, _ARTICLE, _PRE, _BUTTON = (number(n) for n in "main article pre button".split())
+_MAIN, _ARTICLE, _PRE, _BUTTON, _QUOTE = (number(n) for n in "main article pre button blockquote".split())
 _MARKED_TAGS = np.zeros(256, dtype=np.bool_)
 _MARKED_TAGS[[number(n) for n in "nav footer aside menu search".split()]] = True
 
@@ -225,6 +225,8 @@ def _verdict(tag: int, cls: bytes, identifier: bytes) -> tuple[int, int]:
         return NOTHING, 0  # documentation: its id is made of a heading's words
     name = f"{one} {two}"
     found = NOTHING
+    if tag == _QUOTE and "tweet" in one:
+        return NOTHING, 0  # a message that the text quotes
     if tag not in (_MAIN, _ARTICLE):
         found = _mark(name)
     if not PROPERTIES[tag] & NAMED:

@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from headrace_governance.text import formulas
-from headrace_governance.text.html_blocks import CODE, Blocks, write_blocks
+from headrace_governance.text.html_blocks import CODE, KIND, LEVEL, LINK, NODE, SIZE, TEXT_FROM, TEXT_TO, Blocks, write_blocks
 from headrace_governance.text.html_rules import dropped, names
 from headrace_governance.text.html_source import as_html
+from headrace_governance.text.html_tags import number
 from headrace_governance.text.html_tokens import N_FIRST, Tokens, tokenise
+from headrace_governance.text.main_edges import Piece, main_pieces
 from headrace_governance.text.main_content import CONFIDENT, choose, is_index
 
 _TITLE = re.compile(rb"<title[^>]{0,200}>([^<]{0,2000})", re.IGNORECASE)
@@ -28,7 +30,9 @@ _UNREAD = re.compile(rb"<(?:noscript|template|object|svg|datalist|button|applet|
 _DATA_LANGUAGE = re.compile(rb"\sdata-lang(?:uage)?\s*=\s*[\"']?([A-Za-z0-9+#_.]{1,20})")
 _WHITE_SPACE = re.compile(r"&(?:#0{0,9}(?:9|10|12|13)|#[xX]0{0,9}(?:9|[aAcCdD])|Tab|NewLine);?")
 """Character references to white space, which is no more than a space outside of code."""
-_INVISIBLE = str.maketrans("", "", "\u00ad\u200b\u2060\ufeff")
+_DEFINED = frozenset(number(n) for n in "dt dd td th".split())
+_INVISIBLE = "\u00ad\u200b\u2060\ufeff"
+_UNSEEN = str.maketrans("", "", _INVISIBLE)
 """Marks of where a word may or must not be broken: soft hyphen, zero width space, word joiner, zero width no-break space."""
 
 
@@ -96,17 +100,23 @@ def _trafilatura(markup: str) -> str:
 def _assemble(tokens: Tokens, written: Blocks, chosen: Any) -> str:
     """Markdown of the chosen blocks."""
     source = written.text.tobytes()
-    parts: list[str] = []
-    for text_from, text_to, a, b, c, d, _, _, kind, level, tight, node in written.blocks[chosen].tolist():
-        text = source[text_from:text_to].decode("utf-8", "replace")
+    rows = written.blocks[chosen].tolist()
+    pieces = []
+    for place, row in zip(chosen.tolist(), rows, strict=True):
+        text = source[row[TEXT_FROM] : row[TEXT_TO]].decode("utf-8", "replace")
         if "&" in text:
-            text = html.unescape(text if kind == CODE else _WHITE_SPACE.sub(" ", text))
+            text = html.unescape(text if row[KIND] == CODE else _WHITE_SPACE.sub(" ", text))
+        if row[KIND] != CODE and not text.isascii() and any(c in text for c in _INVISIBLE):
+            text = text.translate(_UNSEEN)
+        if text:
+            pieces.append(Piece(place, row[KIND], row[LEVEL], row[SIZE], row[LINK], text, _defined(tokens, row[NODE])))
+    by_number = dict(zip(chosen.tolist(), rows, strict=True))
+    parts: list[str] = []
+    for piece in main_pieces(pieces):
+        _, _, a, b, c, d, _, _, kind, level, tight, node = by_number[piece.number]
+        text = piece.text
         if kind == CODE:
-            text = text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
-        elif not text.isascii():
-            text = text.translate(_INVISIBLE) if any(c in text for c in "\u00ad\u200b\u2060\ufeff") else text
-        if kind == CODE:
-            text = _fenced(text, _language(tokens, node))
+            text = _fenced(text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text, _language(tokens, node))
         elif level:
             text = f"{'#' * level} {text}"
         if not text:
@@ -116,6 +126,12 @@ def _assemble(tokens: Tokens, written: Blocks, chosen: Any) -> str:
             parts.append("\n" if tight else "\n\n")
         parts.append(source[a:b].decode("ascii") + (text.replace("\n", "\n" + rest) if rest and "\n" in text else text))
     return "".join(parts).strip()
+
+
+def _defined(tokens: Tokens, node: int) -> bool:
+    """Whether a block's element, or the one around it, is a definition or a cell."""
+    tag, parent = tokens.nodes[node, :2].tolist()
+    return tag in _DEFINED or int(tokens.nodes[parent, 0]) in _DEFINED
 
 
 def _fenced(code: str, language: str) -> str:

@@ -44,7 +44,8 @@ _BOILERPLATE = frozenset(
         "nav navi navbar navbox navigation navheader navfooter subnav sitenav topnav docnav menu submenu sidebar sidebar1 sidebar2 "
         "sidenav toc breadcrumb breadcrumbs crumbs pager pagination paginator foot footer masthead topbar consent gdpr share shares "
         "sharing sharer social sociable socials syndication adv adsense adsbygoogle outbrain taboola criteo readmore signup login "
-        "copyright akismet headerlink permalink editsection catlinks printfooter lineno linenos copybtn"
+        "copyright akismet headerlink permalink editsection catlinks printfooter lineno linenos copybtn postmetadata postmeta entrymeta "
+        "imagedescription kommentare kommentar teilen recirculation metainfo"
     ).split()
 )
 _DOUBTFUL = frozenset(
@@ -52,7 +53,8 @@ _DOUBTFUL = frozenset(
         "toolbar banner follow tweet recommended recommendation recommendations popular trending teaser teasers register paywall "
         "popup modal overlay lightbox tooltip skip skiplink bio metadata meta timestamp dateline tags categories search searchbox "
         "searchform disclaimer legal respond reply credit credits infoline options gutter embed embedded icon icons carousel "
-        "slideshow slider button buttons btn cta donate donation flyout dropdown attachment"
+        "slideshow slider button buttons btn cta donate donation flyout dropdown attachment ad ads offer abo "
+        "promotion contact kontakt caption captions reviews"
     ).split()
 )
 _WHOLE = frozenset(
@@ -104,6 +106,8 @@ _SECTION_TAG = number("section")
 _MAIN, _ARTICLE, _PRE, _BUTTON, _QUOTE = (number(n) for n in "main article pre button blockquote".split())
 _MARKED_TAGS = np.zeros(256, dtype=np.bool_)
 _MARKED_TAGS[[number(n) for n in "nav footer aside menu search".split()]] = True
+_DOUBTFUL_TAGS = np.zeros(256, dtype=np.bool_)
+_DOUBTFUL_TAGS[[number(n) for n in "form".split()]] = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +207,8 @@ def _by_tags(nodes: Any, spans: Any, properties: Any) -> tuple[Any, Any, Any]:
             continue
         if flags & (HIDDEN | ARIA_HIDDEN | ROLE_DROPPED) or _MARKED_TAGS[tag]:
             marks[k] = BOILERPLATE
+        elif _DOUBTFUL_TAGS[tag]:
+            marks[k] = DOUBTFUL
         if flags & ARTICLE_BODY:
             ranks[k] = 1
         elif flags & ROLE_ARTICLE or tag == _ARTICLE:

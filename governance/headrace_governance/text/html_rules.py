@@ -103,7 +103,9 @@ _CODE = re.compile(r"(?:^|\s)language-")
 """Code that names its language. Its "line-numbers" asks Prism, a highlighter, to count its lines: it is not made of numbers."""
 _SECTION = re.compile(r"^(?:section|sect\d|refsect\d|level\d|refentry|chapter|appendix)(?:$|\s)")
 _SECTION_TAG = number("section")
-_MAIN, _ARTICLE, _PRE, _BUTTON, _QUOTE = (number(n) for n in "main article pre button blockquote".split())
+_CAPTION = re.compile(r"captions?")
+"""What a `figcaption` is called anyhow: it stays, but for credits; blocks that are called so beside pictures without a figure go."""
+_MAIN, _ARTICLE, _PRE, _BUTTON, _QUOTE, _FIGCAPTION = (number(n) for n in "main article pre button blockquote figcaption".split())
 _MARKED_TAGS = np.zeros(256, dtype=np.bool_)
 _MARKED_TAGS[[number(n) for n in "nav footer aside menu search".split()]] = True
 _DOUBTFUL_TAGS = np.zeros(256, dtype=np.bool_)
@@ -234,7 +236,7 @@ def _verdict(tag: int, cls: bytes, identifier: bytes) -> tuple[int, int]:
     if tag == _QUOTE and "tweet" in one:
         return NOTHING, 0  # a message that the text quotes
     if tag not in (_MAIN, _ARTICLE):
-        found = _mark(name)
+        found = _mark(_CAPTION.sub(" ", name) if tag == _FIGCAPTION else name)
     if not PROPERTIES[tag] & NAMED:
         return found, 0
     for rank, words in enumerate(_RANKS, start=1):

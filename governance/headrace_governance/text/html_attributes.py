@@ -19,12 +19,15 @@ FRAGMENT: its `href` is a place in the same page. Of its class: LINE_CLASS names
 of lines."""
 ABSENT = -(1 << 31)
 """An attribute's number where there is none."""
-_CLASS, _ID, _ROLE, _ITEMPROP, _HREF, _HIDDEN, _ARIA_HIDDEN, _STYLE, _START, _VALUE, _COLSPAN, _ROWSPAN, _TYPE, _REVERSED, _EXPANDED, _LINE = (
+(
+    _CLASS, _ID, _ROLE, _ITEMPROP, _HREF, _HIDDEN, _ARIA_HIDDEN, _STYLE, _START, _VALUE, _COLSPAN, _ROWSPAN, _TYPE, _REVERSED, _EXPANDED,
+    _LINE,
+) = (
     fnv(n)
     for n in (
         b"class id role itemprop href hidden aria-hidden style start value colspan rowspan type reversed aria-expanded data-line-number"
     ).split()
-)
+)  # fmt: skip
 
 
 def _hashes(words: bytes) -> np.ndarray:
@@ -38,12 +41,15 @@ _MAIN, _ARTICLE, _ARTICLE_BODY, _PRESENTATION, _NONE, _TRUE, _HEADING, _UNTIL_FO
     fnv(n) for n in (b"main", b"article", b"articlebody", b"presentation", b"none", b"true", b"heading", b"until-found", b"math/")
 )
 _H_TEX, _H_MWE, _H_MATH, _H_LATEX = fnv(b"tex"), fnv(b"mwe-"), fnv(b"math"), fnv(b"latex")
-_H_DISPLAY, _H_VISIBILITY, _H_HIDDEN, _H_ALIGN, _H_SUPER, _H_SUB, _H_DECORATION, _H_DECORATION_LINE, _H_THROUGH, _H_SPACE, _H_CLIP, _H_RECT = (
+(
+    _H_DISPLAY, _H_VISIBILITY, _H_HIDDEN, _H_ALIGN, _H_SUPER, _H_SUB, _H_DECORATION, _H_DECORATION_LINE, _H_THROUGH, _H_SPACE, _H_CLIP,
+    _H_RECT,
+) = (
     fnv(n)
     for n in (
         b"display visibility hidden vertical-align super sub text-decoration text-decoration-line line-through white-space clip rect("
     ).split()
-)
+)  # fmt: skip
 _H_PRE, _H_BLOCK, _H_OUTSIDE = (
     _hashes(w)
     for w in (b"pre pre-wrap break-spaces", b"block flex grid table table-row list-item", b"left top text-indent margin-left margin-top")
@@ -107,7 +113,7 @@ def find(data: Any, c: int, at: int) -> int:
 
 @njit(cache=True)
 def _is_in(h: int, hashes: Any) -> bool:
-    for other in hashes:
+    for other in hashes:  # noqa: SIM110 - numba has no any()
         if other == h:
             return True
     return False
@@ -137,11 +143,11 @@ def _styled(data: Any, a: int, b: int, node: Any) -> None:
                 node[6] |= HIDDEN if h == _H_HIDDEN else 0
             elif word == _H_ALIGN:
                 node[6] |= RAISED if h == _H_SUPER else LOWERED if h == _H_SUB else 0
-            elif word == _H_DECORATION or word == _H_DECORATION_LINE:
+            elif word in (_H_DECORATION, _H_DECORATION_LINE):
                 node[6] |= STRUCK if h == _H_THROUGH else 0
             elif word == _H_SPACE:
                 node[6] |= KEEPS_SPACE if _is_in(h, _H_PRE) else 0
-            elif word == _H_LIST_STYLE or word == _H_LIST_TYPE:
+            elif word in (_H_LIST_STYLE, _H_LIST_TYPE):
                 for k in range(len(_H_LIST)):
                     if _H_LIST[k] == h:
                         node[8] = _LIST_SIGNS[k]
@@ -300,7 +306,7 @@ def read_attributes(data: Any, at: int, node: Any, missing: Any) -> tuple[int, i
                 node[8] = data[va]
             elif vb - va >= 8 and hash_of(data, va, va + 5) == _MATH_SLASH:
                 node[6] |= MATH_SCRIPT
-        elif name == _START or name == _VALUE or name == _COLSPAN:
+        elif name in (_START, _VALUE, _COLSPAN):
             node[7] = whole_number(data, va, vb)
         elif name == _ROWSPAN:
             node[8] = whole_number(data, va, vb)

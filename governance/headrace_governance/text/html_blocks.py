@@ -12,22 +12,18 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from headrace_governance.text.html_attributes import ABSENT, FRAGMENT, HREF, LOWERED, PRESENTATION, RAISED, REVERSED, SHOWN_AS_BLOCK, STRUCK
-from headrace_governance.text.html_code import BY_BREAKS, LINE_TAGS, code_kinds, is_line
-from headrace_governance.text.html_marks import (
-    BARE,
-    LOWER,
+from headrace_governance.text.html_attributes import ABSENT, FRAGMENT, HREF, LOWERED, PRESENTATION, RAISED, REVERSED
+from headrace_governance.text.html_code import BY_BREAKS, LINE_TAGS, between_lines, code_kinds, code_text, is_line, no_break_space
+from headrace_governance.text.html_marks import BARE, LOWER, NO_NOTE, RAISE, close_script, footnote, grown, number_sign, rubies
+from headrace_governance.text.html_tables import (
+    CELL_AT,
+    GRID_FIELDS,
     MAX_COLUMNS,
-    MAX_EMPTY,
-    NO_NOTE,
-    RAISE,
-    close_script,
-    cover,
-    footnote,
-    grid_width,
-    grown,
-    number_sign,
-    spans_of,
+    close_cell,
+    close_row,
+    open_cell,
+    open_row,
+    open_table,
 )
 from headrace_governance.text.html_tags import BLOCK, INLINE_CODE, PROPERTIES, VOID, number
 from headrace_governance.text.html_tokens import CLOSE, N_FLAGS, N_NUMBER, N_SECOND, OPEN, T_ITEMS, TEXT, Tokens, only_places
@@ -41,11 +37,9 @@ MAX_NESTED = 24
 MAX_SCRIPTS = 16
 """Raised and lowered texts inside of each other that are marked."""
 
-_H1, _H6, _LI, _UL, _OL, _MENU, _QUOTE, _TABLE, _TR, _TD, _TH, _A, _BR, _HR, _Q, _CAPTION, _SUP, _SUB, _RUBY, _RT, _RP, _RTC = (
-    number(n) for n in "h1 h6 li ul ol menu blockquote table tr td th a br hr q caption sup sub ruby rt rp rtc".split()
+_H1, _H6, _LI, _UL, _OL, _MENU, _QUOTE, _TABLE, _TR, _TD, _TH, _A, _BR, _HR, _Q, _CAPTION, _SUP, _SUB, _RT = (
+    number(n) for n in "h1 h6 li ul ol menu blockquote table tr td th a br hr q caption sup sub rt".split()
 )
-_DELETED = np.zeros(256, dtype=np.bool_)
-_DELETED[[number(n) for n in "del s strike".split()]] = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,87 +68,6 @@ def write_blocks(tokens: Tokens, dropped: Any) -> Blocks:
 
 
 @njit(cache=True)
-def _code_text(data: Any, a: int, b: int, out: Any, pos: int, begin: int, by_breaks: bool) -> int:
-    """Write text of code; returns the place behind it. A no-break space is a space; other white space is kept, or not (`by_breaks`)."""
-    i = a
-    while i < b:
-        c = data[i]
-        space = no_break_space(data, i, b) if c == 0xC2 or c == 38 else 0
-        if space:
-            c = 32
-            i += space - 1
-        elif by_breaks and (c == 32 or 9 <= c <= 13):
-            if pos == begin or out[pos - 1] == 32 or out[pos - 1] == 10:
-                i += 1
-                continue
-            c = 32
-        if c >= 32 or c == 9 or c == 10:
-            out[pos] = c
-            pos += 1
-        i += 1
-    return pos
-
-
-@njit(cache=True)
-def no_break_space(data: Any, i: int, b: int) -> int:
-    """How many bytes of a no-break space, as UTF-8, `&nbsp;` or `&#160;`, stand here."""
-    if data[i] == 0xC2:
-        return 2 if i + 1 < b and data[i + 1] == 0xA0 else 0
-    if i + 5 >= b or data[i + 5] != 59:
-        return 0
-    named = data[i + 1] == 110 and data[i + 2] == 98 and data[i + 3] == 115 and data[i + 4] == 112
-    numbered = data[i + 1] == 35 and data[i + 2] == 49 and data[i + 3] == 54 and data[i + 4] == 48
-    return 6 if named or numbered else 0
-
-
-@njit(cache=True)
-def _rubies(nodes: Any) -> Any:
-    """Nodes of annotations over a base (`rt`, `rtc`) that need brackets: their `ruby` has none (`rp`) itself."""
-    n = len(nodes)
-    ruby_of = np.zeros(n, dtype=np.int32)
-    bare = np.zeros(n, dtype=np.bool_)
-    bracketed = np.zeros(n, dtype=np.bool_)
-    holds = np.zeros(n, dtype=np.bool_)
-    found = False
-    for k in range(1, n):
-        tag = nodes[k, 0]
-        ruby_of[k] = k if tag == _RUBY else ruby_of[nodes[k, 1]]
-        if tag == _RP:
-            bracketed[ruby_of[k]] = True
-        elif tag == _RT or tag == _RTC:
-            found = True
-            holds[nodes[k, 1]] = True
-    if found:
-        for k in range(1, n):
-            tag = nodes[k, 0]
-            bare[k] = ruby_of[k] > 0 and (tag == _RT or (tag == _RTC and not holds[k])) and not bracketed[ruby_of[k]]
-    return bare
-
-
-@njit(cache=True)
-def _between_lines(events: Any, nodes: Any, x: int, properties: Any, line_tags: Any) -> bool:
-    """Whether a blank text inside of code stands between elements that are lines, where it is no line itself."""
-    if x == 0 or x + 1 >= len(events):
-        return False
-    for y in (x - 1, x + 1):
-        node = events[y, 1]
-        tag = nodes[node, 0]
-        if events[y, 0] == TEXT or not (line_tags[tag] or tag == _TD or tag == _TH or nodes[node, N_FLAGS] & SHOWN_AS_BLOCK):
-            return False
-    # Alone in a line, it is that line.
-    return events[x - 1, 1] != events[x + 1, 1]
-
-
-@njit(cache=True)
-def _empty_cell(out: Any, pos: int, empty: int) -> tuple[int, int]:
-    """Write a cell that a span leaves empty, if the page may have more of them."""
-    if empty >= MAX_EMPTY:
-        return pos, empty
-    out[pos], out[pos + 1], out[pos + 2] = 124, 32, 32
-    return pos + 3, empty + 1
-
-
-@njit(cache=True)
 def _write(
     data: Any, events: Any, nodes: Any, tables: Any, dropped: Any, codes_of: Any, properties: Any, line_tags: Any
 ) -> tuple[Any, int, Any, int, Any, int]:
@@ -171,17 +84,14 @@ def _write(
     places = place_from = linked = place_linked = 0  # open links into the page, where the last began; bytes in links, in those
     pre = -1  # the node whose code is being written
     line_due = False  # a line of code is to end before more is written
-    struck = 0
-    marked = False  # the mark of struck text is open
     scripts = np.zeros((MAX_SCRIPTS, 6), dtype=np.int64)  # node, begin, size, link, bytes in links and in those into the page
     n_scripts = 0
-    rubies = _rubies(nodes)
+    annotations = rubies(nodes)
     ruby_end = -1  # behind the last bracket that was closed
     skip = -1  # the node whose content is being left out
     code_at = -1
     table = -1  # the data table whose cells are being written
-    table_row = table_cell = table_wide = column = empty = cell_at = 0
-    group = ABSENT
+    grid = np.zeros(GRID_FIELDS, dtype=np.int64)
     below = np.zeros(MAX_COLUMNS, dtype=np.int32)
     first_from = first_to = rest_from = rest_to = 0  # marks of the next block
     fresh = False  # the next block is the first one of its list item
@@ -207,40 +117,34 @@ def _write(
                     if data[i] > 32:
                         blank = False
                         break
-                if blank and _between_lines(events, nodes, x, properties, line_tags):
+                if blank and between_lines(events, nodes, x, properties, line_tags):
                     continue
                 if line_due and (codes_of[pre] == BY_BREAKS or (data[a] != 10 and data[a] != 13)):
                     out[pos] = 10
                     pos += 1
                 line_due = False
-                pos = _code_text(data, a, b, out, pos, begin, codes_of[pre] == BY_BREAKS)
+                pos = code_text(data, a, b, out, pos, begin, codes_of[pre] == BY_BREAKS)
                 continue
             before = pos
-            marks = pending or (struck > 0 and not marked)
             i = a
             while i < b:
                 c = data[i]
                 if c <= 32:
                     if c == 32 or 9 <= c <= 13:
-                        pending = marks = True
+                        pending = True
                     i += 1
                     continue
                 if c == 0xC2 or c == 38:
                     space = no_break_space(data, i, b)
                     if space:
-                        pending = marks = True
+                        pending = True
                         i += space
                         continue
-                if marks:
-                    marks = False
-                    if pending and pos > begin and out[pos - 1] != 10 and pos != code_at:
+                if pending:
+                    pending = False
+                    if pos > begin and out[pos - 1] != 10 and pos != code_at:
                         out[pos] = 32
                         pos += 1
-                    pending = False
-                    if struck > 0 and not marked:
-                        marked = True
-                        out[pos] = out[pos + 1] = 126
-                        pos += 2
                 if table >= 0 and c == 124:
                     out[pos] = 92
                     pos += 1
@@ -266,13 +170,13 @@ def _write(
             lines = is_line(nodes, node, properties, line_tags)
             before = events[x - 1, 1]  # one `code` a line
             twin = kind == OPEN and properties[tag] & INLINE_CODE and events[x - 1, 0] == CLOSE and nodes[before, 0] == tag
-            if lines or tag == _TD or tag == _TH or (twin and nodes[node, 1] == pre and nodes[before, 1] == pre):
+            if lines or tag in (_TD, _TH) or (twin and nodes[node, 1] == pre and nodes[before, 1] == pre):
                 # Lines that elements make: a line ends where one begins and, if more follows, where one ends.
                 if kind == OPEN:
                     spans[node, 0] = spans[node, 1] = n_blocks
                 else:
                     spans[node, 1] = n_blocks
-                if tag == _TD or tag == _TH:
+                if tag in (_TD, _TH):
                     continue
                 out = grown(out, pos + 16)
                 if kind == OPEN:
@@ -293,13 +197,6 @@ def _write(
                 block = False
         elif table < 0 and (block or tag == _HR):
             # -- end of a block
-            if marked:
-                while pos > begin and (out[pos - 1] == 32 or out[pos - 1] == 10):
-                    pos -= 1
-                out = grown(out, pos + 16)
-                out[pos] = out[pos + 1] = 126
-                pos += 2
-                marked = False
             n_scripts = 0
             if codes > 0 and pos >= begin:  # code in the text ends with its block
                 codes = 0
@@ -397,7 +294,7 @@ def _write(
                 pos += 3
                 quotes += 1
                 code_at = pos
-            elif rubies[node]:
+            elif annotations[node]:
                 out = grown(out, pos + 16)
                 pending = False
                 if ruby_end == pos and tag == _RT:
@@ -411,27 +308,13 @@ def _write(
             elif tag == _TABLE:
                 if table < 0 and pre < 0 and not only_places(tables[node], flags & PRESENTATION):
                     table = node
-                    table_row = table_cell = 0
-                    table_wide = grid_width(events, nodes, x, node)
+                    open_table(grid, below, events, nodes, x)
             elif table >= 0 and tag == _TR:
-                table_cell = column = 0
-                if nodes[node, N_SECOND] != group:
-                    group = nodes[node, N_SECOND]
-                    below[:] = 0
+                open_row(grid, below, nodes[node, N_SECOND])
             elif table >= 0 and (tag in (_TD, _TH)):
                 out = grown(out, pos + 4 * MAX_COLUMNS + 16)
-                if table_cell == 0 and table_row > 0:
-                    out[pos] = 10
-                    pos += 1
-                while column < MAX_COLUMNS and below[column] > 0:  # a cell of an earlier row lies here
-                    below[column] -= 1
-                    column += 1
-                    pos, empty = _empty_cell(out, pos, empty)
-                out[pos], out[pos + 1] = 124, 32
-                pos += 2
+                pos = code_at = open_cell(out, pos, grid, below)
                 pending = False
-                code_at = cell_at = pos
-                table_cell += 1
             elif (tag in (_UL, _OL, _MENU, _LI, _QUOTE)) and table < 0 and top < 512:
                 stack[top, 0], stack[top, 1], stack[top, 2] = node, nodes[node, N_NUMBER], n_blocks
                 if tag == _OL and nodes[node, N_NUMBER] == ABSENT:
@@ -478,9 +361,7 @@ def _write(
                     begin = pos
                 nested += 1
                 top += 1
-            if _DELETED[tag] or flags & STRUCK:
-                struck += pre < 0
-            if tag == _SUP or tag == _SUB or flags & (RAISED | LOWERED):
+            if tag in (_SUP, _SUB) or flags & (RAISED | LOWERED):
                 out = grown(out, pos + 16)
                 if pending and pre < 0 and pos > begin and out[pos - 1] != 10 and pos != code_at:
                     out[pos] = 32
@@ -507,25 +388,18 @@ def _write(
             if note == BARE:
                 pos = at
                 size, link = scripts[n_scripts, 2], scripts[n_scripts, 3]
-                if pos > begin and out[pos - 1] == 32 and not (table >= 0 and pos == cell_at):
+                if pos > begin and out[pos - 1] == 32 and not (table >= 0 and pos == grid[CELL_AT]):
                     pending = True
                     pos -= 1
             elif note == NO_NOTE:
                 out = grown(out, pos + 2 * (pos - at) + 16)
                 pos = close_script(out, at, pos, RAISE if raised else LOWER)
-        if (_DELETED[tag] or flags & STRUCK) and struck > 0:
-            struck -= 1
-            if struck == 0 and marked:
-                marked = False
-                out = grown(out, pos + 16)
-                out[pos] = out[pos + 1] = 126
-                pos += 2
         if tag == _A:
             if flags & HREF:
                 links -= 1
             if flags & FRAGMENT:
                 places -= 1
-        elif rubies[node]:
+        elif annotations[node]:
             out = grown(out, pos + 16)
             pending = False
             if pos >= 3 and pos == code_at and out[pos - 1] == 0x88:
@@ -554,34 +428,11 @@ def _write(
             pos += 3
         elif table >= 0 and (tag in (_TD, _TH)):
             out = grown(out, pos + 4 * MAX_COLUMNS + 16)
-            if out[pos - 1] != 32 or pos == cell_at:
-                out[pos] = 32
-                pos += 1
+            pos = close_cell(out, pos, grid, below, nodes, node)
             pending = False
-            columns, rows = spans_of(nodes, node)
-            cover(below, column, columns, rows)
-            for _ in range(min(columns, MAX_COLUMNS - column) - 1):
-                pos, empty = _empty_cell(out, pos, empty)
-            column = min(MAX_COLUMNS, column + columns)
-        elif table >= 0 and tag == _TR and table_cell == 0:
-            for c in range(MAX_COLUMNS):
-                below[c] -= below[c] > 0
         elif table >= 0 and tag == _TR:
             out = grown(out, pos + 12 * MAX_COLUMNS + 64)
-            for c in range(column, MAX_COLUMNS):
-                below[c] -= below[c] > 0
-            for _ in range(table_wide - column):
-                pos, empty = _empty_cell(out, pos, empty)
-            out[pos] = 124
-            pos += 1
-            if table_row == 0:
-                out[pos], out[pos + 1] = 10, 124
-                pos += 2
-                for _ in range(table_wide):
-                    for c in (32, 45, 45, 45, 32, 124):
-                        out[pos] = c
-                        pos += 1
-            table_row += 1
+            pos = close_row(out, pos, grid, below)
         elif table >= 0 and tag == _CAPTION and pos > begin:
             out = grown(out, pos + 16)
             out[pos], out[pos + 1] = 10, 10
@@ -600,7 +451,6 @@ def _write(
             spans[node, 1] = n_blocks
             table = -1
             n_scripts = 0
-            marked = False
             begin = pos
             size = link = 0
             pending = False

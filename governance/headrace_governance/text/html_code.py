@@ -39,7 +39,7 @@ def _kinds(data: Any, events: Any, nodes: Any, tables: Any, properties: Any) -> 
     special = False
     for k in range(1, n):
         tag, flags = nodes[k, 0], nodes[k, N_FLAGS]
-        if tag == _PRE or tag == _XMP or tag == _LISTING:
+        if tag in (_PRE, _XMP, _LISTING):
             kinds[k] = PREFORMATTED
             within[k] = _IN_PRE
         elif properties[tag] & INLINE_CODE or flags & (CODE_CLASS | KEEPS_SPACE):
@@ -66,7 +66,7 @@ def _kinds(data: Any, events: Any, nodes: Any, tables: Any, properties: Any) -> 
             within[k] |= _IN_CODE
         if flags & LINE_CLASS and around & _IN_CODE:
             lines[parent] += 1
-        if flags & NUMBER_CLASS and (tag == _TD or tag == _TH):
+        if flags & NUMBER_CLASS and (tag in (_TD, _TH)):
             numbers[table_of[k]] += 1
         if flags & KEEPS_SPACE and not around & _IN_SPACE and within[k] & _IN_CODE:
             within[k] |= _IN_SPACE
@@ -80,9 +80,11 @@ def _kinds(data: Any, events: Any, nodes: Any, tables: Any, properties: Any) -> 
     for k in range(1, n):
         if within[k] & _IN_PRE:
             continue
-        if lines[k] >= 2 or (lines[k] and nodes[k, N_FLAGS] & CODE_CLASS):
-            kinds[k] = PREFORMATTED
-        elif numbers[k] and not tables[k, T_PRE] and (within[k] & _IN_CODE or 2 * numbers[k] >= max(4, tables[k, T_ROWS])):
+        if (
+            lines[k] >= 2
+            or (lines[k] and nodes[k, N_FLAGS] & CODE_CLASS)
+            or (numbers[k] and not tables[k, T_PRE] and (within[k] & _IN_CODE or 2 * numbers[k] >= max(4, tables[k, T_ROWS])))
+        ):
             kinds[k] = PREFORMATTED
     return kinds
 
@@ -110,3 +112,51 @@ def is_line(nodes: Any, node: int, properties: Any, line_tags: Any) -> bool:
     """Whether an element inside of code is a line of it, or holds lines."""
     tag = nodes[node, 0]
     return bool(line_tags[tag] or (not properties[tag] & BLOCK and nodes[node, N_FLAGS] & (SHOWN_AS_BLOCK | LINE_CLASS)))
+
+
+@njit(cache=True)
+def code_text(data: Any, a: int, b: int, out: Any, pos: int, begin: int, by_breaks: bool) -> int:
+    """Write text of code; returns the place behind it. A no-break space is a space; other white space is kept, or not (`by_breaks`)."""
+    i = a
+    while i < b:
+        c = data[i]
+        space = no_break_space(data, i, b) if c == 0xC2 or c == 38 else 0
+        if space:
+            c = 32
+            i += space - 1
+        elif by_breaks and (c == 32 or 9 <= c <= 13):
+            if pos == begin or out[pos - 1] == 32 or out[pos - 1] == 10:
+                i += 1
+                continue
+            c = 32
+        if c >= 32 or c == 9 or c == 10:
+            out[pos] = c
+            pos += 1
+        i += 1
+    return pos
+
+
+@njit(cache=True)
+def no_break_space(data: Any, i: int, b: int) -> int:
+    """How many bytes of a no-break space, as UTF-8, `&nbsp;` or `&#160;`, stand here."""
+    if data[i] == 0xC2:
+        return 2 if i + 1 < b and data[i + 1] == 0xA0 else 0
+    if i + 5 >= b or data[i + 5] != 59:
+        return 0
+    named = data[i + 1] == 110 and data[i + 2] == 98 and data[i + 3] == 115 and data[i + 4] == 112
+    numbered = data[i + 1] == 35 and data[i + 2] == 49 and data[i + 3] == 54 and data[i + 4] == 48
+    return 6 if named or numbered else 0
+
+
+@njit(cache=True)
+def between_lines(events: Any, nodes: Any, x: int, properties: Any, line_tags: Any) -> bool:
+    """Whether a blank text inside of code stands between elements that are lines, where it is no line itself."""
+    if x == 0 or x + 1 >= len(events):
+        return False
+    for y in (x - 1, x + 1):
+        node = events[y, 1]
+        tag = nodes[node, 0]
+        if events[y, 0] == TEXT or not (line_tags[tag] or tag in (_TD, _TH) or nodes[node, N_FLAGS] & SHOWN_AS_BLOCK):
+            return False
+    # Alone in a line, it is that line.
+    return bool(events[x - 1, 1] != events[x + 1, 1])

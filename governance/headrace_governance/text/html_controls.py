@@ -173,7 +173,7 @@ class Settling:
     def _beside(self, k: int, t: int) -> bool:
         """Whether one of two elements follows the other, but for white space."""
         first, second = (k, t) if k < t else (t, k)
-        return 0 < self.nodes[second, N_FIRST] - self.nodes[first, N_LAST] <= 2
+        return bool(0 < self.nodes[second, N_FIRST] - self.nodes[first, N_LAST] <= 2)
 
     def _shows(self, k: int, twins: list[int], block: bool) -> bool:
         """Whether a node is text although it is hidden from screen readers."""

@@ -1,4 +1,4 @@
-"""Bytes that the block writer puts around text: list signs, raised and lowered text, cells that spans leave empty.
+"""Bytes that the block writer puts around text: list signs, raised and lowered text, annotations.
 
 Raised and lowered text is written as `formats/tree.py` writes it for JATS, and `formats/wikitext.py` for wikitext: in Unicode's own
 characters where there are some for all of it (10⁻⁶, H₂O), else behind `^` or `_`.
@@ -11,15 +11,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from headrace_governance.text.html_attributes import ABSENT
 from headrace_governance.text.html_tags import number
-from headrace_governance.text.html_tokens import CLOSE, N_NUMBER, N_SECOND, OPEN
 
-MAX_COLUMNS = 200
-MAX_EMPTY = 100_000
-"""Cells of a page that spans may leave empty: `rowspan` and `colspan` ask for up to 65 million in a few bytes."""
-MAX_COLSPAN, MAX_ROWSPAN = 1_000, 65_534
-"""HTML standard 4.9.11 and 4.9.12.1."""
 MARKED = 200
 """Bytes of raised or lowered text that are marked; longer ones are small print."""
 FOOTNOTE = 24
@@ -27,7 +20,7 @@ FOOTNOTE = 24
 RAISE, LOWER = 1, 2
 NO_NOTE, IN_BRACKETS, BARE = 0, 1, 2
 
-_TABLE, _TR, _TD, _TH = (number(n) for n in "table tr td th".split())
+_RUBY, _RT, _RP, _RTC = (number(n) for n in "ruby rt rp rtc".split())
 
 
 def _forms(pairs: dict[str, str]) -> np.ndarray:
@@ -159,50 +152,24 @@ def _is_raised_already(out: Any, a: int, b: int) -> bool:
 
 
 @njit(cache=True)
-def spans_of(nodes: Any, node: int) -> tuple[int, int]:
-    """Columns and rows of a cell; 0 rows: as many as its row group has."""
-    columns, rows = nodes[node, N_NUMBER], nodes[node, N_SECOND]
-    if columns == ABSENT or columns < 1:
-        columns = 1
-    if rows == ABSENT or rows < 0:
-        rows = 1
-    return min(columns, MAX_COLSPAN), min(rows, MAX_ROWSPAN)
-
-
-@njit(cache=True)
-def grid_width(events: Any, nodes: Any, x: int, table: int) -> int:
-    """Columns of the table that opens at event x, cells placed as the HTML standard does (4.9.12.1); at most MAX_COLUMNS."""
-    below = np.zeros(MAX_COLUMNS, dtype=np.int32)  # rows that a cell of an earlier one still covers, by column
-    wide = column = 0
-    group = ABSENT
-    for y in range(x + 1, len(events)):
-        kind, node = events[y, 0], events[y, 1]
-        tag = nodes[node, 0]
-        if kind == CLOSE:
-            if node == table:
-                break
-            if tag == _TR:
-                for c in range(column, MAX_COLUMNS):
-                    below[c] -= below[c] > 0
-        elif kind == OPEN:
-            if tag == _TR:
-                column = 0
-                if nodes[node, N_SECOND] != group:
-                    group = nodes[node, N_SECOND]
-                    below[:] = 0
-            elif tag == _TD or tag == _TH:
-                while column < MAX_COLUMNS and below[column] > 0:
-                    below[column] -= 1
-                    column += 1
-                columns, rows = spans_of(nodes, node)
-                cover(below, column, columns, rows)
-                column = min(MAX_COLUMNS, column + columns)
-                wide = max(wide, column)
-    return wide
-
-
-@njit(cache=True)
-def cover(below: Any, column: int, columns: int, rows: int) -> None:
-    """Note which columns of the next rows a cell covers."""
-    for c in range(column, min(len(below), column + columns)):
-        below[c] = rows - 1 if rows > 0 else MAX_ROWSPAN
+def rubies(nodes: Any) -> Any:
+    """Nodes of annotations over a base (`rt`, `rtc`) that need brackets: their `ruby` has none (`rp`) itself."""
+    n = len(nodes)
+    ruby_of = np.zeros(n, dtype=np.int32)
+    bare = np.zeros(n, dtype=np.bool_)
+    bracketed = np.zeros(n, dtype=np.bool_)
+    holds = np.zeros(n, dtype=np.bool_)
+    found = False
+    for k in range(1, n):
+        tag = nodes[k, 0]
+        ruby_of[k] = k if tag == _RUBY else ruby_of[nodes[k, 1]]
+        if tag == _RP:
+            bracketed[ruby_of[k]] = True
+        elif tag in (_RT, _RTC):
+            found = True
+            holds[nodes[k, 1]] = True
+    if found:
+        for k in range(1, n):
+            tag = nodes[k, 0]
+            bare[k] = ruby_of[k] > 0 and (tag == _RT or (tag == _RTC and not holds[k])) and not bracketed[ruby_of[k]]
+    return bare

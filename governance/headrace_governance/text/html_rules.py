@@ -25,15 +25,18 @@ from headrace_governance.text.html_attributes import (
     ROLE_ARTICLE,
     ROLE_DROPPED,
     ROLE_MAIN,
+    STRUCK,
 )
 from headrace_governance.text.html_controls import settle
 from headrace_governance.text.html_tags import BLOCK, NAMED, PROPERTIES, number
-from headrace_governance.text.html_tokens import Tokens
+from headrace_governance.text.html_tokens import N_FIRST, N_LAST, Tokens
 
 NOTHING, BOILERPLATE, COMMENTS, DOUBTFUL = 0, 1, 2, 3
 """DOUBTFUL: boilerplate as a rule, but also what a theme calls its wrappers; not believed where it leaves a page without text."""
 LONGEST_NAME = 300
 """Characters of a class or id that are looked at."""
+STRUCK_BYTES = 4_000
+"""Of markup, up to which an element that strikes out its text is left out."""
 
 _PARTS = re.compile(r"[\s_-]+")
 _NUMBERS = re.compile(rb"[0-9]{3,}")
@@ -108,6 +111,8 @@ _CAPTION = re.compile(r"captions?")
 _MAIN, _ARTICLE, _PRE, _BUTTON, _QUOTE, _FIGCAPTION = (number(n) for n in "main article pre button blockquote figcaption".split())
 _MARKED_TAGS = np.zeros(256, dtype=np.bool_)
 _MARKED_TAGS[[number(n) for n in "nav footer aside menu search".split()]] = True
+_DELETED = np.zeros(256, dtype=np.bool_)
+_DELETED[[number(n) for n in "del s strike".split()]] = True
 _DOUBTFUL_TAGS = np.zeros(256, dtype=np.bool_)
 _DOUBTFUL_TAGS[[number(n) for n in "form".split()]] = True
 
@@ -126,8 +131,9 @@ class Names:
 
 
 def dropped(tokens: Tokens) -> Any:
-    """A flag a node: elements that are no text (hidden ones, permalinks, line numbers, texts for screen readers, buttons that only do)."""
-    out, classed, unsettled = _hidden(tokens.nodes, PROPERTIES)
+    """A flag a node: elements that are no text (hidden ones, what its author struck out, permalinks, line numbers, texts for screen
+    readers, buttons that only do)."""
+    out, classed, unsettled = _hidden(tokens.events, tokens.nodes, PROPERTIES)
     source = tokens.source
     readers = []
     for k, a, b in classed.tolist():
@@ -142,7 +148,7 @@ def dropped(tokens: Tokens) -> Any:
 
 
 @njit(cache=True)
-def _hidden(nodes: Any, properties: Any) -> tuple[Any, Any, bool]:
+def _hidden(events: Any, nodes: Any, properties: Any) -> tuple[Any, Any, bool]:
     """The flags of inline elements that attributes hide; node, begin and end of the class of those that have one; whether there are
     buttons, numbers of lines or elements that are hidden from screen readers."""
     n = len(nodes)
@@ -150,12 +156,14 @@ def _hidden(nodes: Any, properties: Any) -> tuple[Any, Any, bool]:
     classed = np.empty((n, 3), dtype=np.int32)
     found = 0
     unsettled = False
-    for k in range(n):
+    for k in range(1, n):
         flags = nodes[k, 6]
         unsettled |= flags & (ARIA_HIDDEN | NUMBER_CLASS) != 0 or nodes[k, 0] == _BUTTON
         if properties[nodes[k, 0]] & BLOCK:
             continue
         out[k] = flags & (HIDDEN | ARIA_HIDDEN | OFFSCREEN) != 0
+        if _DELETED[nodes[k, 0]] or flags & STRUCK:  # unless it is so long that somebody forgot to end it
+            out[k] |= events[nodes[k, N_LAST], 2] - events[nodes[k, N_FIRST], 2] <= STRUCK_BYTES
         if 0 < nodes[k, 3] - nodes[k, 2] < LONGEST_NAME:
             classed[found, 0], classed[found, 1], classed[found, 2] = k, nodes[k, 2], nodes[k, 3]
             found += 1

@@ -223,8 +223,10 @@ def _tokenise(data: Any, table: Any, properties: Any) -> tuple[Any, Any, Any, in
         if count > MAX_ATTRIBUTES:
             return events, nodes, tables, e, k, formulas, _ATTRIBUTES
         i = start = after
-        if tag in (_MATH, _PREFIXED_MATH, _MATHJAX) or (tag == _SCRIPT and nodes[k, N_FLAGS] & MATH_SCRIPT) or (
-            tag == _IMG and is_formula(data, nodes[k, 2], nodes[k, 3])
+        if (
+            tag in (_MATH, _PREFIXED_MATH, _MATHJAX)
+            or (tag == _SCRIPT and nodes[k, N_FLAGS] & MATH_SCRIPT)
+            or (tag == _IMG and is_formula(data, nodes[k, 2], nodes[k, 3]))
         ):
             formulas = True
         if has & RAW:

@@ -166,7 +166,7 @@ def _choose(
 def _lead(text: Any, blocks: Any, start: int, sure: Any, linked: Any, taken: Any) -> int:
     """Put the blocks of a lead before `start` into `taken`; returns how many. `sure`: blocks that no sure name excludes."""
     title = start - 1
-    while title >= max(0, start - LEAD_BLOCKS) and not (blocks[title, LEVEL] == 1):
+    while title >= max(0, start - LEAD_BLOCKS) and blocks[title, LEVEL] != 1:
         title -= 1
     if title < max(0, start - LEAD_BLOCKS):
         return 0

@@ -24,55 +24,80 @@ LAST = 4
 
 _ELSEWHERE = re.compile(
     r"[^\w.]{0,6}(?:"
+    # English
     r"related (?:articles?|stories|posts?|content|news|topics)|related:?$|read (?:more|also|next)|more (?:on|from|about|stories|news|in)\b|"
-    r"(?:you|we think you)(?: may| might|.ll)? (?:also )?(?:like|be interested|enjoy)|recommended(?: (?:for you|articles|stories|reading|posts|videos))?:?$|most (?:read|popular|viewed)|explore further|"
-    r"keep reading|what to read next|trending|latest (?:news|stories|posts)|"
-    r"mehr (?:zu[mr]?|aus|von|themen|artikel|news|beiträge|infos?|informationen|lesen|kolumnen|nachrichten)\b|mehr themen|"
-    r"(?:das|dies(?:e artikel)?|diese themen|das thema)?\s?(?:könnten?|dürften?) (?:dich|sie|euch|ihnen|dir)(?: auch)?|auch interessant|interessante artikel|"
-    r"weitere (?:artikel|informationen|infos|meldungen|pressemitteilungen|themen|news|nachrichten|beiträge|inhalte|berichte|links|tourentipps|"
-    r"homestorys|produkte|rezepte)|lesen sie (?:auch|mehr|hier|weiter)|lesetipps?|lies (?:auch|hier)|weiterlesen|empfehlungen (?:aus )?der redaktion|"
-    r"unsere empfehlungen|passend(?:e artikel)? zum|(?:artikel und videos )?zum thema|thema folgen|ähnliche (?:artikel|beiträge|rezepte|themen)|verwandte (?:artikel|themen|"
-    r"beiträge)|aktuelle artikel|meist ?gelesen|fakten, hintergründe|entdecke weitere|erschienen in|alle artikel zu|auch lesenswert|"
-    r"(?:à )?lire (?:aussi|également)|sur le même (?:sujet|thème)|articles? (?:liés?|similaires|connexes)|voir aussi|dans la même|autour de|pour aller plus loin|"
-    r"le(?:er|a|e) (?:también|además|más)|te puede interesar|(?:le|te) recomendamos|más (?:sobre|noticias|información|en)\b|(?:notas|noticias|artículos) relacionad|"
-    r"lei(?:a|ta) (?:também|mais)|veja (?:também|mais)|saiba mais|notícias relacionadas|leggi anche|potrebbe interessar|articoli correlati|"
-    r"(?:czytaj|zobacz|przeczytaj) (?:też|także|również|więcej)|читайте (?:также|ещё|еще)|по теме|смотрите также|"
-    r"相关(?:阅读|新闻|文章|推荐|链接)|推荐阅读|相關(?:閱讀|新聞|文章)|関連(?:記事|リンク|ニュース)|あわせて読みたい|おすすめ記事|관련 ?(?:기사|뉴스)"
+    r"(?:you|we think you)(?: may| might|.ll)? (?:also )?(?:like|be interested|enjoy)|explore further|keep reading|"
+    r"what to read next|trending|"
+    r"recommended(?: (?:for you|articles|stories|reading|posts|videos))?:?$|most (?:read|popular|viewed)|latest (?:news|stories|posts)|"
+    # German
+    r"mehr (?:zu[mr]?|aus|von|themen|artikel|news|beiträge|infos?|informationen|lesen|kolumnen|nachrichten)\b|"
+    r"auch (?:interessant|lesenswert)|"
+    r"(?:das|diese artikel|diese themen|das thema)? ?(?:könnten?|dürften?) (?:dich|sie|euch|ihnen|dir)(?: auch)?|interessante artikel|"
+    r"weitere (?:artikel|informationen|infos|meldungen|pressemitteilungen|themen|news|nachrichten|beiträge|inhalte|berichte|links|produkte|"
+    r"rezepte|tipps)|lesen sie (?:auch|mehr|hier|weiter)|lesetipps?|lies (?:auch|hier)|weiterlesen|(?:unsere )?empfehlungen|"
+    r"passend(?:e artikel)? zum|(?:artikel und videos )?zum thema|thema folgen|(?:ähnliche|verwandte) (?:artikel|beiträge|rezepte|themen)|"
+    r"(?:aktuelle|alle) artikel|meist ?gelesen|entdecke weitere|erschienen in|"
+    # French
+    r"(?:à )?lire (?:aussi|également)|sur le même (?:sujet|thème)|articles? (?:liés?|similaires|connexes)|voir aussi|"
+    r"dans la même|autour de|"
+    r"pour aller plus loin|"
+    # Spanish, Portuguese, Italian, Polish, Russian
+    r"le(?:er|a|e) (?:también|además|más)|te puede interesar|[lt]e recomendamos|más (?:sobre|noticias|información|en)\b|"
+    r"(?:notas|noticias|artículos) relacionad|lei(?:a|ta) (?:também|mais)|veja (?:também|mais)|saiba mais|"
+    r"notícias relacionadas|leggi anche|"
+    r"potrebbe interessar|articoli correlati|(?:prze)?(?:czytaj|zobacz) (?:też|także|również|więcej)|"
+    r"(?:читайте|смотрите) (?:также|ещё|еще)|по теме|"
+    # Chinese, Japanese, Korean
+    r"相关(?:阅读|新闻|文章|推荐|链接)|推荐阅读|相關(?:閱讀|新聞|文章)|関連(?:記事|リンク|ニュース)|あわせて読みたい|"
+    r"おすすめ記事|관련 ?(?:기사|뉴스)"
     r")",
     re.IGNORECASE,
 )
+"""How a label or a heading begins above what else there is to read."""
 _OTHERS = re.compile(
     r"[^\w.]{0,6}(?:\d{1,4} )?(?:"
-    r"comments?\b|leave a (?:reply|comment)|kommentare?\b|(?:schreibe?n?|hinterlasse) (?:sie )?einen kommentar|leserkommentare|commentaires?\b|comentarios?\b|"
-    r"comentários?\b|komentarze|комментарии|评论|評論|コメント|댓글|"
-    r"about the authors?|about (?:us|me)\b|über (?:den|die|unsere?n?) autor|über uns|zu[mr] autor|à propos de l.auteur|sobre (?:el|o|la|a) autora?|o autorze|l.autore|об авторе|"
-    r"(?:newsletter|subscribe|sign up|abonnieren|jetzt abonnieren|s.abonner|suscríbete|iscriviti|assine)\b|"
-    r"(?:share|teilen|partager|compartir|compartilh|condividi|udostępnij|поделиться|分享|シェア)\b|(?:artikel|news|beitrag|seite) teilen|share this|tags?:|schlagwört|"
-    r"advertisement|anzeige\b|werbung\b|publicidad|publicité|reklama|реклама|広告|广告|"
-    r"write a review|bewertungen\b|(?:ihre|deine) (?:meinung|bewertung)|rate this|war (?:dieser|der|dieses) |hat (?:ihnen|dir) (?:der|dieser)"
+    # comments
+    r"comments?|leave a (?:reply|comment)|(?:leser)?kommentare?|(?:schreibe?n?|hinterlasse) (?:sie )?einen kommentar|"
+    r"commentaires?|comentarios?|"
+    r"comentários?|komentarze|комментарии|评论|評論|コメント|댓글|"
+    # the author, the site
+    r"about (?:the authors?|us|me)|über (?:den|die|unsere?n?) autor(?:in|en)?|über uns|zu[mr] autor(?:in)?|à propos de l.auteur|"
+    r"sobre (?:el|o|la|a) autora?|o autorze|об авторе|"
+    # subscriptions, sharing, advertisements, votes
+    r"newsletter|subscribe|sign up|(?:jetzt )?abonnieren|s.abonner|suscríbete|iscriviti|assine|"
+    r"share(?: this)?|(?:(?:artikel|news|beitrag|seite) )?teilen|partager|compartir|compartilh(?:ar|e)|condividi|udostępnij|"
+    r"поделиться|分享|シェア|"
+    r"tags?|advertisement|anzeige|werbung|publicidad|publicité|reklama|реклама|広告|广告|"
+    r"write a review|bewertungen|(?:ihre|deine) (?:meinung|bewertung)|rate this|war (?:der|dieser) artikel"
     r")(?:$|[\s:(!?\-–—»>…])",
     re.IGNORECASE,
 )
+"""How one begins above comments, the author's portrait, and what asks the reader for something."""
 _CALLS = re.compile(
-    r"\b(?:subscri(?:be|ptions?)\b.{0,40}\b(?:now|our|to|today)|sign up (?:for|to|now)|follow (?:us|me|@|the|our|him|her)\b|join (?:us|our) |newsletters?\b|"
-    r"download (?:our|the) app|help us (?:continue|keep)|support (?:us|our)|click here|"
-    r"abonnier\w{0,6}|folge?n? sie|folgt? uns|folgen sie uns|jetzt (?:bestellen|kaufen|anmelden|abonnieren)|unterstütze?n? (?:sie )?uns|"
+    r"\b(?:subscri(?:be|ptions?)\b.{0,40}\b(?:now|our|to|today)|sign up (?:for|to|now)|follow (?:us|me|@|the|our|him|her)\b|"
+    r"join (?:us|our) |"
+    r"newsletters?\b|download (?:our|the) app|help us (?:continue|keep)|support (?:us|our)|click here|"
+    r"abonnier\w{0,6}|folge?n? sie|folgt? uns|jetzt (?:bestellen|kaufen|anmelden|abonnieren)|unterstütze?n? (?:sie )?uns|"
     r"s[ií]gu?enos|suscr[ií]b\w{0,6}|canal de (?:telegram|youtube|whatsapp)|hazte (?:miembro|socio)|"
     r"abonnez|suivez.nous|inscrivez|iscriviti|seguici|abbonati|assine|siga.nos|inscreva|subskry\w{1,8}|zapisz się|zapraszamy)"
     r"|подпи(?:сы|ш)\w{1,8}|订阅|訂閱|关注我们|關注我們|フォロー|登録はこちら|구독",
     re.IGNORECASE,
 )
+"""What the last blocks of a page ask for."""
 _CREDIT = re.compile(
-    r"\W{0,3}(?:(?:©|\(c\)\s)(?!\s?\d)|(?:foto|fotos|photo|photos|bild|bilder|image|picture|fot|credits?|crédits?(?: photos?)?|crédito|fotografie|screenshot|beitragsbild|titelbild|写真|图片来源)\s?(?:[:/|©]|by\b|von\b|via\b|par\b))",
+    r"\W{0,3}(?:(?:©|\(c\)\s)(?!\s?\d)|(?:fotos?|photos?|bild(?:er)?|image|picture|fot|credits?|crédits?(?: photos?)?|crédito|fotografie|"
+    r"screenshot|beitragsbild|titelbild|写真|图片来源)\s?(?:[:/|©]|by\b|von\b|via\b|par\b))",
     re.IGNORECASE,
 )
 _AGENCY = re.compile(
-    r"©(?!\s?\d)|getty ?images|picture[- ]alliance|imago\b|shutterstock|i?stock(?:photo)?\.com|adobe ?stock|stock\.adobe|unsplash|pixabay|\bpexels|\bdpa\b|\bAFP\b|\bEPA\b|REUTERS|AP ?Photo|"
-    r"wikimedia"
+    r"©(?!\s?\d)|(?i:getty ?images|picture[- ]alliance|\bimago\b|shutterstock|i?stock(?:photo)?\.com|adobe ?stock|"
+    r"stock\.adobe|unsplash|pixabay|"
+    r"\bpexels|wikimedia)|\bdpa\b|\bAFP\b|\bEPA\b|\bREUTERS\b|\bAP ?Photo"
 )
+"""Whose picture it is; a year behind the sign is a work's copyright."""
 _DATE = re.compile(
-    r"\b(?:\d{1,2}(?:\.\s?|[/-])\d{1,2}(?:\.\s?|[/-])(?:19|20)\d\d|(?:19|20)\d\d\s?[-/.年]\s?\d{1,2}\s?[-/.月]\s?\d{1,2}|\d{1,2}\.?(?:st|nd|rd|th)?(?: de)? [^\W\d]{3,12}\.?,?(?: de)? (?:19|20)\d\d|"
-    r"[^\W\d]{3,12}\.? \d{1,2}(?:st|nd|rd|th)?,? (?:19|20)\d\d)"
+    r"\b(?:\d{1,2}(?:\.\s?|[/-])\d{1,2}(?:\.\s?|[/-])(?:19|20)\d\d|(?:19|20)\d\d\s?[-/.年]\s?\d{1,2}\s?[-/.月]\s?\d{1,2}|"
+    r"\d{1,2}\.?(?:st|nd|rd|th)?(?: de)? [^\W\d]{3,12}\.?,?(?: de)? (?:19|20)\d\d|[^\W\d]{3,12}\.? \d{1,2}(?:st|nd|rd|th)?,? (?:19|20)\d\d)"
 )
 _MORE_WORDS = 3
 """Words that a heading may have beyond those that say that it is about something else."""
@@ -120,7 +145,9 @@ def _is_text(p: Piece) -> bool:
 def _without_head(pieces: list[Piece]) -> list[Piece]:
     """Dates between the title and the text, with the names beside them; only where a text follows."""
     first = next((k for k, p in enumerate(pieces) if _is_text(p)), 0)
-    return [p for k, p in enumerate(pieces) if k >= first or not (p.kind == PROSE and p.size <= SHORT and not p.defined and _is_dated(p.text))]
+    return [
+        p for k, p in enumerate(pieces) if k >= first or not (p.kind == PROSE and p.size <= SHORT and not p.defined and _is_dated(p.text))
+    ]
 
 
 def _is_dated(text: str) -> bool:

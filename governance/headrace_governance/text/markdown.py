@@ -19,8 +19,8 @@ from headrace_governance.text.html_rules import dropped, names
 from headrace_governance.text.html_source import as_html
 from headrace_governance.text.html_tags import number
 from headrace_governance.text.html_tokens import N_FIRST, Tokens, tokenise
-from headrace_governance.text.main_edges import Piece, main_pieces
 from headrace_governance.text.main_content import CONFIDENT, choose, is_index
+from headrace_governance.text.main_edges import Piece, main_pieces
 
 _TITLE = re.compile(rb"<title[^>]{0,200}>([^<]{0,2000})", re.IGNORECASE)
 _LANGUAGE = re.compile(r"(?:^|\s)(?:language|lang|highlight|brush:|sourcecode|source|prism|hljs)[-\s:]*([a-z0-9+#_.]{1,20})(?=\s|$|;)")

@@ -38,7 +38,7 @@ def _name(e: Any) -> str:
     if not isinstance(e.tag, str):
         return ""
     name = str(e.get("data-mml-node") or "").lower()
-    if not name and e.tag.startswith("mjx-m") or e.tag == "mjx-texatom":
+    if (not name and e.tag.startswith("mjx-m")) or e.tag == "mjx-texatom":
         name = e.tag[4:]
     return name
 

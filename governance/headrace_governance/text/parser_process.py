@@ -37,7 +37,7 @@ Answer = dict[str, Any]
 
 
 def page(markup: bytes, *, xml: bool = False) -> Request:
-    """The request to read a page, given as UTF-8, as XHTML if `xml`; answered by `{"text", "title", "hostile", "fields"}` or `{"error"}`."""
+    """The request to read a page, given as UTF-8 (XHTML if `xml`); answered by `{"text", "title", "hostile", "fields"}` or `{"error"}`."""
     return {"kind": "html", "xml": xml}, markup
 
 

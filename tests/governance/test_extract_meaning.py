@@ -129,7 +129,7 @@ def test_struck_out_text_is_not_read_as_current(body: str, expected: str) -> Non
 
 
 def test_an_element_that_strikes_out_half_a_page_was_not_meant_so() -> None:
-    assert PROSE in markdown(f"<div><s>{'<p>' + PROSE + '</p>' * 60}</div>" * 1 + "<p>end.</p>")
+    assert PROSE in markdown(f"<div><s>{f'<p>{PROSE}</p>' * 60}</s></div><p>end.</p>")
 
 
 @pytest.mark.parametrize(
@@ -209,6 +209,7 @@ def path(code: str, name: str = "mi", place: str = "") -> str:
     return f'<g data-mml-node="{name}"{place}><path data-c="{code}" d="M0 0"></path></g>'
 
 
+RAISED = ' transform="translate(605,363)"'
 FRACTION = (
     f"<mjx-mfrac><mjx-frac><mjx-num><mjx-nstrut></mjx-nstrut>{mi('1D465')}</mjx-num><mjx-dbox><mjx-dtable><mjx-line></mjx-line><mjx-row>"
     f"<mjx-den><mjx-dstrut></mjx-dstrut>{mi('32', 'mn')}</mjx-den></mjx-row></mjx-dtable></mjx-dbox></mjx-frac></mjx-mfrac>"
@@ -234,7 +235,7 @@ BOTH = f"<mjx-msubsup>{mi('1D465')}<mjx-script>{mi('32', 'mn')}<mjx-spacer></mjx
         (mjx(f"<mjx-math data-latex='\\frac{{x}}{{2}}'>{FRACTION}</mjx-math>"), r"$\frac{x}{2}$"),
         (
             mjx(
-                f"<svg><g data-mml-node=math><g data-mml-node=msup>{path('1D465')}{path('32', 'mn', ' transform="translate(605,363)"')}</g></g></svg>",
+                f"<svg><g data-mml-node=math><g data-mml-node=msup>{path('1D465')}{path('32', 'mn', RAISED)}</g></g></svg>",
                 "SVG",
             ),
             "$x^{2}$",
@@ -267,7 +268,6 @@ def test_a_cdata_section_is_text_in_xhtml_alone() -> None:
     declared = read_page(f"<?xml version='1.0'?><html><body><p>{PROSE}</p>{SECTION}<p>{PROSE}</p></body></html>", fallback=False)
     assert code in declared.text
     assert markdown("<p><![CDATA[a &amp; b]]> c</p>", xml=True) == "a &amp; b c"
-    assert markdown("<p>a<![CDATA[ <b>b</b> never ended</p>", xml=True).startswith("a <b>b</b>") if False else True
     assert markdown("<script src='x'/><p>shown</p><title/>", xml=True) == "shown"
     assert "if (a" not in markdown(SECTION)
 

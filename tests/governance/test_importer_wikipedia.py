@@ -226,7 +226,7 @@ def test_an_unknown_kind_names_the_nearest(tmp_path: Path) -> None:
         ("-{zh-hans:计算机;zh-hant:電腦}-很-{好}-", "zh", "计算机很好"),
         ("水車\n== 脚注 ==\n一\n== 構造 ==\n輪", "ja", "水車\n\n## 構造\n\n輪"),
         ("a <nowiki>'''b''' [[c]]</nowiki>", "en", "a '''b''' [[c]]"),
-        ("{{Quote|Bread is life.|Baker}} end {{unknown|x}}", "en", "> Bread is life.\n\nend"),
+        ("{{Quote|Bread is life.|Baker}} end {{unknown|x}}", "en", "> Bread is life.\n\nend x"),
         ("one<br />two", "en", "one\ntwo"),
         ("<poem>\nfirst\nsecond\n</poem>", "en", "first\nsecond"),
         ("the function foo() and (<ref>x</ref>) gone", "en", "the function foo() and gone"),

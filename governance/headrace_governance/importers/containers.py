@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
+from headrace_governance.importers.xml_encoding import blocks_in_utf8, in_utf8, without_forbidden
 from headrace_lake.errors import InputError
 
 _BLOCK = 1 << 20
@@ -61,17 +62,17 @@ def decompressed(name: str, raw: BinaryIO, suffix: str) -> IO[bytes]:
 
 
 def blocks(file: Path, max_ratio: float) -> Iterator[bytes]:
-    """The content of a file in blocks of at most 1 MiB; UTF-16 (by its mark) becomes UTF-8.
+    """The content of a file in blocks of about 1 MiB; UTF-16 (by its mark) and XML that declares another encoding become UTF-8.
 
     Raises:
         InputError: the file is damaged, or (`Bomb`) expands beyond `max_ratio`.
     """
     with file.open("rb") as raw:
-        yield from blocks_of(str(file), raw, file.suffix, max_ratio)
+        yield from blocks_in_utf8(blocks_of(str(file), raw, file.suffix, max_ratio))
 
 
 def blocks_of(name: str, raw: BinaryIO, suffix: str, max_ratio: float) -> Iterator[bytes]:
-    """The same of an open file; `name` is for messages."""
+    """The same of an open file, in its own encoding unless it has UTF-16's mark; `name` is for messages."""
     total, decoder, declared = 0, None, False
     try:
         stream = decompressed(name, raw, suffix)
@@ -165,21 +166,38 @@ class Records:
 
 
 def parse_xml(data: bytes) -> Any:
-    """The root element of an XML document.
+    """The root element of an XML document, in the encoding that it declares.
+
+    Characters that XML 1.0 forbids (production 2), as references or as they are, end no document: Stack Exchange's dumps and feeds hold
+    them. They are left out.
 
     Raises:
-        ValueError: not well-formed, or beyond libxml2's limits.
+        ValueError: not well-formed otherwise, or beyond libxml2's limits.
     """
+    from lxml import etree
+
+    data = in_utf8(data)
+    try:
+        return _root(data)
+    except etree.XMLSyntaxError as exc:
+        problem = exc
+    allowed = without_forbidden(data)
+    if allowed != data:
+        try:
+            return _root(allowed)
+        except etree.XMLSyntaxError as exc:
+            problem = exc
+    raise ValueError(str(problem) or "not well-formed XML") from problem
+
+
+def _root(data: bytes) -> Any:
     from lxml import etree
 
     parser = etree.XMLParser(
         resolve_entities=False, no_network=True, load_dtd=False, dtd_validation=False, huge_tree=False,
         remove_comments=True, remove_pis=True,
     )  # fmt: skip
-    try:
-        root = etree.fromstring(data, parser=parser)
-    except etree.XMLSyntaxError as exc:
-        raise ValueError(str(exc) or "not well-formed XML") from exc
+    root = etree.fromstring(data, parser=parser)
     if root is None:
         raise ValueError("no element")
     return root

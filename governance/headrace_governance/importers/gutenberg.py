@@ -14,7 +14,7 @@ from headrace_governance.importers.containers import blocks
 from headrace_governance.importers.formats import GutenbergFetch
 from headrace_governance.importers.item import Item
 from headrace_governance.text.decode import decode
-from headrace_governance.text.formats.gutenberg import chapters, opened
+from headrace_governance.text.formats.gutenberg import chapters, declared_charset, opened
 
 MEDIA_TYPE = "text/x-gutenberg"
 _LANGUAGES = {
@@ -48,7 +48,7 @@ def read_gutenberg(fetch: GutenbergFetch, files: list[Path]) -> Iterator[Item]:
 
 
 def _book(fetch: GutenbergFetch, name: str, data: bytes) -> Iterator[Item]:
-    decoded = decode(data, None, html=False)
+    decoded = decode(data, declared_charset(data), html=False)
     text = decoded.text.replace("\r\n", "\n").replace("\r", "\n")
     book = opened(text)
     url = fetch.base_url + book.fields["number"] if "number" in book.fields else name

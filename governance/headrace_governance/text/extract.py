@@ -5,7 +5,9 @@ LaTeX, JATS ...) through `text/formats` in the same process; plain text and Mark
 replaced and counted; a page is lost to them only if they are a fifth of it. The text is not rewritten afterwards by any stage. Speed:
 about 2,300 help pages of 11 KB a second of processor time, that of the parser's process and of reading the WARC file included.
 
-What a format says beside the text (author, date, score) goes to `document_fields`.
+What a format says beside the text (author, date, score) goes to `document_fields`, and so does what makes a text doubtful: `charset` and
+`charset_source` if the charset was guessed or bytes were lost (`replaced_characters`), `templates_unknown` and `templates_dropped` of
+wikitext.
 
 Reasons: `no_text`, `too_large` (bytes), `not_text_media` (type), `undecodable` (share), `hostile_html` (which bound), `hostile_document`
 (the same for other formats), `malformed` (what is wrong).
@@ -22,7 +24,8 @@ from typing import IO, Any
 import pyarrow as pa
 
 from headrace_governance.text import parser_process
-from headrace_governance.text.decode import decode
+from headrace_governance.text.charsets import UTF_16, encoding_of
+from headrace_governance.text.decode import Decoded, decode
 from headrace_governance.text.formats.convert import MEDIA_TYPES, ConversionRules
 from headrace_governance.text.parser_process import Answer, Request
 from headrace_governance.text.warc_record import body_at
@@ -133,13 +136,14 @@ class Extract(Stage):
         if media in MEDIA_TYPES:
             return _Begun(document, parser_process.document(media, body, row["charset"]), "hostile_document")
         html = media in _HTML or (not media and b"<" in body[:1024])
-        if not html and b"\x00" in body[:1024] and not body.startswith((b"\xff\xfe", b"\xfe\xff")):
+        utf_16 = body.startswith((b"\xff\xfe", b"\xfe\xff")) or encoding_of(row["charset"]) in UTF_16
+        if not html and not utf_16 and b"\x00" in body[:1024]:
             return _dropped(document, "not_text_media", "binary")
         decoded = decode(body, row["charset"], html=html)
         if html:
             asked = parser_process.page(decoded.text.encode("utf-8", "replace"), xml=media == "application/xhtml+xml")
-            return _Begun(document, asked, "hostile_html", decoded.replaced)
-        self._finish(document, decoded.text, None, decoded.replaced)
+            return _Begun(document, asked, "hostile_html", decoded)
+        self._finish(document, decoded.text, None, decoded.replaced, _doubt(decoded))
         return _Begun(document)
 
     def _answer(self, waiting: Sequence[_Begun]) -> None:
@@ -158,12 +162,11 @@ class Extract(Stage):
         elif "error" in answer or answer.get("hostile") is not None:
             _drop(document, begun.hostile, answer.get("error") or answer["hostile"])
         else:
-            self._finish(document, answer["text"], answer["title"] or None, begun.replaced)
-            if answer["fields"] and document[DROP_REASON] is None:  # what else is known waits for `finish`
-                self._fields[document["uid"]] = json.dumps(answer["fields"], sort_keys=True, ensure_ascii=False)
+            replaced = begun.decoded.replaced if begun.decoded is not None else int(answer["fields"].get("replaced_characters", 0))
+            self._finish(document, answer["text"], answer["title"] or None, replaced, answer["fields"] | _doubt(begun.decoded))
 
-    def _finish(self, document: dict[str, Any], text: str, title: str | None, replaced: int) -> None:
-        """Put a document's text into its row, or why it has none."""
+    def _finish(self, document: dict[str, Any], text: str, title: str | None, replaced: int, fields: dict[str, str]) -> None:
+        """Put a document's text into its row, or why it has none; what else is known waits for `finish`."""
         text = _CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n")).strip()
         lost = text.count("\ufffd") / max(1, len(text))
         if replaced and lost > self.params.max_replaced:
@@ -178,6 +181,8 @@ class Extract(Stage):
                 "bytes": len(text.encode("utf-8")),
                 "replaced_characters": replaced,
             }
+            if fields:
+                self._fields[document["uid"]] = json.dumps(fields, sort_keys=True, ensure_ascii=False)
 
 
 @dataclass(slots=True)
@@ -188,13 +193,13 @@ class _Begun:
         document: the row.
         request: what the parser's process must be asked to finish it, or None if it is finished.
         hostile: the reason under which it is dropped if it kills the process.
-        replaced: sequences that could not be decoded.
+        decoded: how its text was come by, unless the parser's process decodes it.
     """
 
     document: dict[str, Any]
     request: Request | None = None
     hostile: str = ""
-    replaced: int = 0
+    decoded: Decoded | None = None
 
 
 class _Records:
@@ -221,6 +226,11 @@ class _Records:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def _doubt(decoded: Decoded | None) -> dict[str, str]:
+    """What a row says of a text whose charset is doubtful."""
+    return decoded.doubt() if decoded is not None else {}
 
 
 def _drop(document: dict[str, Any], reason: str, detail: str) -> None:

@@ -19,6 +19,8 @@ CALL = 260
 """Bytes up to which a block may be a call to subscribe."""
 ASIDE = 0.35
 """Share of the text that a section about something else may have; a larger one is the text."""
+MANY = 20
+"""Sections that are too large to be asides, after which no more are looked for: on a page of them it would take quadratic time."""
 LAST = 4
 """Blocks at the end that may be calls."""
 
@@ -169,16 +171,17 @@ def _without_asides(pieces: list[Piece]) -> list[Piece]:
     """Sections and labels about something else, with what they stand above."""
     total = sum(len(p.text) for p in pieces)
     out: list[Piece] = []
-    k = 0
+    k = large = 0
     while k < len(pieces):
         p = pieces[k]
-        if not _is_aside(p):
+        if large == MANY or not _is_aside(p):
             out.append(p)
             k += 1
             continue
         end = _section_end(pieces, k)
         size = sum(len(q.text) for q in pieces[k:end])
         if size > ASIDE * total:
+            large += 1
             out.append(p)
             k += 1
         else:

@@ -38,11 +38,17 @@ class ConversionRules(StrictModel):
 
 
 def convert(media: str, body: bytes, charset: str | None, rules: ConversionRules) -> Converted:
-    """Text of a document.
+    """Text of a document, without soft hyphens: those are no characters of its words.
 
     Raises:
         Malformed: the document is not what its media type says.
     """
+    converted = _converted(media, body, charset, rules)
+    converted.text = converted.text.replace("\u00ad", "")
+    return converted
+
+
+def _converted(media: str, body: bytes, charset: str | None, rules: ConversionRules) -> Converted:
     match media:
         case "application/x-mediawiki-export+xml":
             from headrace_governance.text.formats.wikitext import convert_page

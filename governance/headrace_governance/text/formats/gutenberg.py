@@ -41,6 +41,17 @@ _ITALIC = re.compile(r"(?<![\w_])_([^_\n]{1,300})_(?![\w_])")
 _WORD_AT_BREAK = re.compile(r"([^\W\d_]{2,30})-$")
 
 
+_ENCODING = re.compile(rb"^Character set encoding:[ \t]{1,9}([\x20-\x7e]{1,40})", re.M)
+_LABELS = {
+    "iso latin-1": "latin1",
+    "iso-latin-1": "latin1",
+    "iso 8859-1": "latin1",
+    "iso-646-us (us-ascii)": "us-ascii",
+    "iso-us-ascii": "us-ascii",
+}
+"""What headers write beside labels."""
+
+
 @dataclass
 class Book:
     """A book without its wrapping.
@@ -94,7 +105,8 @@ def chapters(body: str) -> list[tuple[int, str]]:
 
 def convert_book(body: bytes, charset: str | None) -> Converted:
     """Text of a book, or of one chapter with the book's header before it."""
-    book = opened(decode(body, charset, html=False).text)
+    decoded = decode(body, charset or declared_charset(body), html=False)
+    book = opened(decoded.text)
     hyphenated = set(re.findall(r"[^\W\d_]{2,30}-[^\W\d_]{2,30}", book.body))
     headings = dict(chapters(book.body))
     in_parts = any(_is_part(h) for h in headings.values())
@@ -113,7 +125,14 @@ def convert_book(body: bytes, charset: str | None) -> Converted:
     text = "\n\n".join(blocks)
     if title and text and not text.lower().startswith(f"# {title.lower()}"):
         text = f"# {title}\n\n{text}"
-    return Converted(text, title, book.fields)
+    return Converted(text, title, book.fields | decoded.doubt())
+
+
+def declared_charset(body: bytes) -> str | None:
+    """The label in the header's line `Character set encoding: ISO-8859-1`, or None."""
+    found = _ENCODING.search(body[:5000])
+    label = found[1].decode("ascii").strip() if found else ""
+    return _LABELS.get(label.lower(), label.removeprefix("Unicode ")) or None
 
 
 def _paragraphs(body: str) -> list[tuple[int, list[str]]]:

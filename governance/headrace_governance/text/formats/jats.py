@@ -16,6 +16,8 @@ from headrace_governance.text.formats.mathml import latex
 from headrace_governance.text.formats.tree import TreeWriter, kinds, words
 
 _TEX_BODY = re.compile(r"\\begin\{document\}(.*?)\\end\{document\}", re.DOTALL)
+_LIST_STYLES = {"alpha-lower": "a", "alpha-upper": "A", "roman-lower": "i", "roman-upper": "I"}
+"""JATS `list-type` → HTML's `type`."""
 _SIDE_ABSTRACTS = {"graphical", "teaser", "toc", "key-points", "precis", "executive-summary", "web-summary"}
 
 
@@ -43,7 +45,8 @@ class JatsWriter(TreeWriter):
         statement="statement",
         first="alternatives",
         verse="verse-line",
-        drop="label ref-list ref fn fn-group graphic inline-graphic media supplementary-material inline-supplementary-material "
+        ruby="ruby",
+        drop="strike label ref-list ref fn fn-group graphic inline-graphic media supplementary-material inline-supplementary-material "
         "permissions object-id sec-meta alt-text long-desc",
     )
     KINDS["break"] = "break"
@@ -71,7 +74,14 @@ class JatsWriter(TreeWriter):
 
     def do_anylist(self, e: Any) -> None:
         """A list by its type; its own title before it."""
-        self._items(e, ordered=str(e.get("list-type") or "").startswith(("order", "alpha", "roman")))
+        kind = str(e.get("list-type") or "")
+        style = _LIST_STYLES.get(kind, "1")
+        self._items(e, ordered=kind.startswith(("order", "alpha", "roman")), style=style)
+
+    def label(self, item: Any) -> str:
+        """An item's `label`; one that is only a bullet is none."""
+        own = next((words(x) for x in item if local_name(x) == "label"), "")
+        return own if any(c.isalnum() for c in own) else ""
 
     def do_definitions(self, e: Any) -> None:
         """Terms in bold, each with its definition."""

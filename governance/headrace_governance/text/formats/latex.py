@@ -7,16 +7,19 @@ pictures, authors and addresses. Unknown commands vanish and leave their argumen
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
-from headrace_governance.text.decode import decode
 from headrace_governance.text.formats.converted import Converted, Malformed
+from headrace_governance.text.formats.latex_encoding import decode_latex
 from headrace_governance.text.formats.latex_macros import expanded, taken_out
 from headrace_governance.text.formats.latex_names import DROPPED_ENVIRONMENTS, FLOATS, MATH_ENVIRONMENTS, TABULARS, THEOREMS
 from headrace_governance.text.formats.latex_reader import DEPTH, ITEM, STASH, Reader
-from headrace_governance.text.formats.latex_source import VERBATIM, assembled, read_archive, uncommented
-from headrace_governance.text.formats.tree import fenced, pipe_table
+from headrace_governance.text.formats.latex_source import assembled, read_archive
+from headrace_governance.text.formats.latex_units import declared_units
+from headrace_governance.text.formats.latex_verbatim import VERBATIM, address, code_spans, uncommented
+from headrace_governance.text.formats.tree import code_span, fenced, pipe_table
 
-_VERBATIM = re.compile(r"\\begin\{(verbatim\*?|Verbatim\*?|BVerbatim|lstlisting|minted|alltt)\}")
+_CODE_OPTIONS = re.compile(r"[ \t]{0,9}(?:\[[^\[\]]{0,500}\])?(?:\{([^{}]{0,40})\})?")
 _BEGIN = re.compile(r"\\begin\s{0,9}\{([^{}\\]{1,60})\}")
 _INNER = re.compile(r"\\begin\{([a-z]{1,20}\*?)\}")
 _CELLS = re.compile(r"\\\\|\\begin|\\tabularnewline|\\.|[{&]", re.DOTALL)
@@ -31,10 +34,20 @@ def convert_latex(body: bytes, media: str) -> Converted:
     Raises:
         Malformed: no LaTeX document in it.
     """
-    source = assembled(read_archive(body)) if media == "application/x-eprint-tar" else uncommented(decode(body, None, html=False).text)
+    if media == "application/x-eprint-tar":
+        files = read_archive(body)
+        source = assembled({name: file.text for name, file in files.items()})
+        doubts = [file for file in files.values() if file.doubtful]
+    else:
+        only = decode_latex(body)
+        source, doubts = uncommented(only.text), [only] if only.doubtful else []
     if "\\" not in source:
         raise Malformed("no LaTeX in it")
-    return latex_text(source)
+    converted = latex_text(source)
+    if doubts:
+        worst = max(doubts, key=lambda d: d.replaced)
+        converted.fields |= replace(worst, replaced=sum(d.replaced for d in doubts)).doubt()
+    return converted
 
 
 def latex_text(source: str) -> Converted:
@@ -45,7 +58,7 @@ def latex_text(source: str) -> Converted:
         source = _CONDITIONAL.sub("", source)
     source, known = taken_out(source)
     source = expanded(source, known.macros)
-    reader = _Reader(source, stash, {**THEOREMS, **known.theorems})
+    reader = _Reader(source, stash, {**THEOREMS, **known.theorems}, declared_units(source))
     start, end = 0, len(source)
     begin = source.find("\\begin{document}")
     if begin >= 0:
@@ -59,26 +72,28 @@ def latex_text(source: str) -> Converted:
 
 
 def _stashed_verbatim(source: str, stash: list[str]) -> str:
+    """The source with everything that is read as it stands put aside: blocks and words of code, addresses."""
     out: list[str] = []
     at = 0
-    while (found := _VERBATIM.search(source, at)) is not None:
-        end = source.find(f"\\end{{{found[1]}}}", found.end())
-        if end < 0:
-            out.append(source[at : found.end()])
-            at = found.end()
-            if not _VERBATIM.search(source, at):
-                break
-            continue
-        code = source[found.end() : end]
-        options = re.match(r"[ \t]{0,9}(?:\[[^\[\]]{0,500}\])?(?:\{([^{}]{0,40})\})?", code)
-        language = re.search(r"language=\{?([\w+#-]{1,30})", options[0]) if options else None
-        named = language[1].lower() if language else (options[1] or "") if options and found[1] == "minted" else ""
-        code = code[options.end() :] if options and found[1].rstrip("*") != "verbatim" else code
-        stash.append(fenced(code.strip("\n").rstrip(), re.sub(r"[^\w+#-]", "", named)) if code.strip() else "")
-        out.append(f"{source[at : found.start()]}\n\n{STASH}{len(stash) - 1}{STASH}\n\n")
-        at = end + len(found[1]) + 6
+    for start, end, kind, content in code_spans(source):
+        out.append(source[at:start])
+        at = end
+        if kind in ("code", "address"):
+            stash.append(code_span(content) if kind == "code" else address(content))
+            out.append(f"{STASH}{len(stash) - 1}{STASH}")
+        elif kind != "href":
+            stash.append(_code_block(kind, content))
+            out.append(f"\n\n{STASH}{len(stash) - 1}{STASH}\n\n")
     out.append(source[at:])
     return "".join(out)
+
+
+def _code_block(name: str, code: str) -> str:
+    options = _CODE_OPTIONS.match(code)
+    language = re.search(r"language=\{?([\w+#-]{1,30})", options[0]) if options else None
+    named = language[1].lower() if language else (options[1] or "") if options and name.startswith("minted") else ""
+    code = code[options.end() :] if options and name.rstrip("*") != "verbatim" else code
+    return fenced(code.strip("\n").rstrip(), re.sub(r"[^\w+#-]", "", named)) if code.strip() else ""
 
 
 class _Reader(Reader):

@@ -28,8 +28,11 @@ DROPPED = {
         "documentclass hypersetup graphicspath thanks author affiliation affil altaffiliation address email institute institution date "
         "pacs cline cmidrule phantom hphantom vphantom color markright pagenumbering addbibresource includegraphics includepdf "
         "newcounter stepcounter refstepcounter bibitem glsresetall acknowledgmentsname theoremstyle selectlanguage orcid authorrunning "
-        "titlerunning keywordsname setstretch linespread lstset usetikzlibrary allowdisplaybreaks preprint received accepted",
-        2: "setlength addtolength setcounter addtocounter markboth rule fontsize definecolor[ newlength captionsetup numberwithin",
+        "titlerunning keywordsname setstretch linespread lstset usetikzlibrary sisetup MakeShortVerb "
+        "DeleteShortVerb lstMakeShortInline lstDeleteShortInline inputencoding "
+        "allowdisplaybreaks preprint received accepted",
+        2: "DeclareSIUnit setlength addtolength setcounter addtocounter markboth rule fontsize definecolor[ newlength captionsetup "
+        "numberwithin",
         3: "addcontentsline definecolor setkeys",
     }.items()
     for name in names.split()
@@ -45,7 +48,8 @@ CITATIONS = frozenset(
 KEPT_ARGUMENT = {
     "textcolor": 2, "colorbox": 2, "scalebox": 2, "raisebox": 2, "parbox": 2, "resizebox": 3, "rotatebox": 2, "fcolorbox": 3, "href": 2,
     "multirow": 3, "multicolumn": 3, "texorpdfstring": 1, "makebox": 1, "framebox": 1, "foreignlanguage": 2, "ifthenelse": 3,
-    "adjustbox": 2, "hyperref": 1, "hyperlink": 2, "hypertarget": 2, "textsuperscript": 1, "url": 1, "nolinkurl": 1, "ensuremath": 1,
+    "adjustbox": 2, "hyperref": 1, "hyperlink": 2, "hypertarget": 2, "textsuperscript": 1, "textsubscript": 1, "enquote": 1,
+    "url": 1, "nolinkurl": 1, "ensuremath": 1,
 }  # fmt: skip
 """Command → which of its arguments is text; the ones before it are dropped."""
 STYLES = {

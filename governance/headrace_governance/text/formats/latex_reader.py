@@ -11,6 +11,10 @@ import unicodedata
 
 from headrace_governance.text.formats.hollows import without_hollows
 from headrace_governance.text.formats.latex_names import ACCENTS, CITATIONS, DROPPED, KEPT_ARGUMENT, STYLES, SYMBOLS
+from headrace_governance.text.formats.latex_units import COMMANDS, is_number, written
+from headrace_governance.text.formats.latex_verbatim import address
+from headrace_governance.text.formats.scripts import lowered, raised
+from headrace_governance.text.formats.tree import code_span
 
 DEPTH = 60
 STASH, ITEM = "\ue013", "\ue011"
@@ -29,10 +33,12 @@ class Reader:
     Attributes:
         notes: footnotes so far.
         theorems: theorem-like environments and their titles.
+        units: siunitx units that the document declares, and their symbols.
     """
 
-    def __init__(self, text: str, stash: list[str], theorems: dict[str, str]) -> None:
+    def __init__(self, text: str, stash: list[str], theorems: dict[str, str], units: dict[str, str] | None = None) -> None:
         self.text = text
+        self.units = units or {}
         self.notes: list[str] = []
         self._stash = stash
         self.theorems = theorems
@@ -199,13 +205,18 @@ class Reader:
 
     def math(self, formula: str, opening: str, closing: str) -> str:
         """A formula as it was written, without its label."""
-        formula = _STASHED.sub("", _LABEL.sub("", formula))
+        formula = _STASHED.sub(self._unwrapped, _LABEL.sub("", formula))
         lines = [line.strip() for line in formula.split("\n") if line.strip()]
         if not lines:
             return ""
         if opening in ("$", "\\("):
             return self.keep(f"{opening}{' '.join(lines)}{closing}")
         return self.block("\n".join([opening, *lines, closing]))
+
+    def _unwrapped(self, found: re.Match[str]) -> str:
+        """What was put aside inside a formula: an address or a word of code."""
+        text = self._stash[int(found[1])] if int(found[1]) < len(self._stash) else ""
+        return "" if "\n" in text else text.strip("`")
 
     def _command(self, at: int, end: int, depth: int, out: list[str]) -> tuple[str, int]:
         """What the command at `at` stands for, and where to go on."""
@@ -234,7 +245,7 @@ class Reader:
         if name == "verb" and after < end:
             close = text.find(text[after], after + 1, end)
             if 0 <= close - after < 1000:
-                return self.keep(f"`{text[after + 1 : close]}`"), close + 1
+                return self.keep(code_span(text[after + 1 : close])), close + 1
         if name in ("footnote", "footnotetext") and depth < DEPTH:
             group = self.group(self.optional(after)[1])
             if group is not None:
@@ -242,6 +253,8 @@ class Reader:
                 if note:
                     self.notes.append(note)
                 return (f"[^{len(self.notes)}]" if note else ""), group[2]
+        if name in COMMANDS and (quantity := self._quantity(name, after, depth)) is not None:
+            return quantity
         if name in KEPT_ARGUMENT and depth < DEPTH:
             return self._kept(name, after, depth)
         if name in ("title", "icmltitle"):
@@ -256,7 +269,43 @@ class Reader:
             return "", self.skip(after, DROPPED[name])
         if name == "(" or name == "[":
             return "", after
+        if text.startswith(("{", "["), after) and depth < DEPTH:
+            return self._unknown(self.optional(after)[1], end, depth)
         return ("" if text[after : after + 1] in "{[" else " "), self.optional(self._after_name(after))[1]
+
+    def _unknown(self, at: int, end: int, depth: int) -> tuple[str, int]:
+        """Arguments of a command that nobody knows: all of them, one blank between two."""
+        parts: list[str] = []
+        while self.text.startswith("{", at) and at < (close := self.closes.get(at, -1)) < end:
+            parts.append(self._styled_group(at + 1, close, depth + 1))
+            at = close + 1
+        return " ".join(p for p in parts if p), at
+
+    def _quantity(self, name: str, after: int, depth: int) -> tuple[str, int] | None:
+        """A number with its unit, or None if the arguments are not there."""
+        before, at = self._option(after)
+        count = len(COMMANDS[name].split())
+        if name == "unit" and (first := self.group(at)) is not None and is_number(self.text[first[0] : first[1]]):
+            name, count = "qty", 2  # SIunits: `\unit{5}{\kilo\gram}`
+        if name in ("unit", "unitfrac", "nicefrac") and before and is_number(before):
+            pass
+        else:
+            before = ""
+        arguments: list[str] = []
+        for number in range(count):
+            if number:
+                given, at = self._option(at)
+                before = before or given
+            group = self.group(at)
+            if group is None or (number and self.text[group[0] - 1] != "{" and self.text[group[0]] != "\\"):
+                return None
+            arguments.append(self.text[group[0] : group[1]])
+            at = group[2]
+        return written(name, arguments, before, self.units), at
+
+    def _option(self, at: int) -> tuple[str, int]:
+        place, at = self.optional(at)
+        return (self.text[place[0] : place[1]] if place else ""), at
 
     def _after_name(self, at: int) -> int:
         """Blanks after a command's name end the name and are not text; an empty group the same."""
@@ -291,21 +340,24 @@ class Reader:
         return unicodedata.normalize("NFC", base[0] + ACCENTS[name]) + base[1:], group[2]
 
     def _kept(self, name: str, after: int, depth: int) -> tuple[str, int]:
-        at = self.optional(after)[1]
+        at = self.skip(after, 0)
         for number in range(1, KEPT_ARGUMENT[name] + 1):
             group = self.group(at)
             if group is None:
                 return "", at
-            at = group[2] if number == KEPT_ARGUMENT[name] else self.optional(group[2])[1]
+            at = group[2] if number == KEPT_ARGUMENT[name] else self.skip(group[2], 0)
         start, end = group[0], group[1]  # type: ignore[index]
         if name in ("url", "nolinkurl"):
-            return self.keep(self.text[start:end].strip()), at
+            return self.keep(address(self.text[start:end])), at
         if name == "ensuremath":
             return self.math(self.text[start:end], "$", "$"), at
         if name == "texorpdfstring":
             at = self.skip(at, 1)
         inner = self.render(start, end, depth + 1)
-        return (f"^{inner}" if name == "textsuperscript" and inner.strip() else inner), at
+        if name in ("textsuperscript", "textsubscript"):
+            inner = inner.strip()
+            return (raised(inner) if name == "textsuperscript" else lowered(inner)), at
+        return (f"“{inner}”" if name == "enquote" and inner.strip() else inner), at
 
     def _section(self, name: str, after: int, depth: int) -> tuple[str, int]:
         group = self.group(self.optional(after)[1])

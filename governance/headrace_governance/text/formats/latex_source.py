@@ -11,14 +11,13 @@ import posixpath
 import re
 import tarfile
 
-from headrace_governance.text.decode import decode
+from headrace_governance.text.decode import Decoded
 from headrace_governance.text.formats.converted import Malformed
+from headrace_governance.text.formats.latex_encoding import declared_encoding, decode_latex
+from headrace_governance.text.formats.latex_verbatim import uncommented
 
 MAX_DEPTH = 10
 MAX_CHARACTERS = 16_000_000
-VERBATIM = frozenset({"verbatim", "Verbatim", "lstlisting", "minted", "alltt", "BVerbatim", "code"})
-_BEGIN = re.compile(r"\\begin\s{0,9}\{(verbatim\*?|Verbatim\*?|BVerbatim|lstlisting|minted|alltt|comment|filecontents\*?)\}")
-_COMMENT = re.compile(r"(?<!\\)((?:\\\\)*)%")
 _INPUT = re.compile(
     r"\\(?:input|include|subfile|subfileinclude)(?:\s{0,9}\{\s{0,9}([^{}\s]{1,300})\s{0,9}\}|[ \t]{1,9}([^\s{}\\]{1,300}))"
     r"|\\(?:sub)?import\*?\{([^{}]{0,300})\}\{([^{}]{1,300})\}"
@@ -27,22 +26,24 @@ _CLASS = re.compile(r"\\document(?:class|style)\b")
 _MAIN_NAMES = ("main", "ms", "paper", "article", "manuscript", "root")
 
 
-def read_archive(body: bytes) -> dict[str, str]:
-    """Name → text of the files of a tar archive.
+def read_archive(body: bytes) -> dict[str, Decoded]:
+    """Name → text of the files of a tar archive; those that declare no encoding are in that of the document they belong to.
 
     Raises:
         Malformed: no tar archive.
     """
-    files: dict[str, str] = {}
+    files: dict[str, bytes] = {}
     try:
         with tarfile.open(fileobj=io.BytesIO(body), mode="r:") as archive:
             for info in archive:
                 content = archive.extractfile(info) if info.isfile() else None
                 if content is not None:
-                    files[posixpath.normpath(info.name)] = decode(content.read(), None, html=False).text
+                    files[posixpath.normpath(info.name)] = content.read()
     except (tarfile.TarError, ValueError, EOFError) as exc:
         raise Malformed(str(exc)) from exc
-    return files
+    declared = {name: declared_encoding(data) for name, data in files.items() if b"\\document" in data}
+    main = next((declared[name] for name in sorted(declared, key=lambda n: (n.count("/"), n)) if declared[name]), None)
+    return {name: decode_latex(data, main) for name, data in files.items()}
 
 
 def assembled(files: dict[str, str]) -> str:
@@ -56,32 +57,6 @@ def assembled(files: dict[str, str]) -> str:
     styles = "\n".join(text for name, text in clean.items() if name.lower().endswith(".sty"))
     budget = [MAX_CHARACTERS]
     return styles + "\n" + _with_inputs(main, clean, budget, 0)
-
-
-def uncommented(text: str) -> str:
-    """LaTeX without comments; verbatim environments are left alone, `comment` environments removed."""
-    out: list[str] = []
-    inside = ""
-    for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
-        if inside:
-            if inside not in ("comment", "filecontents", "filecontents*"):
-                out.append(line + "\n")
-            if f"\\end{{{inside}}}" in line:
-                inside = ""
-            continue
-        cut = _COMMENT.search(line)
-        if cut is not None:
-            line = line[: cut.end() - 1]
-            if not line.strip():
-                continue
-        begin = _BEGIN.search(line)
-        if begin is not None and f"\\end{{{begin[1]}}}" not in line:
-            inside = begin[1]
-            if inside in ("comment", "filecontents", "filecontents*"):
-                line = line[: begin.start()]
-        # TeX's `%` at the end of a line eats the line feed too.
-        out.append(line if cut is not None and line and not line[-1].isspace() else line + "\n")
-    return "".join(out)
 
 
 def _main_file(files: dict[str, str]) -> str:

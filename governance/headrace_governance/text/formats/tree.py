@@ -13,14 +13,13 @@ from typing import Any, ClassVar
 
 from headrace_governance.importers.containers import local_name
 from headrace_governance.text.formats.hollows import without_hollows
+from headrace_governance.text.formats.scripts import annotated, list_sign, lowered, raised
+from headrace_governance.text.formats.tables import Cell, placed, spans
 
 DEPTH = 120
 SPACE = re.compile(r"[ \t\r\n\f\v\u00a0\u2009\u202f]+")
 _BREAK = "\x1e"
-_SCRIPTS = {
-    "sup": ("^", str.maketrans("0123456789+-=()n", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ⁿ")),
-    "sub": ("_", str.maketrans("0123456789+-=()", "₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎")),
-}
+_INTEGER = re.compile(r"-?[0-9]{1,9}")
 
 
 def words(element: Any) -> str:
@@ -40,6 +39,13 @@ def fenced(code: str, language: str = "") -> str:
     """A code block whose fence is longer than any inside."""
     fence = "`" * max([3, *(len(run) + 1 for run in re.findall("`{3,}", code))])
     return f"{fence}{language}\n{code}\n{fence}"
+
+
+def code_span(code: str) -> str:
+    """Code in the running text, on one line, between more backticks than stand in it."""
+    code = " ".join(code.split())
+    fence = "`" * max([0, *(len(run) for run in re.findall("`+", code))])
+    return f"`{code}`" if not fence else f"{fence}` {code} `{fence}"
 
 
 def kinds(**names: str) -> dict[str, str]:
@@ -202,19 +208,26 @@ class TreeWriter:
 
     def do_sup(self, e: Any) -> None:
         """Raised."""
-        self._script(e, "sup")
+        self._run.append(raised(self.line(e)))
 
     def do_sub(self, e: Any) -> None:
         """Lowered."""
-        self._script(e, "sub")
+        self._run.append(lowered(self.line(e)))
 
-    def _script(self, e: Any, kind: str) -> None:
-        mark, table = _SCRIPTS[kind]
-        inner = self.line(e)
-        if inner and all(ord(c) in table for c in inner):
-            self._run.append(inner.translate(table))
-        elif inner:
-            self._run.append(f"{mark}{inner}")
+    def do_ruby(self, e: Any) -> None:
+        """A word with its reading in brackets, its own ones (`rp`) if it has some."""
+        if any(local_name(x) == "rp" for x in e):
+            self.children(e)
+            return
+        base = [e.text or ""]
+        for child in e:
+            if local_name(child) in ("rt", "rtc"):
+                self._run.append(annotated(SPACE.sub(" ", "".join(base)).strip(), self.line(child)))
+                base = []
+            else:
+                base.append(self.line(child))
+            base.append(child.tail or "")
+        self._run.append("".join(base))
 
     def do_list(self, e: Any) -> None:
         """A list; its items are its elements."""
@@ -224,33 +237,43 @@ class TreeWriter:
         """A numbered list."""
         self._items(e, ordered=True)
 
-    def _items(self, e: Any, *, ordered: bool) -> None:
+    def _items(self, e: Any, *, ordered: bool, start: int = 1, style: str = "1", step: int = 1) -> None:
+        """The items, numbered from `start` in a style of HTML's (`1`, `a`, `A`, `i`, `I`); an item's own `value` counts from there on."""
         lines: list[str] = []
+        number = start
         for child in e:
             if not local_name(child) or self.KINDS.get(local_name(child)) == "drop":
                 continue
+            value = str(child.get("value") or "").strip()
+            number = int(value) if ordered and _INTEGER.fullmatch(value) else number
             body = self.inside(child)
             if body:
-                mark = f"{len(lines) + 1}. " if ordered else "- "
+                own = self.label(child)
+                mark = f"{own} " if own else f"{list_sign(number, style)} " if ordered else "- "
                 lines.append(mark + re.sub(r"\n+", "\n" + " " * len(mark), body))
+            number += step
         self.block("\n".join(lines))
 
+    def label(self, item: Any) -> str:
+        """The sign that a list's item brings itself; none, unless a format has such."""
+        return ""
+
     def do_table(self, e: Any) -> None:
-        """A table of `tr` with `td` and `th`, at any depth."""
-        rows = []
+        """A table of `tr` with `td` and `th`, at any depth; its cells as a grid."""
+        cells: list[list[Cell]] = []
         for row in (x for x in e.iter() if local_name(x) in ("tr", "row")):
-            cells: list[str] = []
-            for cell in row:
-                if local_name(cell) in ("td", "th", "entry"):
-                    span = str(cell.get("colspan") or "1")
-                    cells.append(self.line(cell))
-                    cells += [""] * (min(60, int(span[:4])) - 1 if span.isdecimal() and span.isascii() else 0)
-            if any(cells):
-                rows.append(cells)
+            cells.append(
+                [
+                    Cell(self.line(cell), *spans(cell.get("colspan"), cell.get("rowspan")))
+                    for cell in row
+                    if local_name(cell) in ("td", "th", "entry")
+                ]
+            )
+        rows = [row for row in placed(cells) if any(row)]
         if not rows:
             return
         if max(map(len, rows)) == 1:
-            for cells in rows:
-                self.block(cells[0])
+            for row in rows:
+                self.block(row[0])
             return
         self.block(pipe_table(rows))

@@ -1,8 +1,12 @@
 """Wikitext → Markdown: a page of a MediaWiki export, parsed by mwparserfromhell.
 
 Kept: headings, paragraphs, lists, bold and italic, the words of links, tables of data as pipe tables, `<math>` as `$...$`, code in
-fences, quotations, poems. Removed: references, files, categories, boxes, navigation, templates that are not listed as prose
-(`wikitext.yaml`), and sections of references and links, by their names in the page's language. Sections left without text go too.
+fences, quotations, poems, templates that are prose (`wikitext.yaml`). Removed: references, files, categories, boxes, navigation, and
+sections of references and links, by their names in the page's language. Sections left without text go too.
+
+A template that is listed nowhere keeps its plain arguments where it stands in a sentence, because a sentence with a hole is worse than
+none; alone in its lines, or behind a sentence's end as notes are, it is removed. Both are counted: `templates_unknown`,
+`templates_dropped` and their names go to the document's fields.
 
 Speed: about 2.4 MB of wikitext/s a core on English articles, half of it mwparserfromhell's.
 """
@@ -11,13 +15,20 @@ from __future__ import annotations
 
 import html
 import re
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from headrace_governance.importers.containers import local_name, parse_xml
 from headrace_governance.text.formats.converted import Converted, Malformed
+from headrace_governance.text.formats.scripts import annotated, lowered, raised
+from headrace_governance.text.formats.tables import WIDEST, Cell, placed, spans
+from headrace_governance.text.formats.tree import pipe_table
+from headrace_governance.text.formats.wikitext_context import in_sentence, is_note
 from headrace_governance.text.formats.wikitext_lines import BREAK, HEADING, ITEM, STASH, finish
 from headrace_governance.text.formats.wikitext_prepare import prepared
 from headrace_governance.text.formats.wikitext_rules import WikitextRules
+from headrace_governance.text.formats.wikitext_templates import Given, Templates, normal, templates_of
 
 _SENTINELS = re.compile("[\ue000-\ue0ff]")
 _MAGIC = re.compile(r"__[A-Z]{3,30}__")
@@ -30,14 +41,17 @@ _CUT_TAGS = frozenset(
         "includeonly ce section charinsert rss"
     ).split()
 )
-_SCRIPT = {"sup": str.maketrans("0123456789+-=()n", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ⁿ"), "sub": str.maketrans("0123456789+-=()", "₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎")}
 _LEFT_OVER = re.compile(
     r"\{\{|\}\}|\[\[|\]\]|</?(?:ref|li|small|div|span|center|blockquote|includeonly|noinclude|onlyinclude)\b[^<>]{0,200}>"
 )
 """Markup that its author did not close, which the parser therefore leaves as text."""
 _ONLY_ATTRIBUTES = re.compile(r"(?:[\w-]{1,30}\s?=\s?(?:\"[^\"]{0,200}\"|[^\s\"]{1,100})\s?){1,10}")
 """A cell `| colspan="5" {{Yes}}`: the bar between attributes and content is inside the template."""
-_PLACE = re.compile(r"\{([^{}]{1,80})\}")
+_DELETED = frozenset({"del", "s", "strike"})
+_LONGEST = 300
+"""Characters of an unknown template's arguments that are taken for a part of a sentence."""
+_NAMED = 20
+"""Unknown templates that a document's fields name."""
 
 
 def convert_page(body: bytes, rules: WikitextRules) -> Converted:
@@ -66,9 +80,10 @@ def convert_page(body: bytes, rules: WikitextRules) -> Converted:
         raise Malformed("no text element")
     title = values.get("title", "").strip()
     language = root.get("{http://www.w3.org/XML/1998/namespace}lang") or ""
-    text = wikitext(values["text"], rules, language=language, title=title, files=names["6"], categories=names["14"])
+    text, page = _converted(values["text"], rules, language, title, names["6"], names["14"])
     facts = {"revision": values.get("revision_id", ""), "page": values.get("page_id", ""), "date": values.get("timestamp", "")}
-    return Converted(f"# {title}\n\n{text}" if title and text else text, title or None, {k: v for k, v in facts.items() if v})
+    facts = {k: v for k, v in facts.items() if v} | page.unknown()
+    return Converted(f"# {title}\n\n{text}" if title and text else text, title or None, facts)
 
 
 def wikitext(
@@ -81,13 +96,18 @@ def wikitext(
     categories: list[str] | None = None,
 ) -> str:
     """Markdown of a piece of wikitext; never fails on what people write."""
+    namespaces = files or list(rules.file_namespaces), categories or list(rules.category_namespaces)
+    return _converted(source, rules, language, title, *namespaces)[0]
+
+
+def _converted(source: str, rules: WikitextRules, language: str, title: str, files: list[str], categories: list[str]) -> tuple[str, _Page]:
     import mwparserfromhell
 
     code = mwparserfromhell.parse(prepared(_VARIANT.sub(_variant, _SENTINELS.sub("", source))))
-    page = _Page(rules, title, files or list(rules.file_namespaces), categories or list(rules.category_namespaces))
     base = language.partition("-")[0]
+    page = _Page(rules, templates_of(rules, base), title, files, categories)
     cut = {h.casefold() for code_ in {base, "en"} for h in rules.sections.get(code_, ())}
-    return finish(page.render(code), page.stash, cut)
+    return finish(page.render(code), page.stash, cut), page
 
 
 def _variant(found: re.Match[str]) -> str:
@@ -105,25 +125,29 @@ def _variant(found: re.Match[str]) -> str:
     return inner
 
 
-def _normal(name: str) -> str:
-    return " ".join(name.replace("_", " ").split()).casefold()
+class _One:
+    """One node as if it were wikicode."""
+
+    def __init__(self, node: Any) -> None:
+        self.nodes = [node]
 
 
 class _Page:
     """Renders nodes to text in which block structure is marked by private-use characters; `wikitext_lines` makes Markdown of it."""
 
-    def __init__(self, rules: WikitextRules, title: str, files: list[str], categories: list[str]) -> None:
+    def __init__(self, rules: WikitextRules, templates: Templates, title: str, files: list[str], categories: list[str]) -> None:
         self.stash: list[str] = []
-        self._rules = rules
+        self._templates = templates
         self._title = title
-        self._files = {_normal(n) for n in files}
-        self._categories = {_normal(n) for n in categories}
-        self._templates = {_normal(n): t for n, t in rules.templates.items()}
-        self._prefixes = [(n[:-1], t) for n, t in self._templates.items() if n.endswith("*")]
+        self._kept: Counter[str] = Counter()
+        self._dropped: Counter[str] = Counter()
+        self._depth = 0
+        self._files = {normal(n) for n in files}
+        self._categories = {normal(n) for n in categories}
         self._classes = {c.casefold() for c in rules.table_classes}
         self._visit = {
             "Text": self._text, "Heading": self._heading, "Wikilink": self._wikilink, "ExternalLink": self._external,
-            "Template": self._template, "Tag": self._tag, "HTMLEntity": self._entity, "Argument": self._argument,
+            "Tag": self._tag, "HTMLEntity": self._entity, "Argument": self._argument,
         }  # fmt: skip
 
     def render(self, code: Any) -> str:
@@ -131,11 +155,23 @@ class _Page:
         if code is None:
             return ""
         parts = []
-        for node in code.nodes:
-            visit = self._visit.get(type(node).__name__)
-            if visit is not None:
+        nodes = code.nodes
+        self._depth += 1
+        for at, node in enumerate(nodes):
+            kind = type(node).__name__
+            if kind == "Template":
+                parts.append(self._template(node, nodes, at))
+            elif (visit := self._visit.get(kind)) is not None:
                 parts.append(visit(node))
+        self._depth -= 1
         return "".join(parts)
+
+    def unknown(self) -> dict[str, str]:
+        """How many templates nobody knew, kept and removed, and which."""
+        counts = {"templates_unknown": self._kept.total(), "templates_dropped": self._dropped.total()}
+        named = sorted((self._kept + self._dropped).items(), key=lambda item: (-item[1], item[0]))[:_NAMED]
+        facts = {name: str(count) for name, count in counts.items() if count}
+        return {**facts, "templates": "; ".join(f"{name} {count}" for name, count in named)} if facts else {}
 
     def _keep(self, text: str) -> str:
         """Put finished text aside, so that no later pass touches it."""
@@ -167,7 +203,7 @@ class _Page:
     def _wikilink(self, node: Any) -> str:
         target = str(node.title)
         prefix, colon, rest = target.partition(":")
-        name = _normal(prefix)
+        name = normal(prefix)
         if colon and name in self._files | self._categories:
             return ""
         if target.lstrip().startswith(":"):
@@ -183,32 +219,39 @@ class _Page:
             return self.render(node.title)
         return "" if node.brackets else str(node.url)
 
-    def _template(self, node: Any) -> str:
-        name = _normal(str(node.name))
-        if name == "pagename":
+    def _template(self, node: Any, nodes: Sequence[Any], at: int) -> str:
+        name = normal(str(node.name))
+        if name in ("pagename", "basepagename", "fullpagename"):
             return self._title
-        rule = self._templates.get(name)
+        rule = self._templates.rule(name)
         if rule is None and ":" in name:  # {{formatnum:12345}}: a parser function, its first argument is in its name
             function, _, first = str(node.name).strip().partition(":")
-            rule = self._templates.get(_normal(function))
-            return _PLACE.sub(lambda m: first if m[1] == "1" else "", rule) if rule is not None else ""
-        if rule is None:
-            rule = next((t for prefix, t in self._prefixes if name.startswith(prefix)), None)
-        if rule is None:
+            name = normal(function) or ":"
+            rule = self._templates.rule(name)
+            if rule is not None:
+                return self._templates.text(rule, {"1": first.strip()})
+            if not self._templates.is_silent(name):
+                self._dropped[f"{name[:60]}:"] += 1
             return ""
-        given = {str(p.name).strip(): p.value for p in node.params}
-
-        def value(found: re.Match[str]) -> str:
-            for choice in found[1].split("|"):
-                if choice in given and (text := self.render(given[choice]).strip()):
-                    return text
-            return ""
-
-        text = _PLACE.sub(value, rule)
+        if rule is None:
+            return "" if self._templates.is_silent(name) else self._unknown(node, name[:60], nodes, at)
+        given = Given(node.params, self.render)
+        text = self._templates.text(rule, given)
         if rule.startswith("\n> "):
             inner = finish(text.strip().removeprefix(">"), self.stash, set())
             return self._block("\n".join(f"> {line}".rstrip() for line in inner.split("\n"))) if inner else ""
         return text
+
+    def _unknown(self, node: Any, name: str, nodes: Sequence[Any], at: int) -> str:
+        """The plain arguments of a template that nobody knows, if it is a part of a sentence."""
+        if in_sentence(nodes, at, self._files | self._categories, nested=self._depth > 1) and not is_note(nodes, at):
+            values = [self.render(p.value).strip() for p in node.params if str(p.name).strip().isdecimal()]
+            text = " ".join(v for v in values if v)
+            if text and len(text) <= _LONGEST and not any(c in text for c in ("\n", HEADING, ITEM)):
+                self._kept[name] += 1
+                return text
+        self._dropped[name] += 1
+        return ""
 
     def _tag(self, node: Any) -> str:
         tag = str(node.tag).strip().casefold()
@@ -241,13 +284,31 @@ class _Page:
         if tag == "blockquote":
             inner = self._finished(node.contents)
             return self._block("\n".join(f"> {line}".rstrip() for line in inner.split("\n"))) if inner else ""
-        if tag in _SCRIPT:
+        if tag in ("sup", "sub"):
             inner = self.render(node.contents).strip()
-            if inner and all(ord(c) in _SCRIPT[tag] for c in inner):
-                return inner.translate(_SCRIPT[tag])
-            return f"{'^' if tag == 'sup' else '_'}{inner}" if inner else ""
+            return raised(inner) if tag == "sup" else lowered(inner)
+        if tag in _DELETED:
+            return ""
+        if tag == "ruby":
+            return self._ruby(node)
         inner = self.render(node.contents)
         return f"\n\n{inner}\n\n" if tag in ("p", "div", "center", "ul", "ol", "dl") else inner
+
+    def _ruby(self, node: Any) -> str:
+        """A word with its reading in brackets, its own ones (`rp`) if it has some."""
+        nodes = node.contents.nodes if node.contents is not None else []
+        tags = [str(x.tag).strip().casefold() if type(x).__name__ == "Tag" else "" for x in nodes]
+        if "rp" in tags:
+            return self.render(node.contents)
+        out, base = "", ""
+        for x, tag in zip(nodes, tags, strict=True):
+            if tag in ("rt", "rtc"):
+                out, base = out + annotated(base.strip(), self.render(x.contents).strip()), ""
+            elif tag == "rb":
+                base += self.render(x.contents)
+            else:
+                base += self.render(_One(x))
+        return out + base
 
     def _hidden(self, node: Any) -> bool:
         for attribute in node.attributes:
@@ -288,10 +349,10 @@ class _Page:
         return self._block(f"{fence}{language}\n{code}\n{fence}")
 
     def _table(self, node: Any) -> str:
-        rows: list[list[str]] = []
+        rows: list[list[Cell]] = []
         caption = ""
         nested = False
-        cells: list[str] = []
+        cells: list[Cell] = []
         for child in node.contents.nodes if node.contents is not None else ():
             if type(child).__name__ != "Tag":
                 continue
@@ -300,44 +361,37 @@ class _Page:
                 caption = " ".join(self._finished(child.contents).split())
             elif tag == "tr":
                 row = self._cells(child)
-                nested = nested or any("\n| --- " in self.stash_text(c) for c in row)
+                nested = nested or any("\n| --- " in self.stash_text(c.text) for c in row)
                 rows.append(row)
             elif tag in ("td", "th"):
-                cells += self._cell(child)
-        rows = [r for r in [cells, *rows] if any(c.strip() for c in r)]
-        if rows and rows[0][0].startswith("+"):  # `|+` comes as a cell
-            caption = caption or " ".join(rows[0][0][1:].split())
+                cells.append(self._cell(child))
+        rows = [r for r in [cells, *rows] if r]
+        if rows and rows[0][0].text.startswith("+"):  # `|+` comes as a cell
+            caption = caption or " ".join(rows[0][0].text[1:].split())
             rows[0] = rows[0][1:]
-            rows = [r for r in rows if any(c.strip() for c in r)]
-        lead = f"\n\n{caption}\n\n" if caption and rows else ""
-        if not rows:
+        grid = [r for r in placed(rows) if any(c.strip() for c in r)]
+        lead = f"\n\n{caption}\n\n" if caption and grid else ""
+        if not grid:
             return ""
-        wide = max(map(len, rows))
-        if nested or wide == 1 or wide > 60:
-            return lead + "\n\n".join(c for r in rows for c in r if c.strip()) + "\n\n"
-        flat = [[" ".join(c.split()).replace("|", "\\|") for c in r] + [""] * (wide - len(r)) for r in rows]
-        lines = ["| " + " | ".join(r) + " |" for r in flat]
-        lines.insert(1, "|" + " --- |" * wide)
-        return lead + self._block("\n".join(lines))
+        wide = max(map(len, grid))
+        if nested or wide == 1 or wide > WIDEST:
+            return lead + "\n\n".join(c for r in grid for c in r if c.strip()) + "\n\n"
+        return lead + self._block(pipe_table([[" ".join(c.split()) for c in r] for r in grid]))
 
     def stash_text(self, text: str) -> str:
         """Text with what was put aside back in its place."""
         return re.sub(f"{STASH}(\\d+){STASH}", lambda m: self.stash[int(m[1])], text)
 
-    def _cells(self, row: Any) -> list[str]:
-        found: list[str] = []
-        for child in row.contents.nodes if row.contents is not None else ():
-            if type(child).__name__ == "Tag" and str(child.tag).strip().casefold() in ("td", "th"):
-                found += self._cell(child)
-        return found
+    def _cells(self, row: Any) -> list[Cell]:
+        return [
+            self._cell(child)
+            for child in (row.contents.nodes if row.contents is not None else ())
+            if type(child).__name__ == "Tag" and str(child.tag).strip().casefold() in ("td", "th")
+        ]
 
-    def _cell(self, cell: Any) -> list[str]:
+    def _cell(self, cell: Any) -> Cell:
         text = self._finished(cell.contents)
         if "=" in text and _ONLY_ATTRIBUTES.fullmatch(text):
             text = ""
-        span = 1
-        for attribute in cell.attributes:
-            value = str(attribute.value or "").strip().strip("\"'")
-            if str(attribute.name).strip().casefold() == "colspan" and value.isdecimal():
-                span = max(1, min(60, int(value[:4])))
-        return [text] + [""] * (span - 1)
+        given = {str(a.name).strip().casefold(): str(a.value or "") for a in cell.attributes}
+        return Cell(text, *spans(given.get("colspan"), given.get("rowspan")))

@@ -43,9 +43,12 @@ BOTH = "if x:\n    y = 1\nz"
         "<div class='code' style='white-space:pre-wrap'>if x:\n    y = 1\nz</div>",
         "<p><code>if x:<br>&nbsp;&nbsp;&nbsp;&nbsp;y = 1<br>\n z</code></p>",
         f"<table class='highlight'>{GITHUB.format(1, 'if x:')}{GITHUB.format(2, '    y = 1')}{GITHUB.format(3, 'z')}</table>",
-        f"<pre><code><table class='hljs-ln'>{HLJS.format(1, 'if x:')}{HLJS.format(2, '    y = 1')}{HLJS.format(3, 'z')}</table></code></pre>",
-        "<div class=syntaxhighlighter><table><tr><td class=gutter><div class='line n1'>1</div><div class='line n2'>2</div><div class='line'>3</div>"
-        "</td><td class=code><div class=container><div class='line n1'><code>if</code> <code>x:</code></div><div class='line n2'><code>&nbsp;&nbsp;"
+        f"<pre><code>"
+        f"<table class='hljs-ln'>{HLJS.format(1, 'if x:')}{HLJS.format(2, '    y = 1')}{HLJS.format(3, 'z')}</table></code></pre>",
+        "<div class=syntaxhighlighter><table><tr><td class=gutter><div class='line n1'>1</div>"
+        "<div class='line n2'>2</div><div class='line'>3</div>"
+        "</td><td class=code><div class=container><div class='line n1'><code>if</code> <code>x:</code></div>"
+        "<div class='line n2'><code>&nbsp;&nbsp;"
         "&nbsp;&nbsp;</code><code>y = 1</code></div><div class='line'><code>z</code></div></div></td></tr></table></div>",
         "<pre><code><span class=line><span class=ln>1</span><span class=cl>if x:\n</span></span><span class=line><span class=ln>2</span>"
         "<span class=cl>    y = 1\n</span></span><span class=line><span class=ln>3</span><span class=cl>z\n</span></span></code></pre>",
@@ -61,7 +64,9 @@ def test_code_is_one_block_whatever_makes_its_lines(body: str) -> None:
 
 def test_doxygen_keeps_the_indent_and_loses_the_numbers() -> None:
     lines = ["int main() {", "  return 0;", "}"]
-    rows = "\n".join(f"<div class='line'><a id='l{i}'></a><span class='lineno'>    {i}</span>&#160;{x}</div>" for i, x in enumerate(lines, 1))
+    rows = "\n".join(
+        f"<div class='line'><a id='l{i}'></a><span class='lineno'>    {i}</span>&#160;{x}</div>" for i, x in enumerate(lines, 1)
+    )
     assert markdown(f"<div class='fragment'>{rows}\n</div>") == "```\n int main() {\n   return 0;\n }\n```"
 
 
@@ -95,6 +100,10 @@ def test_code_in_a_sentence_stays_in_it() -> None:
 def test_lines_of_code_by_the_hundred_thousand_take_linear_time() -> None:
     started = time.process_time()
     rows = "<div class=line><code><span style='white-space:pre'>x<br>" * 40_000
-    for inside in (f"<div class=highlight>{rows}", f"<pre>{'<div>x</div><code>y</code>' * 60_000}", "<button>x<span aria-hidden=true>y" * 60_000):
+    for inside in (
+        f"<div class=highlight>{rows}",
+        f"<pre>{'<div>x</div><code>y</code>' * 60_000}",
+        "<button>x<span aria-hidden=true>y" * 60_000,
+    ):
         read_page(f"<p>{PROSE}</p>{inside}", fallback=False)
     assert time.process_time() - started < 10

@@ -78,7 +78,8 @@ def test_what_follows_the_text_and_is_about_something_else_goes(after: str) -> N
         "<h2>Comment puis-je entrer ?</h2><p>Par la porte du moulin.</p>",
         "<p>Weitere Informationen finden Sie im Archiv der Stadt.</p>",
         "<p>Lesen Sie die Anleitung, bevor Sie beginnen.</p>",
-        "<p>© 2005-2010 Anna Nowak</p>",
+        "<p>© 2005-2010 Anna Nowak, who let us print what she wrote.</p>",
+        "<h2>Share prices fall again</h2><p>So it is said in the town.</p>",
         "<figure><img src=x><figcaption class='wp-caption-text'>The mill in May, seen from the bridge.</figcaption></figure>",
         "<blockquote class='twitter-tweet'><p>The wheel turns again, says the miller to all who ask.</p></blockquote>",
     ],
@@ -96,7 +97,11 @@ def test_dates_and_names_between_title_and_text_go() -> None:
 
 
 def test_a_version_is_no_date_and_a_defined_date_is_text() -> None:
-    cases = ("<p>Version 2.6.23 of the gate</p>", "<dl><dt>Built<dd>3 May 1426</dl>", "<table><tr><td>Built<td>1426-05-03<tr><td>a<td>b</table>")
+    cases = (
+        "<p>Version 2.6.23 of the gate</p>",
+        "<dl><dt>Built<dd>3 May 1426</dl>",
+        "<table><tr><td>Built<td>1426-05-03<tr><td>a<td>b</table>",
+    )
     for case in cases:
         found = text_of(page("", "").replace("article-body'>", f"article-body'><h1>The mill</h1>{case}"))
         assert "2.6.23" in found or "1426" in found

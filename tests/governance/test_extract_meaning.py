@@ -72,7 +72,8 @@ def test_a_reading_stands_in_brackets_behind_its_base(body: str, expected: str) 
     ("rows", "expected"),
     [
         (
-            "<thead><tr><th>Region<th>Product<th>Units</thead><tbody><tr><td rowspan=2>EU<td>Cable<td>12<tr><td>Hub<td>7<tr><td>US<td>Cable<td>3",
+            "<thead><tr><th>Region<th>Product<th>Units</thead><tbody><tr><td rowspan=2>EU<td>Cable<td>12<tr>"
+            "<td>Hub<td>7<tr><td>US<td>Cable<td>3",
             "Region Product Units / EU Cable 12 / . Hub 7 / US Cable 3",
         ),
         ("<tr><th rowspan=2>A<th colspan=2>B<tr><th>b1<th>b2<tr><td>1<td>2<td>3", "A B . / . b1 b2 / 1 2 3"),
@@ -134,7 +135,15 @@ def test_an_element_that_strikes_out_half_a_page_was_not_meant_so() -> None:
 
 @pytest.mark.parametrize(
     "word",
-    ["Donau&shy;dampfer", "Donau\u00addampfer", "Donau&#173;dampfer", "Donau<wbr>dampfer", "Donau&#8203;dampfer", "Donau\u200bdampfer", "Donau\ufeffdampfer"],
+    [
+        "Donau&shy;dampfer",
+        "Donau\u00addampfer",
+        "Donau&#173;dampfer",
+        "Donau<wbr>dampfer",
+        "Donau&#8203;dampfer",
+        "Donau\u200bdampfer",
+        "Donau\ufeffdampfer",
+    ],
 )
 def test_a_word_that_may_be_broken_is_one_word(word: str) -> None:
     assert markdown(f"<p>Der {word} fährt.</p>") == "Der Donaudampfer fährt."
@@ -226,7 +235,8 @@ BOTH = f"<mjx-msubsup>{mi('1D465')}<mjx-script>{mi('32', 'mn')}<mjx-spacer></mjx
         ("<math><mtext><![CDATA[a<b]]></mtext></math>", r"$\text{a<b}$"),
         (
             mjx(
-                f"<mjx-math aria-hidden='true'>{mi('1D465')}</mjx-math><mjx-assistive-mml><math><msqrt><mi>x</mi></msqrt></math></mjx-assistive-mml>"
+                f"<mjx-math aria-hidden='true'>{mi('1D465')}</mjx-math><mjx-assistive-mml><math><msqrt><mi>x</mi>"
+                f"</msqrt></math></mjx-assistive-mml>"
             ),
             r"$\sqrt{x}$",
         ),

@@ -59,7 +59,7 @@ _ELSEWHERE = re.compile(
 _OTHERS = re.compile(
     r"[^\w.]{0,6}(?:\d{1,4} )?(?:"
     # comments
-    r"comments?|leave a (?:reply|comment)|(?:leser)?kommentare?|(?:schreibe?n?|hinterlasse) (?:sie )?einen kommentar|"
+    r"comments|1 comment|leave a (?:reply|comment)|(?:leser)?kommentare?|(?:schreibe?n?|hinterlasse) (?:sie )?einen kommentar|"
     r"commentaires?|comentarios?|"
     r"comentários?|komentarze|комментарии|评论|評論|コメント|댓글|"
     # the author, the site
@@ -160,7 +160,10 @@ def _is_aside(p: Piece) -> bool:
     """Whether a short block says that something else follows."""
     if p.size > SHORT or p.kind not in (PROSE, HEADING):
         return False
-    found = _ELSEWHERE.match(p.text) or _OTHERS.match(p.text)
+    other = _OTHERS.match(p.text)
+    if other:
+        return len(p.text[other.end() :].split()) <= 1
+    found = _ELSEWHERE.match(p.text)
     if not found:
         return False
     rest = p.text[found.end() :]

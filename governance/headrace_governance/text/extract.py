@@ -63,7 +63,7 @@ class Extract(Stage):
     """Captures → `documents`."""
 
     name = "extract"
-    version = "2"
+    version = "3"
     output = "documents"
     also = ("document_fields",)
     Params = ExtractParams
@@ -141,7 +141,8 @@ class Extract(Stage):
             return _dropped(document, "not_text_media", "binary")
         decoded = decode(body, row["charset"], html=html)
         if html:
-            return _Begun(document, parser_process.page(decoded.text.encode("utf-8", "replace")), "hostile_html", decoded)
+            asked = parser_process.page(decoded.text.encode("utf-8", "replace"), xml=media == "application/xhtml+xml")
+            return _Begun(document, asked, "hostile_html", decoded)
         self._finish(document, decoded.text, None, decoded.replaced, _doubt(decoded))
         return _Begun(document)
 

@@ -12,9 +12,21 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from headrace_governance.text.html_attributes import HREF, PRESENTATION
+from headrace_governance.text.html_attributes import ABSENT, FRAGMENT, HREF, LOWERED, PRESENTATION, RAISED, REVERSED
+from headrace_governance.text.html_code import BY_BREAKS, LINE_TAGS, between_lines, code_kinds, code_text, is_line, no_break_space
+from headrace_governance.text.html_marks import BARE, LOWER, NO_NOTE, RAISE, close_script, footnote, grown, number_sign, rubies
+from headrace_governance.text.html_tables import (
+    CELL_AT,
+    GRID_FIELDS,
+    MAX_COLUMNS,
+    close_cell,
+    close_row,
+    open_cell,
+    open_row,
+    open_table,
+)
 from headrace_governance.text.html_tags import BLOCK, INLINE_CODE, PROPERTIES, VOID, number
-from headrace_governance.text.html_tokens import CLOSE, OPEN, T_COLUMNS, TEXT, Tokens, only_places
+from headrace_governance.text.html_tokens import CLOSE, N_FLAGS, N_NUMBER, N_SECOND, OPEN, T_ITEMS, TEXT, Tokens, only_places
 
 PROSE, HEADING, ITEM, CODE, TABLE = range(5)
 TEXT_FROM, TEXT_TO, FIRST_FROM, FIRST_TO, REST_FROM, REST_TO, SIZE, LINK, KIND, LEVEL, TIGHT, NODE, FIELDS = range(13)
@@ -22,10 +34,11 @@ TEXT_FROM, TEXT_TO, FIRST_FROM, FIRST_TO, REST_FROM, REST_TO, SIZE, LINK, KIND, 
 and of those in links; what it is; heading level; no empty line before it; the node that holds it."""
 MAX_NESTED = 24
 """Lists and quotes whose indent is written; deeper ones stay at that indent."""
-MAX_COLUMNS = 200
+MAX_SCRIPTS = 16
+"""Raised and lowered texts inside of each other that are marked."""
 
-_H1, _H6, _LI, _UL, _OL, _MENU, _QUOTE, _PRE, _XMP, _LISTING, _TABLE, _TR, _TD, _TH, _A, _BR, _HR, _Q, _CAPTION = (
-    number(n) for n in "h1 h6 li ul ol menu blockquote pre xmp listing table tr td th a br hr q caption".split()
+_H1, _H6, _LI, _UL, _OL, _MENU, _QUOTE, _TABLE, _TR, _TD, _TH, _A, _BR, _HR, _Q, _CAPTION, _SUP, _SUB, _RT = (
+    number(n) for n in "h1 h6 li ul ol menu blockquote table tr td th a br hr q caption sup sub rt".split()
 )
 
 
@@ -48,35 +61,16 @@ class Blocks:
 
 def write_blocks(tokens: Tokens, dropped: Any) -> Blocks:
     """Write a page's blocks, without the content of `dropped` nodes (a flag a node)."""
-    text, n, blocks, n_blocks, spans, hidden = _write(tokens.data, tokens.events, tokens.nodes, tokens.tables, dropped, PROPERTIES)
+    text, n, blocks, n_blocks, spans, hidden = _write(
+        tokens.data, tokens.events, tokens.nodes, tokens.tables, dropped, code_kinds(tokens), PROPERTIES, LINE_TAGS
+    )
     return Blocks(text[:n], blocks[:n_blocks], spans, hidden)
 
 
 @njit(cache=True)
-def _grown(out: Any, needed: int) -> Any:
-    if needed <= len(out):
-        return out
-    bigger = np.empty(max(needed, 2 * len(out)), dtype=np.uint8)
-    bigger[: len(out)] = out
-    return bigger
-
-
-@njit(cache=True)
-def _number_sign(out: Any, at: int, value: int) -> int:
-    """Write `value. `; returns the place behind it."""
-    digits = 1
-    while value >= 10**digits and digits < 9:
-        digits += 1
-    for d in range(digits - 1, -1, -1):
-        out[at] = 48 + (value // 10**d) % 10
-        at += 1
-    out[at] = 46
-    out[at + 1] = 32
-    return at + 2
-
-
-@njit(cache=True)
-def _write(data: Any, events: Any, nodes: Any, tables: Any, dropped: Any, properties: Any) -> tuple[Any, int, Any, int, Any, int]:
+def _write(
+    data: Any, events: Any, nodes: Any, tables: Any, dropped: Any, codes_of: Any, properties: Any, line_tags: Any
+) -> tuple[Any, int, Any, int, Any, int]:
     n_nodes = len(nodes)
     out = np.empty(len(data) + len(data) // 2 + 4096, dtype=np.uint8)
     pos = hidden = 0
@@ -86,11 +80,19 @@ def _write(data: Any, events: Any, nodes: Any, tables: Any, dropped: Any, proper
     begin = 0  # where the current block's text begins
     pending = False  # a space that is written only if text follows
     size = link = 0
-    links = pre = codes = 0
+    links = codes = quotes = 0
+    places = place_from = linked = place_linked = 0  # open links into the page, where the last began; bytes in links, in those
+    pre = -1  # the node whose code is being written
+    line_due = False  # a line of code is to end before more is written
+    scripts = np.zeros((MAX_SCRIPTS, 6), dtype=np.int64)  # node, begin, size, link, bytes in links and in those into the page
+    n_scripts = 0
+    annotations = rubies(nodes)
+    ruby_end = -1  # behind the last bracket that was closed
     skip = -1  # the node whose content is being left out
     code_at = -1
     table = -1  # the data table whose cells are being written
-    table_row = table_cell = 0
+    grid = np.zeros(GRID_FIELDS, dtype=np.int64)
+    below = np.zeros(MAX_COLUMNS, dtype=np.int32)
     first_from = first_to = rest_from = rest_to = 0  # marks of the next block
     fresh = False  # the next block is the first one of its list item
     # The stack of open lists, items and quotes: node, number, blocks at its begin, and what to go back to.
@@ -108,13 +110,20 @@ def _write(data: Any, events: Any, nodes: Any, tables: Any, dropped: Any, proper
                     hidden += data[i] > 32
             continue
         if kind == TEXT:
-            out = _grown(out, pos + 2 * (b - a) + 16)
-            if pre > 0:
+            out = grown(out, pos + 2 * (b - a) + 16)
+            if pre >= 0:
+                blank = True
                 for i in range(a, b):
-                    c = data[i]
-                    if c != 13 and (c >= 32 or c == 9 or c == 10):
-                        out[pos] = c
-                        pos += 1
+                    if data[i] > 32:
+                        blank = False
+                        break
+                if blank and between_lines(events, nodes, x, properties, line_tags):
+                    continue
+                if line_due and (codes_of[pre] == BY_BREAKS or (data[a] != 10 and data[a] != 13)):
+                    out[pos] = 10
+                    pos += 1
+                line_due = False
+                pos = code_text(data, a, b, out, pos, begin, codes_of[pre] == BY_BREAKS)
                 continue
             before = pos
             i = a
@@ -125,21 +134,12 @@ def _write(data: Any, events: Any, nodes: Any, tables: Any, dropped: Any, proper
                         pending = True
                     i += 1
                     continue
-                if c == 0xC2 and i + 1 < b and data[i + 1] == 0xA0:
-                    pending = True
-                    i += 2
-                    continue
-                if (
-                    c == 38
-                    and i + 5 < b
-                    and (
-                        (data[i + 1] == 110 and data[i + 2] == 98 and data[i + 3] == 115 and data[i + 4] == 112 and data[i + 5] == 59)
-                        or (data[i + 1] == 35 and data[i + 2] == 49 and data[i + 3] == 54 and data[i + 4] == 48 and data[i + 5] == 59)
-                    )
-                ):
-                    pending = True
-                    i += 6
-                    continue
+                if c == 0xC2 or c == 38:
+                    space = no_break_space(data, i, b)
+                    if space:
+                        pending = True
+                        i += space
+                        continue
                 if pending:
                     pending = False
                     if pos > begin and out[pos - 1] != 10 and pos != code_at:
@@ -154,10 +154,42 @@ def _write(data: Any, events: Any, nodes: Any, tables: Any, dropped: Any, proper
             size += pos - before
             if links > 0:
                 link += pos - before
+                linked += pos - before
+                if places > 0:
+                    place_linked += pos - before
             continue
 
         tag = nodes[node, 0]
-        block = properties[tag] & BLOCK != 0
+        flags = nodes[node, N_FLAGS]
+        block = properties[tag] & BLOCK != 0 or (codes_of[node] > 0 and table < 0 and (pre < 0 or node == pre))
+        if pre >= 0 and node != pre:
+            if kind == OPEN and dropped[node] and properties[tag] & VOID == 0:
+                skip = node
+                spans[node, 0] = spans[node, 1] = n_blocks
+                continue
+            lines = is_line(nodes, node, properties, line_tags)
+            before = events[x - 1, 1]  # one `code` a line
+            twin = kind == OPEN and properties[tag] & INLINE_CODE and events[x - 1, 0] == CLOSE and nodes[before, 0] == tag
+            if lines or tag in (_TD, _TH) or (twin and nodes[node, 1] == pre and nodes[before, 1] == pre):
+                # Lines that elements make: a line ends where one begins and, if more follows, where one ends.
+                if kind == OPEN:
+                    spans[node, 0] = spans[node, 1] = n_blocks
+                else:
+                    spans[node, 1] = n_blocks
+                if tag in (_TD, _TH):
+                    continue
+                out = grown(out, pos + 16)
+                if kind == OPEN:
+                    if line_due or (pos > begin and out[pos - 1] != 10):
+                        out[pos] = 10
+                        pos += 1
+                    line_due = False
+                elif events[x - 1, 0] == OPEN and events[x - 1, 1] == node and block and pos > begin and nodes[node, 3] > nodes[node, 2]:
+                    out[pos] = 10  # an empty line
+                    pos += 1
+                elif pos > begin and out[pos - 1] != 10:
+                    line_due = True
+                continue
         if table >= 0 and tag != _TABLE and tag != _TR and tag != _TD and tag != _TH and tag != _CAPTION:
             # Inside a cell everything is one line.
             if block or tag == _BR:
@@ -165,9 +197,18 @@ def _write(data: Any, events: Any, nodes: Any, tables: Any, dropped: Any, proper
                 block = False
         elif table < 0 and (block or tag == _HR):
             # -- end of a block
+            n_scripts = 0
+            if codes > 0 and pos >= begin:  # code in the text ends with its block
+                codes = 0
+                if pos == code_at:
+                    pos -= 1
+                elif pos > begin:
+                    out = grown(out, pos + 16)
+                    out[pos] = 96
+                    pos += 1
             if pos > begin:
                 level = tag - _H1 + 1 if kind == CLOSE and _H1 <= tag <= _H6 else 0
-                is_code = kind == CLOSE and (tag in (_PRE, _XMP, _LISTING))
+                is_code = kind == CLOSE and node == pre
                 if is_code:
                     size = pos - begin
                 while pos > begin and (out[pos - 1] == 32 or out[pos - 1] == 10):
@@ -208,23 +249,34 @@ def _write(data: Any, events: Any, nodes: Any, tables: Any, dropped: Any, proper
                     begin = pos
                 continue
             if tag == _BR:
-                if pre > 0:
-                    out = _grown(out, pos + 16)
+                if pre >= 0:
+                    out = grown(out, pos + 16)
+                    if line_due:
+                        out[pos] = 10
+                        pos += 1
+                        line_due = False
                     out[pos] = 10
                     pos += 1
                 elif table < 0:
                     pending = False
-                    out = _grown(out, pos + 16)
+                    out = grown(out, pos + 16)
                     if pos > begin and not (pos > begin + 1 and out[pos - 1] == 10 and out[pos - 2] == 10):
                         out[pos] = 10
                         pos += 1
             elif tag == _A:
-                if nodes[node, 6] & HREF:
+                if flags & HREF:
                     links += 1
-            elif properties[tag] & INLINE_CODE and pre == 0:
+                if flags & FRAGMENT:
+                    places += 1
+                    place_from = pos
+            elif codes_of[node] > 0 and table < 0:
+                if pre < 0:
+                    pre = node
+                    line_due = False
+            elif properties[tag] & INLINE_CODE and pre < 0:
                 codes += 1
                 if codes == 1:
-                    out = _grown(out, pos + 16)
+                    out = grown(out, pos + 16)
                     if pending and pos > begin and out[pos - 1] != 10:
                         out[pos] = 32
                         pos += 1
@@ -233,41 +285,45 @@ def _write(data: Any, events: Any, nodes: Any, tables: Any, dropped: Any, proper
                     pos += 1
                     code_at = pos
             elif tag == _Q:
-                out = _grown(out, pos + 16)
+                out = grown(out, pos + 16)
                 if pending and pos > begin and out[pos - 1] != 10:
                     out[pos] = 32
                     pos += 1
                 pending = False
-                out[pos], out[pos + 1], out[pos + 2] = 0xE2, 0x80, 0x9C
+                out[pos], out[pos + 1], out[pos + 2] = 0xE2, 0x80, 0x9C if quotes % 2 == 0 else 0x98
                 pos += 3
+                quotes += 1
                 code_at = pos
-            elif (tag in (_PRE, _XMP, _LISTING)) and table < 0:
-                pre += 1
-            elif tag == _TABLE:
-                if table < 0 and not only_places(tables[node], nodes[node, 6] & PRESENTATION):
-                    table = node
-                    table_row = table_cell = 0
-            elif table >= 0 and tag == _TR:
-                table_cell = 0
-            elif table >= 0 and (tag in (_TD, _TH)):
-                out = _grown(out, pos + 16)
-                if table_cell == 0 and table_row > 0:
-                    out[pos] = 10
-                    pos += 1
-                out[pos], out[pos + 1] = 124, 32
-                pos += 2
+            elif annotations[node]:
+                out = grown(out, pos + 16)
                 pending = False
+                if ruby_end == pos and tag == _RT:
+                    pos -= 3
+                    out[pos] = 32
+                    pos += 1
+                else:
+                    out[pos], out[pos + 1], out[pos + 2] = 0xEF, 0xBC, 0x88
+                    pos += 3
                 code_at = pos
-                table_cell += 1
+            elif tag == _TABLE:
+                if table < 0 and pre < 0 and not only_places(tables[node], flags & PRESENTATION):
+                    table = node
+                    open_table(grid, below, events, nodes, x)
+            elif table >= 0 and tag == _TR:
+                open_row(grid, below, nodes[node, N_SECOND])
+            elif table >= 0 and (tag in (_TD, _TH)):
+                out = grown(out, pos + 4 * MAX_COLUMNS + 16)
+                pos = code_at = open_cell(out, pos, grid, below)
+                pending = False
             elif (tag in (_UL, _OL, _MENU, _LI, _QUOTE)) and table < 0 and top < 512:
-                stack[top, 0], stack[top, 1], stack[top, 2] = node, nodes[node, 7], n_blocks
-                if tag == _OL and nodes[node, 7] == 0:
-                    stack[top, 1] = 1
+                stack[top, 0], stack[top, 1], stack[top, 2] = node, nodes[node, N_NUMBER], n_blocks
+                if tag == _OL and nodes[node, N_NUMBER] == ABSENT:
+                    stack[top, 1] = tables[node, T_ITEMS] if flags & REVERSED else 1
                 stack[top, 3], stack[top, 4], stack[top, 5], stack[top, 6] = first_from, first_to, rest_from, rest_to
                 stack[top, 7] = fresh
                 if (tag in (_LI, _QUOTE)) and nested < MAX_NESTED:
                     width = rest_to - rest_from
-                    out = _grown(out, pos + 3 * width + 64)
+                    out = grown(out, pos + 3 * width + 64)
                     # The indent lies before the block's text, so the text begins behind it.
                     outer_from, outer_to, outer_fresh = first_from, first_to, fresh
                     first_from = pos
@@ -284,8 +340,11 @@ def _write(data: Any, events: Any, nodes: Any, tables: Any, dropped: Any, proper
                         out[pos], out[pos + 1] = 62, 32
                         pos += 2
                     elif top > 0 and nodes[stack[top - 1, 0], 0] == _OL:
-                        pos = _number_sign(out, pos, stack[top - 1, 1])
-                        stack[top - 1, 1] += 1
+                        listed = stack[top - 1, 0]
+                        if nodes[node, N_NUMBER] != ABSENT:
+                            stack[top - 1, 1] = nodes[node, N_NUMBER]
+                        pos = number_sign(out, pos, stack[top - 1, 1], nodes[listed, N_SECOND])
+                        stack[top - 1, 1] += -1 if nodes[listed, N_FLAGS] & REVERSED else 1
                     else:
                         out[pos], out[pos + 1] = 45, 32
                         pos += 2
@@ -302,53 +361,80 @@ def _write(data: Any, events: Any, nodes: Any, tables: Any, dropped: Any, proper
                     begin = pos
                 nested += 1
                 top += 1
+            if tag in (_SUP, _SUB) or flags & (RAISED | LOWERED):
+                out = grown(out, pos + 16)
+                if pending and pre < 0 and pos > begin and out[pos - 1] != 10 and pos != code_at:
+                    out[pos] = 32
+                    pos += 1
+                    code_at = pos
+                if pre < 0:
+                    pending = False
+                if n_scripts < MAX_SCRIPTS:
+                    scripts[n_scripts, 0], scripts[n_scripts, 1], scripts[n_scripts, 2] = node, pos, size
+                    scripts[n_scripts, 3], scripts[n_scripts, 4], scripts[n_scripts, 5] = link, linked, place_linked
+                    n_scripts += 1
             continue
 
         # -- CLOSE
         spans[node, 1] = n_blocks
+        if n_scripts > 0 and scripts[n_scripts - 1, 0] == node:
+            n_scripts -= 1
+            at = scripts[n_scripts, 1]
+            raised = tag == _SUP or flags & RAISED
+            within = linked - scripts[n_scripts, 4]
+            # A note's sign: its link stands in the raised text, or begins with it.
+            first = links == 0 or (places > 0 and (place_from == at or (place_from + 1 == at and out[place_from] == 32)))
+            note = footnote(out, at, pos, within, place_linked > scripts[n_scripts, 5]) if raised and first else NO_NOTE
+            if note == BARE:
+                pos = at
+                size, link = scripts[n_scripts, 2], scripts[n_scripts, 3]
+                if pos > begin and out[pos - 1] == 32 and not (table >= 0 and pos == grid[CELL_AT]):
+                    pending = True
+                    pos -= 1
+            elif note == NO_NOTE:
+                out = grown(out, pos + 2 * (pos - at) + 16)
+                pos = close_script(out, at, pos, RAISE if raised else LOWER)
         if tag == _A:
-            if nodes[node, 6] & HREF:
+            if flags & HREF:
                 links -= 1
-        elif properties[tag] & INLINE_CODE and pre == 0 and codes > 0:
+            if flags & FRAGMENT:
+                places -= 1
+        elif annotations[node]:
+            out = grown(out, pos + 16)
+            pending = False
+            if pos >= 3 and pos == code_at and out[pos - 1] == 0x88:
+                pos -= 3
+            else:
+                out[pos], out[pos + 1], out[pos + 2] = 0xEF, 0xBC, 0x89
+                pos += 3
+                ruby_end = pos
+        elif node == pre:
+            pre = -1
+            line_due = False
+        elif properties[tag] & INLINE_CODE and pre < 0 and codes > 0:
             codes -= 1
             if codes == 0:
                 if pos == code_at:
                     pos -= 1
                 else:
-                    out = _grown(out, pos + 16)
+                    out = grown(out, pos + 16)
                     out[pos] = 96
                     pos += 1
                 code_at = -1
         elif tag == _Q:
-            out = _grown(out, pos + 16)
-            out[pos], out[pos + 1], out[pos + 2] = 0xE2, 0x80, 0x9D
+            out = grown(out, pos + 16)
+            quotes -= quotes > 0
+            out[pos], out[pos + 1], out[pos + 2] = 0xE2, 0x80, 0x9D if quotes % 2 == 0 else 0x99
             pos += 3
-        elif (tag in (_PRE, _XMP, _LISTING)) and pre > 0:
-            pre -= 1
         elif table >= 0 and (tag in (_TD, _TH)):
-            out = _grown(out, pos + 16)
-            if out[pos - 1] != 32:
-                out[pos] = 32
-                pos += 1
+            out = grown(out, pos + 4 * MAX_COLUMNS + 16)
+            pos = close_cell(out, pos, grid, below, nodes, node)
             pending = False
-        elif table >= 0 and tag == _TR and table_cell > 0:
-            out = _grown(out, pos + 10 * MAX_COLUMNS + 64)
-            out[pos] = 124
-            pos += 1
-            if table_row == 0:
-                wide = min(tables[table, T_COLUMNS], MAX_COLUMNS)
-                for _ in range(wide - table_cell):
-                    out[pos], out[pos + 1], out[pos + 2] = 32, 32, 124
-                    pos += 3
-                out[pos], out[pos + 1] = 10, 124
-                pos += 2
-                for _ in range(wide):
-                    for c in (32, 45, 45, 45, 32, 124):
-                        out[pos] = c
-                        pos += 1
-            table_row += 1
+        elif table >= 0 and tag == _TR:
+            out = grown(out, pos + 12 * MAX_COLUMNS + 64)
+            pos = close_row(out, pos, grid, below)
         elif table >= 0 and tag == _CAPTION and pos > begin:
-            out = _grown(out, pos + 16)
+            out = grown(out, pos + 16)
             out[pos], out[pos + 1] = 10, 10
             pos += 2
             pending = False
@@ -364,6 +450,7 @@ def _write(data: Any, events: Any, nodes: Any, tables: Any, dropped: Any, proper
                 fresh = False
             spans[node, 1] = n_blocks
             table = -1
+            n_scripts = 0
             begin = pos
             size = link = 0
             pending = False

@@ -16,14 +16,27 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from headrace_governance.text.html_attributes import ARTICLE_BODY, HIDDEN, ROLE_ARTICLE, ROLE_DROPPED, ROLE_MAIN
+from headrace_governance.text.html_attributes import (
+    ARIA_HIDDEN,
+    ARTICLE_BODY,
+    HIDDEN,
+    NUMBER_CLASS,
+    OFFSCREEN,
+    ROLE_ARTICLE,
+    ROLE_DROPPED,
+    ROLE_MAIN,
+    STRUCK,
+)
+from headrace_governance.text.html_controls import settle
 from headrace_governance.text.html_tags import BLOCK, NAMED, PROPERTIES, number
-from headrace_governance.text.html_tokens import Tokens
+from headrace_governance.text.html_tokens import N_FIRST, N_LAST, Tokens
 
 NOTHING, BOILERPLATE, COMMENTS, DOUBTFUL = 0, 1, 2, 3
 """DOUBTFUL: boilerplate as a rule, but also what a theme calls its wrappers; not believed where it leaves a page without text."""
 LONGEST_NAME = 300
 """Characters of a class or id that are looked at."""
+STRUCK_BYTES = 4_000
+"""Of markup, up to which an element that strikes out its text is left out."""
 
 _PARTS = re.compile(r"[\s_-]+")
 _NUMBERS = re.compile(rb"[0-9]{3,}")
@@ -34,7 +47,8 @@ _BOILERPLATE = frozenset(
         "nav navi navbar navbox navigation navheader navfooter subnav sitenav topnav docnav menu submenu sidebar sidebar1 sidebar2 "
         "sidenav toc breadcrumb breadcrumbs crumbs pager pagination paginator foot footer masthead topbar consent gdpr share shares "
         "sharing sharer social sociable socials syndication adv adsense adsbygoogle outbrain taboola criteo readmore signup login "
-        "copyright akismet headerlink permalink editsection catlinks printfooter lineno linenos copybtn"
+        "copyright akismet headerlink permalink editsection catlinks printfooter lineno linenos copybtn postmetadata postmeta entrymeta "
+        "imagedescription kommentare kommentar teilen recirculation metainfo"
     ).split()
 )
 _DOUBTFUL = frozenset(
@@ -42,7 +56,8 @@ _DOUBTFUL = frozenset(
         "toolbar banner follow tweet recommended recommendation recommendations popular trending teaser teasers register paywall "
         "popup modal overlay lightbox tooltip skip skiplink bio metadata meta timestamp dateline tags categories search searchbox "
         "searchform disclaimer legal respond reply credit credits infoline options gutter embed embedded icon icons carousel "
-        "slideshow slider button buttons btn cta donate donation flyout dropdown attachment"
+        "slideshow slider button buttons btn cta donate donation flyout dropdown attachment ad ads offer abo "
+        "promotion contact kontakt caption captions reviews"
     ).split()
 )
 _WHOLE = frozenset(
@@ -81,16 +96,25 @@ _RANKS = (
 )
 RANKS = len(_RANKS)
 _INLINE = re.compile(
-    r"(?:^|[\s_-])(?:headerlink|permalink|anchor-?link|heading-?anchor|header-?anchor|mw-editsection|editsection|sr-only|visually-?hidden|"
-    r"screen-?reader\w*|linenos?|line-?numbers?|noprint|copybtn|mw-cite-backlink)(?:$|[\s_-])"
+    r"(?:^|[\s_-])(?:headerlink|permalink|anchor-?link|heading-?anchor|header-?anchor|mw-editsection|editsection|linenos?|line-?numbers?|noprint|copybtn|mw-cite-backlink)(?:$|[\s_-])"
 )
+_READERS = re.compile(
+    r"(?:^|[\s_-])(?:sr-?only|vis(?:ually)?-?hidden|screen-?reader\w*|off-?screen|element-invisible|assistive-?text)(?:$|[\s_-])"
+)
+"""Text for screen readers alone."""
 _CODE = re.compile(r"(?:^|\s)language-")
 """Code that names its language. Its "line-numbers" asks Prism, a highlighter, to count its lines: it is not made of numbers."""
 _SECTION = re.compile(r"^(?:section|sect\d|refsect\d|level\d|refentry|chapter|appendix)(?:$|\s)")
 _SECTION_TAG = number("section")
-_MAIN, _ARTICLE, _PRE = number("main"), number("article"), number("pre")
+_CAPTION = re.compile(r"captions?")
+"""What a `figcaption` is called anyhow: it stays, but for credits; blocks that are called so beside pictures without a figure go."""
+_MAIN, _ARTICLE, _PRE, _BUTTON, _QUOTE, _FIGCAPTION = (number(n) for n in "main article pre button blockquote figcaption".split())
 _MARKED_TAGS = np.zeros(256, dtype=np.bool_)
 _MARKED_TAGS[[number(n) for n in "nav footer aside menu search".split()]] = True
+_DELETED = np.zeros(256, dtype=np.bool_)
+_DELETED[[number(n) for n in "del s strike".split()]] = True
+_DOUBTFUL_TAGS = np.zeros(256, dtype=np.bool_)
+_DOUBTFUL_TAGS[[number(n) for n in "form".split()]] = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,36 +131,54 @@ class Names:
 
 
 def dropped(tokens: Tokens) -> Any:
-    """A flag a node: inline elements that are no text (hidden ones, permalinks, line numbers, texts for screen readers)."""
-    out, classed = _hidden(tokens.nodes, PROPERTIES)
+    """A flag a node: elements that are no text (hidden ones, what its author struck out, permalinks, line numbers, texts for screen
+    readers, buttons that only do)."""
+    out, classed, unsettled = _hidden(tokens.events, tokens.nodes, PROPERTIES)
     source = tokens.source
+    readers = []
     for k, a, b in classed.tolist():
-        if _is_dropped(source[a:b]):
+        found = _is_dropped(source[a:b])
+        if found:
             out[k] = True
+            if found == FOR_READERS:
+                readers.append(k)
+    if unsettled or readers:
+        settle(tokens, out, readers, _is_dropped)
     return out
 
 
 @njit(cache=True)
-def _hidden(nodes: Any, properties: Any) -> tuple[Any, Any]:
-    """The flags of inline elements that attributes hide; node, begin and end of the class of those that have one."""
+def _hidden(events: Any, nodes: Any, properties: Any) -> tuple[Any, Any, bool]:
+    """The flags of inline elements that attributes hide; node, begin and end of the class of those that have one; whether there are
+    buttons, numbers of lines or elements that are hidden from screen readers."""
     n = len(nodes)
     out = np.zeros(n, dtype=np.bool_)
     classed = np.empty((n, 3), dtype=np.int32)
     found = 0
-    for k in range(n):
+    unsettled = False
+    for k in range(1, n):
+        flags = nodes[k, 6]
+        unsettled |= flags & (ARIA_HIDDEN | NUMBER_CLASS) != 0 or nodes[k, 0] == _BUTTON
         if properties[nodes[k, 0]] & BLOCK:
             continue
-        out[k] = nodes[k, 6] & HIDDEN != 0
+        out[k] = flags & (HIDDEN | ARIA_HIDDEN | OFFSCREEN) != 0
+        if _DELETED[nodes[k, 0]] or flags & STRUCK:  # unless it is so long that somebody forgot to end it
+            out[k] |= events[nodes[k, N_LAST], 2] - events[nodes[k, N_FIRST], 2] <= STRUCK_BYTES
         if 0 < nodes[k, 3] - nodes[k, 2] < LONGEST_NAME:
             classed[found, 0], classed[found, 1], classed[found, 2] = k, nodes[k, 2], nodes[k, 3]
             found += 1
-    return out, classed[:found]
+    return out, classed[:found], unsettled
+
+
+NOT_DROPPED, DROPPED, FOR_READERS = 0, 1, 2
 
 
 @lru_cache(maxsize=4096)
-def _is_dropped(cls: bytes) -> bool:
+def _is_dropped(cls: bytes) -> int:
     name = cls.decode("utf-8", "replace").lower()
-    return _INLINE.search(name) is not None and not _CODE.search(name)
+    if _READERS.search(name):
+        return FOR_READERS
+    return DROPPED if _INLINE.search(name) is not None and not _CODE.search(name) else NOT_DROPPED
 
 
 def names(tokens: Tokens, spans: Any) -> Names:
@@ -173,8 +215,10 @@ def _by_tags(nodes: Any, spans: Any, properties: Any) -> tuple[Any, Any, Any]:
         tag, flags = nodes[k, 0], nodes[k, 6]
         if not properties[tag] & BLOCK or spans[k, 1] <= spans[k, 0]:
             continue
-        if flags & (HIDDEN | ROLE_DROPPED) or _MARKED_TAGS[tag]:
+        if flags & (HIDDEN | ARIA_HIDDEN | ROLE_DROPPED) or _MARKED_TAGS[tag]:
             marks[k] = BOILERPLATE
+        elif _DOUBTFUL_TAGS[tag]:
+            marks[k] = DOUBTFUL
         if flags & ARTICLE_BODY:
             ranks[k] = 1
         elif flags & ROLE_ARTICLE or tag == _ARTICLE:
@@ -197,8 +241,10 @@ def _verdict(tag: int, cls: bytes, identifier: bytes) -> tuple[int, int]:
         return NOTHING, 0  # documentation: its id is made of a heading's words
     name = f"{one} {two}"
     found = NOTHING
+    if tag == _QUOTE and "tweet" in one:
+        return NOTHING, 0  # a message that the text quotes
     if tag not in (_MAIN, _ARTICLE):
-        found = _mark(name)
+        found = _mark(_CAPTION.sub(" ", name) if tag == _FIGCAPTION else name)
     if not PROPERTIES[tag] & NAMED:
         return found, 0
     for rank, words in enumerate(_RANKS, start=1):

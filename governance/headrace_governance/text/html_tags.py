@@ -18,8 +18,7 @@ _PROPERTIES = {
     VOID: "area base basefont bgsound br col embed frame hr img input keygen link meta param source track wbr".split(),
     BLOCK: _BLOCKS,
     RAW: (
-        "script style noscript template iframe object svg canvas audio video map select textarea noembed noframes title datalist applet "
-        "button xml"
+        "script style noscript template iframe object svg canvas audio video map select textarea noembed noframes title datalist applet xml"
     ).split(),
     SKIPPED: "html head body tbody thead tfoot colgroup meta link base col".split(),
     CLOSES_P: (
@@ -33,7 +32,10 @@ NAMES: tuple[str, ...] = (
     "",
     *sorted(
         {n for names in _PROPERTIES.values() for n in names}
-        | set("a span b i em strong font small u abbr label time cite ins mark q sub sup math annotation ruby rt rp del s".split())
+        | set(
+            "a span b i em strong font small u abbr label time cite ins mark q sub sup math mml:math mjx-container annotation ruby rb rt "
+            "rtc rp del s strike button".split()
+        )
     ),
 )
 """Position 0: any other element, which is inline and means nothing; `custom-element`: any name with a hyphen."""

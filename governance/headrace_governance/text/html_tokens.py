@@ -14,7 +14,18 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from headrace_governance.text.html_attributes import find, hash_of, is_formula, is_space, lookup, lower, raw_end, read_attributes
+from headrace_governance.text.html_attributes import (
+    ABSENT,
+    MATH_SCRIPT,
+    find,
+    hash_of,
+    is_formula,
+    is_space,
+    lookup,
+    lower,
+    raw_end,
+    read_attributes,
+)
 from headrace_governance.text.html_tags import BLOCK, CLOSES_P, PROPERTIES, RAW, SKIPPED, TABLE, VOID, number
 
 MAX_DEPTH = 512
@@ -24,6 +35,11 @@ MAX_ATTRIBUTES = 1_000
 """In one tag."""
 TEXT, OPEN, CLOSE = 0, 1, 2
 T_ROWS, T_COLUMNS, T_NESTED, T_HEADER, T_LAYOUT, T_BLOCKS, T_PRE = 0, 1, 2, 3, 4, 5, 6
+T_ITEMS = 0
+"""Of a list: its items."""
+N_FLAGS, N_NUMBER, N_SECOND, N_FIRST, N_LAST, NODE_FIELDS = 6, 7, 8, 9, 10, 11
+"""Columns of a node: flags (`html_attributes`); `start`, `value` or `colspan`; `type` of a list, `rowspan` of a cell, or the row group of
+a row; the events that open and close it. 0 to 5 are tag, parent, begin and end of class and of id."""
 _DEEP, _TAGS, _ATTRIBUTES = 1, 2, 3
 
 _P, _LI, _DT, _DD = (number(n) for n in "p li dt dd".split())
@@ -33,7 +49,9 @@ _LAYOUT_TAGS = np.zeros(256, dtype=np.bool_)
 _LAYOUT_TAGS[[number(n) for n in "h1 h2 h3 h4 form pre blockquote article section nav".split()]] = True
 _CELL_BLOCKS = np.zeros(256, dtype=np.bool_)
 _CELL_BLOCKS[[number(n) for n in "p div ul br".split()]] = True
-_MATH, _IMG = number("math"), number("img")
+_MATH, _PREFIXED_MATH, _MATHJAX, _IMG, _BUTTON = (number(n) for n in "math mml:math mjx-container img button".split())
+_THEAD, _TBODY, _TFOOT, _OL = (number(n) for n in "thead tbody tfoot ol".split())
+_RUBY, _RB, _RT, _RP, _RTC = (number(n) for n in "ruby rb rt rp rtc".split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +61,8 @@ class Tokens:
     Attributes:
         source: the page's UTF-8; `data` are the same bytes as an array.
         events: (kind, node, a, b): text from byte a to b, a node opened, a node closed.
-        nodes: (tag, parent, class from, class to, id from, id to, flags, `start` of a list).
-        tables: what is in each table node (`T_*`), by node; zeros elsewhere.
+        nodes: one row a node (see `N_FLAGS`).
+        tables: what is in each table node (`T_*`) and ordered list, by node; zeros elsewhere.
         formulas: whether it holds MathML, TeX scripts or pictures of formulas.
         hostile: why the page must not be read, or None.
     """
@@ -97,7 +115,7 @@ def _tokenise(data: Any, table: Any, properties: Any) -> tuple[Any, Any, Any, in
         tags += data[i] == 60
     tags = min(tags, MAX_TAGS + 1)
     events = np.empty((3 * tags + 8, 4), dtype=np.int32)
-    nodes = np.zeros((tags + 2, 8), dtype=np.int32)
+    nodes = np.zeros((tags + 2, NODE_FIELDS), dtype=np.int32)
     tables = np.zeros((tags + 2, 8), dtype=np.int32)
     missing = np.zeros(2, dtype=np.bool_)
     no_end = np.zeros(256, dtype=np.bool_)  # raw text elements whose end tag comes no more
@@ -107,8 +125,9 @@ def _tokenise(data: Any, table: Any, properties: Any) -> tuple[Any, Any, Any, in
     stack_table = np.empty(MAX_DEPTH + 1, dtype=np.int32)
     depth = e = k = seen = 0
     open_table = -1
-    columns = 0
+    columns = group = 0
     formulas = False
+    button_end = -1  # behind the next end tag of a button
     i = start = 0
 
     # The root: everything lies in it.
@@ -175,6 +194,7 @@ def _tokenise(data: Any, table: Any, properties: Any) -> tuple[Any, Any, Any, in
             i = n if end < 0 else end + 1
             start = i
             if has & (SKIPPED | VOID | RAW):
+                group += tag in (_THEAD, _TBODY, _TFOOT)
                 continue
             heading = _H1 <= tag <= _H6
             block, in_table = has & BLOCK, tag in (_TABLE, _TR, _TD, _TH)
@@ -184,24 +204,30 @@ def _tokenise(data: Any, table: Any, properties: Any) -> tuple[Any, Any, Any, in
                 if t == tag or (heading and _H1 <= t <= _H6):
                     found = d
                     break
-                if (not block and properties[t] & BLOCK) or (not in_table and (t in (_TD, _TH, _TABLE))):
+                if (not block and tag != _BUTTON and properties[t] & BLOCK) or (not in_table and (t in (_TD, _TH, _TABLE))):
                     break
                 if in_table and tag != _TABLE and t == _TABLE:
                     break
             if found >= 0:
                 while depth > found:
                     depth -= 1
+                    nodes[stack[depth], N_LAST] = e
                     e = _event(events, e, CLOSE, stack[depth], i, i)
                     if stack_tag[depth] == _TABLE:
                         open_table = stack_table[depth]
             continue
 
         nodes[k, 2:] = 0
+        nodes[k, N_NUMBER] = nodes[k, N_SECOND] = ABSENT
         after, count, slash = read_attributes(data, j, nodes[k], missing)
         if count > MAX_ATTRIBUTES:
             return events, nodes, tables, e, k, formulas, _ATTRIBUTES
         i = start = after
-        if tag == _MATH or (tag == _SCRIPT and nodes[k, 7] == -1) or (tag == _IMG and is_formula(data, nodes[k, 2], nodes[k, 3])):
+        if (
+            tag in (_MATH, _PREFIXED_MATH, _MATHJAX)
+            or (tag == _SCRIPT and nodes[k, N_FLAGS] & MATH_SCRIPT)
+            or (tag == _IMG and is_formula(data, nodes[k, 2], nodes[k, 3]))
+        ):
             formulas = True
         if has & RAW:
             if (not slash or tag == _SCRIPT) and not no_end[tag]:
@@ -212,7 +238,16 @@ def _tokenise(data: Any, table: Any, properties: Any) -> tuple[Any, Any, Any, in
                     i = start = end
             continue
         if has & SKIPPED:
+            group += tag in (_THEAD, _TBODY, _TFOOT)
             continue
+        if tag == _BUTTON:
+            if button_end >= 0 and button_end <= after:
+                button_end = -1
+            if button_end < 0 and not no_end[tag]:
+                button_end = raw_end(data, first, j, after)
+                no_end[tag] = button_end < 0
+            if no_end[tag]:
+                continue  # never closed: no element that could hold the rest of the page
 
         # -- implied end tags: how much of the stack goes
         keep = depth
@@ -249,8 +284,24 @@ def _tokenise(data: Any, table: Any, properties: Any) -> tuple[Any, Any, Any, in
                     break
                 if t in (_TD, _TH, _TABLE):
                     break
+        elif tag in (_RB, _RT, _RP, _RTC):
+            for d in range(keep - 1, -1, -1):
+                t = stack_tag[d]
+                if t in (_RB, _RT, _RP) or (t == _RTC and tag in (_RB, _RTC)):
+                    keep = d
+                elif t in (_RUBY, _RTC) or properties[t] & BLOCK:
+                    break
+        elif tag == _BUTTON:
+            for d in range(keep - 1, -1, -1):
+                t = stack_tag[d]
+                if t == _BUTTON:
+                    keep = d
+                    break
+                if t in (_TD, _TH, _TABLE):
+                    break
         while depth > keep:
             depth -= 1
+            nodes[stack[depth], N_LAST] = e
             e = _event(events, e, CLOSE, stack[depth], i, i)
             if stack_tag[depth] == _TABLE:
                 open_table = stack_table[depth]
@@ -278,9 +329,15 @@ def _tokenise(data: Any, table: Any, properties: Any) -> tuple[Any, Any, Any, in
 
         nodes[k, 0] = tag
         nodes[k, 1] = stack[depth - 1] if depth > 0 else 0
+        nodes[k, N_FIRST] = nodes[k, N_LAST] = e
+        if tag == _TR:
+            nodes[k, N_SECOND] = group
+        elif tag == _LI and depth > 0 and stack_tag[depth - 1] == _OL:
+            tables[stack[depth - 1], T_ITEMS] += 1
         e = _event(events, e, OPEN, k, after, after)
         if slash and not (has & VOID):
             # XHTML's <a id="x"/>: real pages mean an empty element, though HTML does not.
+            nodes[k, N_LAST] = e
             e = _event(events, e, CLOSE, k, after, after)
         elif not (has & VOID):
             if depth >= MAX_DEPTH:
@@ -297,5 +354,7 @@ def _tokenise(data: Any, table: Any, properties: Any) -> tuple[Any, Any, Any, in
         e = _event(events, e, TEXT, 0, start, n)
     while depth > 0:
         depth -= 1
+        nodes[stack[depth], N_LAST] = e
         e = _event(events, e, CLOSE, stack[depth], n, n)
+    nodes[0, N_LAST] = e
     return events, nodes, tables, e, k, formulas, 0

@@ -5,7 +5,8 @@
 2. An element that names itself main content (`html_rules.rank`) is taken, the surest name first, if it holds enough of the page's text.
 3. Else the container with the largest sum of weights (maximum subsequence segmentation, Pasternack & Roth 2009, on the tree): links
    around the text make a container worse, text makes it better.
-4. Inside of it, runs of link-only blocks go, and what was marked.
+4. Inside of it, runs of link-only blocks go, and what was marked. A lead that stands before it, between the page's title and the text
+   that was found, is taken too: templates often hold it in a header of its own.
 5. Where that is unsure, the page may be a short one, on which hardly a block is long enough to count: on a page with little text, less
    of it hidden or in links, all of them count, and the choice is made again.
 
@@ -45,6 +46,8 @@ INDEX_BYTES = 1_000
 INDEX_TEXT = 0.05
 """Share of an index's text, at most, in blocks that are unlinked text or end in a full stop (contents, sitemaps, keyword lists of manuals:
 0 to 0.055; pages on which the second reading found prose: 0.12 and more)."""
+LEAD_BLOCKS, LEAD_TEXTS, LEAD_BYTES = 25, 3, 1_500
+"""Blocks before the main content in which a title is looked for; blocks of a lead, and its bytes, at most."""
 ENOUGH = 250
 """Bytes of text below which a named region is not believed (trafilatura's `MIN_EXTRACTED_SIZE`)."""
 SHARES = (0.0, 0.1, 0.3, 0.3, 0.3, 0.3)
@@ -131,8 +134,8 @@ def _choose(
     start, end = _named(spans, ranks, prose_sums)
     if end == 0:
         start, end = _densest(spans, tags, properties, _sums(weights)) if everything > 0 else (0, n)
-    taken = np.empty(end - start, dtype=np.int64)
-    k = 0
+    taken = np.empty(end - start + LEAD_TEXTS, dtype=np.int64)
+    k = _lead(text, blocks, start, sure, linked, taken)
     for i in range(start, end):
         size, link, kind = blocks[i, SIZE], blocks[i, LINK], blocks[i, KIND]
         if not free[i]:
@@ -157,6 +160,27 @@ def _choose(
     if marked > 2 * found:
         confidence *= 2 * found / marked
     return chosen, confidence, everything, said
+
+
+@njit(cache=True)
+def _lead(text: Any, blocks: Any, start: int, sure: Any, linked: Any, taken: Any) -> int:
+    """Put the blocks of a lead before `start` into `taken`; returns how many. `sure`: blocks that no sure name excludes."""
+    title = start - 1
+    while title >= max(0, start - LEAD_BLOCKS) and blocks[title, LEVEL] != 1:
+        title -= 1
+    if title < max(0, start - LEAD_BLOCKS):
+        return 0
+    k = size = 0
+    for i in range(title + 1, start):
+        long = blocks[i, SIZE] >= TEXT_BYTES and (blocks[i, KIND] in (PROSE, ITEM) or blocks[i, LEVEL] > 1)
+        if not long or linked[i] or not sure[i] or not (_ends_sentence(text, blocks[i, TEXT_TO]) or blocks[i, SIZE] >= 2 * TEXT_BYTES):
+            continue
+        size += blocks[i, SIZE]
+        if k == LEAD_TEXTS or size > LEAD_BYTES:
+            return 0  # more than a lead: not of this text
+        taken[k] = i
+        k += 1
+    return k
 
 
 @njit(cache=True)

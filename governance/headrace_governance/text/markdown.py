@@ -14,17 +14,26 @@ from dataclasses import dataclass
 from typing import Any
 
 from headrace_governance.text import formulas
-from headrace_governance.text.html_blocks import CODE, Blocks, write_blocks
+from headrace_governance.text.html_blocks import CODE, KIND, LEVEL, LINK, NODE, SIZE, TEXT_FROM, TEXT_TO, Blocks, write_blocks
 from headrace_governance.text.html_rules import dropped, names
-from headrace_governance.text.html_tokens import Tokens, tokenise
+from headrace_governance.text.html_source import as_html
+from headrace_governance.text.html_tags import number
+from headrace_governance.text.html_tokens import N_FIRST, Tokens, tokenise
 from headrace_governance.text.main_content import CONFIDENT, choose, is_index
+from headrace_governance.text.main_edges import Piece, main_pieces
 
 _TITLE = re.compile(rb"<title[^>]{0,200}>([^<]{0,2000})", re.IGNORECASE)
 _LANGUAGE = re.compile(r"(?:^|\s)(?:language|lang|highlight|brush:|sourcecode|source|prism|hljs)[-\s:]*([a-z0-9+#_.]{1,20})(?=\s|$|;)")
 _NO_LANGUAGE = frozenset("default none text notranslate plain plaintext nohighlight source code highlight console-output linenos".split())
 _UNREAD = re.compile(rb"<(?:noscript|template|object|svg|datalist|button|applet|xml|noembed|noframes)\b", re.IGNORECASE)
 """Elements whose content is not read here, in which trafilatura may find text."""
-_SPACES = re.compile(r"[ \t\u00a0]{2,}|\u00a0")
+_DATA_LANGUAGE = re.compile(rb"\sdata-lang(?:uage)?\s*=\s*[\"']?([A-Za-z0-9+#_.]{1,20})")
+_WHITE_SPACE = re.compile(r" ?(?:&(?:#0{0,9}(?:9|10|12|13)|#[xX]0{0,9}(?:9|[aAcCdD])|Tab|NewLine);?){1,9} ?")
+"""Character references to white space, which is no more than a space outside of code."""
+_DEFINED = frozenset(number(n) for n in "dt dd td th".split())
+_INVISIBLE = "\u00ad\u200b\u2060\ufeff"
+_UNSEEN = str.maketrans("", "", _INVISIBLE)
+"""Marks of where a word may or must not be broken: soft hyphen, zero width space, word joiner, zero width no-break space."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +59,13 @@ def page_text(markup: str) -> tuple[str, str | None]:
     return page.text, page.title
 
 
-def read_page(markup: str | bytes, *, fallback: bool = True) -> PageText:
-    """Read a page (bytes: UTF-8); with `fallback`, a second time where the first reading is unsure."""
-    data = markup.encode("utf-8", "replace") if isinstance(markup, str) else markup
+def read_page(markup: str | bytes, *, fallback: bool = True, xml: bool = False) -> PageText:
+    """Read a page (bytes: UTF-8); with `fallback`, a second time where the first reading is unsure.
+
+    Args:
+        xml: it is XHTML that says so (its media type); one with an XML declaration is so, too.
+    """
+    data = as_html(markup.encode("utf-8", "replace") if isinstance(markup, str) else markup, xml=xml)
     found = _TITLE.search(data)
     title = " ".join(html.unescape(found[1].decode("utf-8", "replace")).split()) if found else ""
     tokens = tokenise(data)
@@ -65,7 +78,7 @@ def read_page(markup: str | bytes, *, fallback: bool = True) -> PageText:
     text = _assemble(tokens, written, chosen)
     if not fallback or confidence >= CONFIDENT or (is_index(written) and not _UNREAD.search(data)):
         return PageText(text, title or None, confidence, "fast")
-    other = _trafilatura(markup if isinstance(markup, str) else markup.decode("utf-8", "replace"))
+    other = _trafilatura(data.decode("utf-8", "replace"))
     if len(other) * 3 < len(text):
         return PageText(text, title or None, confidence, "fast")
     return PageText(other.strip(), title or None, confidence, "trafilatura")
@@ -87,13 +100,23 @@ def _trafilatura(markup: str) -> str:
 def _assemble(tokens: Tokens, written: Blocks, chosen: Any) -> str:
     """Markdown of the chosen blocks."""
     source = written.text.tobytes()
-    parts: list[str] = []
-    for text_from, text_to, a, b, c, d, _, _, kind, level, tight, node in written.blocks[chosen].tolist():
-        text = source[text_from:text_to].decode("utf-8", "replace")
+    rows = written.blocks[chosen].tolist()
+    pieces = []
+    for place, row in zip(chosen.tolist(), rows, strict=True):
+        text = source[row[TEXT_FROM] : row[TEXT_TO]].decode("utf-8", "replace")
         if "&" in text:
-            text = html.unescape(text)
+            text = html.unescape(text if row[KIND] == CODE else _WHITE_SPACE.sub(" ", text))
+        if row[KIND] != CODE and not text.isascii() and any(c in text for c in _INVISIBLE):
+            text = text.translate(_UNSEEN)
+        if text:
+            pieces.append(Piece(place, row[KIND], row[LEVEL], row[SIZE], row[LINK], text, _defined(tokens, row[NODE])))
+    by_number = dict(zip(chosen.tolist(), rows, strict=True))
+    parts: list[str] = []
+    for piece in main_pieces(pieces):
+        _, _, a, b, c, d, _, _, kind, level, tight, node = by_number[piece.number]
+        text = piece.text
         if kind == CODE:
-            text = _fenced(text, _language(tokens, node))
+            text = _fenced(text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text, _language(tokens, node))
         elif level:
             text = f"{'#' * level} {text}"
         if not text:
@@ -105,6 +128,12 @@ def _assemble(tokens: Tokens, written: Blocks, chosen: Any) -> str:
     return "".join(parts).strip()
 
 
+def _defined(tokens: Tokens, node: int) -> bool:
+    """Whether a block's element, or the one around it, is a definition or a cell."""
+    tag, parent = tokens.nodes[node, :2].tolist()
+    return tag in _DEFINED or int(tokens.nodes[parent, 0]) in _DEFINED
+
+
 def _fenced(code: str, language: str) -> str:
     code = code.strip("\n").rstrip()
     fence = "```"
@@ -114,8 +143,13 @@ def _fenced(code: str, language: str) -> str:
 
 
 def _language(tokens: Tokens, node: int) -> str:
-    """The language that a code block's element, its child `code` or the two elements around it name."""
+    """The language that a code block's element, its child `code` or the two elements around it name (class, `data-language`)."""
     nodes = tokens.nodes
+    behind = int(tokens.events[nodes[node, N_FIRST], 2])
+    tag = tokens.source[max(0, behind - 300) : behind]
+    named = _DATA_LANGUAGE.search(tag, max(0, tag.rfind(b"<")))
+    if named:
+        return named[1].decode("ascii").lower()
     near = [node, node + 1] if node + 1 < len(nodes) and nodes[node + 1, 1] == node else [node]
     near += [int(nodes[node, 1]), int(nodes[int(nodes[node, 1]), 1])] if nodes[node, 1] > 0 else []
     for k in near:

@@ -1,7 +1,7 @@
 """The process that parses pages, so that a page which hangs or eats memory kills it and not the stage.
 
 Frames on stdin and stdout: u32 length of the head, u32 length of the body, the head as UTF-8 JSON, the body as bytes. A request is one
-frame `{"documents": n}` and n frames: `{"kind": "html"}` with the page's UTF-8 as body, answered by `{"title", "hostile", "fields"}`
+frame `{"documents": n}` and n frames: `{"kind": "html", "xml"}` with the page's UTF-8 as body, answered by `{"title", "hostile", "fields"}`
 with the text as body or by `{"error"}`; `{"kind": "media", "media", "charset"}` (the formats of `text/formats`), answered by the same
 without `hostile`, or by `{"malformed"}`. `{"rules"}`, if there are any, comes first and has no answer. The process reads a request
 whole before it answers, so that neither side waits for the other to read.
@@ -36,9 +36,9 @@ Request = tuple[dict[str, Any], bytes]
 Answer = dict[str, Any]
 
 
-def page(markup: bytes) -> Request:
-    """The request to read a page, given as UTF-8; answered by `{"text", "title", "hostile", "fields"}` or `{"error"}`."""
-    return {"kind": "html"}, markup
+def page(markup: bytes, *, xml: bool = False) -> Request:
+    """The request to read a page, given as UTF-8 (XHTML if `xml`); answered by `{"text", "title", "hostile", "fields"}` or `{"error"}`."""
+    return {"kind": "html", "xml": xml}, markup
 
 
 def document(media: str, body: bytes, charset: str | None) -> Request:
@@ -211,15 +211,15 @@ def _rules(said: dict[str, Any]) -> Any:
 def _answer(head: dict[str, Any], body: bytes, rules: Any) -> tuple[dict[str, Any], bytes]:
     """Head and body of the answer to one document."""
     try:
-        return _converted(head, body, rules) if head["kind"] == "media" else _read(body)
+        return _converted(head, body, rules) if head["kind"] == "media" else _read(body, xml=head["xml"])
     except (MemoryError, RecursionError) as exc:
         return {"error": type(exc).__name__}, b""
 
 
-def _read(markup: bytes) -> tuple[dict[str, Any], bytes]:
+def _read(markup: bytes, *, xml: bool) -> tuple[dict[str, Any], bytes]:
     from headrace_governance.text.markdown import read_page
 
-    page = read_page(markup)
+    page = read_page(markup, xml=xml)
     answer: dict[str, Any] = {"title": page.title, "hostile": page.hostile, "fields": {}}
     if page.hostile is None and b"ld+json" in markup:
         from headrace_governance.text.formats.news import page_facts

@@ -22,9 +22,11 @@ import json
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -43,6 +45,9 @@ ROOTS = ("lake", "governance", "tokenizers", "megatron_jobs", "operators", "cli"
 """Folders that are on the path; each holds one package."""
 SLACK = 60.0
 """Seconds that a mutant's tests may take beyond five times of what they took without a fault."""
+_running: set[int] = set()
+"""Process groups of the tests that run now."""
+_stopped = threading.Event()
 FAILED, ERRORS, NOTHING = 1, 2, 5
 """Exit codes of pytest: a test failed; a file could not be imported; no test was found."""
 
@@ -121,14 +126,16 @@ class Workplace:
         process = subprocess.Popen(
             command, cwd=CHECKOUT, env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
         )
+        _running.add(process.pid)
         try:
             return process.wait(timeout)
         except subprocess.TimeoutExpired:
             return None
         finally:
             if process.poll() is None:
-                os.killpg(process.pid, 9)
+                os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
+            _running.discard(process.pid)
 
     def judge(self, mutant: Mutant, tests: list[tuple[str, float]]) -> None:
         """Put a fault in, run the tests that could notice, take it out again."""
@@ -147,6 +154,8 @@ class Workplace:
         mutant.outcome = "survived"
         try:
             for test, seconds in tests:
+                if _stopped.is_set():
+                    raise SystemExit("stopped")
                 code = self.pytest(test, timeout=5 * seconds + SLACK)
                 if code in (FAILED, ERRORS, None):
                     mutant.outcome, mutant.by = ("timed out" if code is None else "killed"), test
@@ -191,6 +200,14 @@ def baseline(place: Workplace, tests: list[str], code: set[str]) -> tuple[dict[s
     return seconds, lines
 
 
+def _stop(number: int, frame: object) -> None:
+    """Ended by Ctrl-C or SIGTERM: the tests end too, and the copies go."""
+    _stopped.set()
+    for group in list(_running):
+        os.killpg(group, signal.SIGKILL)
+    raise SystemExit(128 + number)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     known: dict[str, Any] = yaml.safe_load((CHECKOUT / "scripts/mutation.yaml").read_text(encoding="utf-8"))
@@ -217,6 +234,8 @@ def main() -> int:
         for m in sorted(chosen, key=lambda m: (m.file, m.line)):
             print(f"  {m.file}:{m.line} {m.operator}")
         return 0
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="headrace-mutation-") as temporary:
         free: Queue[Workplace] = Queue()

@@ -55,7 +55,8 @@ BOTH = "if x:\n    y = 1\nz"
         "<code><pre>if x:\n    y = 1\nz</pre></code>",
         "<pre>if x:\r    y = 1\rz</pre>",
     ],
-    ids="expressive code|divs|display block|spans of lines|and newlines|a code a line|list|br|no-break spaces|styled code|styled div|br in code|"
+    ids="expressive code|divs|display block|spans of lines|and newlines|a code a line|list|"
+    "br|no-break spaces|styled code|styled div|br in code|"
     "GitHub|highlight.js|SyntaxHighlighter|Chroma|pre in code|CR".split("|"),
 )
 def test_code_is_one_block_whatever_makes_its_lines(body: str) -> None:

@@ -1,4 +1,4 @@
-"""`headrace poc` ended in the middle and started again: it attaches to its run, says so within seconds, and there is never a second run.
+"""`headrace poc` ended in the middle and started again: it attaches to its run, says so first of all, and there is never a second run.
 
 The command is the real one in a process of its own, the services are real; only the DAG is short: three tasks of some seconds on Ray.
 """
@@ -20,9 +20,6 @@ from typing import Any
 import pytest
 
 from headrace_operators.poc.note import NoteFile
-
-WITHIN_S = 5.0
-"""Started again, the command names its run within so long."""
 
 STARTED: list[subprocess.Popen[str]] = []
 
@@ -108,8 +105,8 @@ def test_poc_killed_or_interrupted_in_any_task_attaches_to_its_run_and_ends_well
             assert "the run goes on in Airflow at http" in command.text and "--stop" in command.text
         command = Command(poc, checkout)
         command.wait_for(re.escape(f"attached to run {run_id}"))
-        named = command.wait_for(rf"{re.escape(run_id)}.*{task}|waiting for {task}")
-        assert named < WITHIN_S, f"{named:.1f} s:\n{command.text}"
+        # Before anything that takes time; in how many seconds, scripts/interrupt-poc measures.
+        assert re.search(rf"{re.escape(run_id)}.*{task}", command.lines[0][1]), command.text
     command.wait_for("every task of the run succeeded +│ yes")
     command.ended(60)
     assert [run["dag_run_id"] for run in poc.admin.runs("poc")] == [run_id], "one run, however often the command was started"
@@ -144,7 +141,7 @@ def test_a_run_whose_services_were_all_killed_is_taken_up_again(poc: Any, checko
         assert pid is not None
         os.killpg(pid, signal.SIGKILL)  # as when the machine goes down: Airflow's database still says "running"
     again = Command(poc, checkout)
-    assert again.wait_for(rf"run {re.escape(run_id)} had not ended when last looked at.*clean") < WITHIN_S
+    again.wait_for(rf"run {re.escape(run_id)} had not ended when last looked at.*clean")
     again.wait_for(re.escape(f"attached to run {run_id}"), within_s=240)
     again.wait_for("every task of the run succeeded +│ yes", within_s=300)
     again.ended(60)

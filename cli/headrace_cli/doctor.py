@@ -29,6 +29,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from rich.console import Console
 from rich.table import Table
 
+from headrace_lake.lines import last_line
 from headrace_lake.settings import Settings, load_settings
 
 PYTHON = ((3, 11), (3, 13))
@@ -164,9 +165,9 @@ def _precision(child: subprocess.Popen[str]) -> Check:
         child.communicate()
         return Check("precision", "optional", f"not measured within {CHILD_SECONDS:.0f} s: the machine is busy", way_out)
     if child.returncode:
-        last = (said.strip().splitlines() or ["no message"])[-1]
+        last = last_line(said, "no message")
         return Check("precision", "optional", f"not measured: {last[:200]}", way_out)
-    layers, softmax = orjson.loads(answer.splitlines()[-1])
+    layers, softmax = orjson.loads(last_line(answer))
     found = f"model {MODEL}: layers {layers['chosen']}, softmax {softmax['chosen']}; {softmax['why']}"
     warning = layers["warning"] or softmax["warning"]
     if warning:

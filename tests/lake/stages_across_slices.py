@@ -39,7 +39,8 @@ class AfterNeighbours(Stage):
         return Inputs("documents", ("uid",), {"text_digests": ("text_digest",)})
 
     def process(self, batch: pa.Table) -> pa.Table:
-        raise NotImplementedError("only its place in the pipeline is asked for")
+        digests = pa.array([[]] * batch.num_rows, pa.list_(pa.int64()))
+        return pa.table({"uid": batch["uid"], "bytes": pa.array([0] * batch.num_rows, pa.int64()), "digests": digests})
 
 
 class RefusesOne(Stage):

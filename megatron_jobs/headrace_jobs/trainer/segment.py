@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headrace_jobs.model.precision import Choice, Measured, choices, measure
+from headrace_lake.lines import data_lines
 from headrace_lake.strict import StrictModel
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def changes(segments: Sequence[Segment]) -> Iterator[str]:
 def processor_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     """As the kernel calls it."""
     try:
-        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
+        for line in data_lines(cpuinfo.read_text(encoding="utf-8", errors="replace")):
             name, _, value = line.partition(":")
             if name.strip() == "model name" and value.strip():
                 return value.strip()

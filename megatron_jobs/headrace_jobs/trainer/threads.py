@@ -11,6 +11,8 @@ import math
 import os
 from pathlib import Path
 
+from headrace_lake.lines import data_lines
+
 CGROUP = Path("/sys/fs/cgroup")
 SELF = Path("/proc/self/cgroup")
 
@@ -38,7 +40,7 @@ def use_free_cores(processes: int = 1, *, threads: int = 0) -> int:
 def _quota(cgroup: Path, own: Path) -> float:
     """Cores' worth of time that the control groups of this process allow; infinite where none says."""
     allowed = math.inf
-    for line in _read(own).splitlines():
+    for line in data_lines(_read(own)):
         number, controllers, path = [*line.split(":", 2), "", ""][:3]
         # A container often sees its own group as the root of the mount, so the root counts too; and every group above limits as well.
         if number == "0" and not controllers:

@@ -39,6 +39,7 @@ STOP_WITHIN_S = 30.0
 RESULT_PREFIX = "HEADRACE_RESULT "
 """Last line of a command's output: this prefix and one JSON object (small: it travels through XCom)."""
 
+_RAYS_MANAGER = "INFO job_manager.py:"
 _RAYS_OWN = "Running entrypoint for job "
 """How the line begins that Ray puts before a command's own."""
 
@@ -165,7 +166,9 @@ def error_line(log: str) -> str:
 
 def last_words(log: str, most: int = 160) -> str:
     """The last line of a running command's log that is for people."""
-    lines = (line.strip() for line in reversed(data_lines(log)) if not line.startswith((RESULT_PREFIX, _RAYS_OWN)))
+    lines = (
+        line.strip() for line in reversed(data_lines(log)) if not line.startswith((RESULT_PREFIX, _RAYS_OWN)) and _RAYS_MANAGER not in line
+    )
     return next((line for line in lines if line), "")[:most]
 
 

@@ -50,6 +50,7 @@ def test_only_lf_ends_a_line_of_data() -> None:
     assert last_line("first\nthe last\u2028goes on\n\n") == "the last\u2028goes on" and last_line(" \n", "nothing") == "nothing"
     assert last_words('step 3\n\nHEADRACE_RESULT {"n": 1}\n') == "step 3"
     assert last_words("Running entrypoint for job headrace-1: python -m x\n") == "", "Ray's own line is no word of the command"
+    assert last_words("2026-11-29 11:31:01,349\tINFO job_manager.py:581 -- Runtime env is setting up.\n") == ""
 
 
 def test_a_job_on_ray_that_prints_separators_has_its_lines_and_its_result_whole(jobs: RayJobs) -> None:

@@ -17,6 +17,7 @@ import psutil
 import pytest
 from playwright.sync_api import Page, expect
 
+from headrace_jobs.evaluation.bits_per_byte import DEFINITION
 from headrace_jobs.gates.decide import require_go
 from headrace_lake.fingerprint import digest_of
 from headrace_lake.lake import Lake
@@ -162,7 +163,7 @@ def _record_checkpoint(lake: Lake) -> None:
         "mix": {"held_out_documents": 96},
         "run": {"steps": 150},
         "checkpoint": {},
-        "evaluation": {"languages": languages, "overall": {"language": "all", **row}},
+        "evaluation": {"definition": DEFINITION, "languages": languages, "overall": {"language": "all", **row}},
     }
     for kind, payload in payloads.items():
         fingerprint = digest_of(["e2e", kind])

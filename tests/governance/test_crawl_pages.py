@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -71,3 +72,43 @@ def test_a_licence_at_the_foot_counts() -> None:
 def test_a_base_that_is_no_address_is_as_if_it_were_not_there() -> None:
     page = read_page(URL, b"<html><base href='http://[bad'><body><a href=c.html>c</a></body></html>")
     assert page.links == ["https://example.org/a/c.html"]
+
+
+@pytest.mark.parametrize(
+    ("body", "charset", "links"),
+    [
+        ("<a href='/café?q=é'>".encode(), "", ["https://example.org/caf%C3%A9?q=%C3%A9"]),
+        (b"<p>\xef\xbb\xbf" + "<a href='/日本'>".encode(), "", ["https://example.org/%E6%97%A5%E6%9C%AC"]),
+        ("<p>Канал и мельница у озера</p><a href='/кот'>".encode("cp1251"), "", ["https://example.org/%D0%BA%D0%BE%D1%82"]),
+        ("\ufeff<a href='/кот'>".encode("utf-16-le"), "utf-8", ["https://example.org/%D0%BA%D0%BE%D1%82"]),
+        ("\ufeff<a href='/кот'>".encode("utf-16-be"), "", ["https://example.org/%D0%BA%D0%BE%D1%82"]),
+    ],
+)
+def test_links_of_a_page_that_declares_nothing_are_read_in_its_encoding(body: bytes, charset: str, links: list[str]) -> None:
+    assert read_page(URL, body, charset).links == links
+
+
+@pytest.mark.parametrize(
+    ("label", "href", "sent"),
+    [
+        ("windows-1251", "/к?q=кот#й", "/%D0%BA?q=%EA%EE%F2"),
+        ("iso-8859-1", "?q=é&n=1", "/a/b.html?q=%E9&n=1"),
+        ("shift_jis", "/s?w=日本", "/s?w=%93%FA%96%7B"),
+        ("euc-jp", "/s?w=日", "/s?w=%C6%FC"),
+        ("gb2312", "/s?w=中", "/s?w=%D6%D0"),
+        ("big5", "/s?w=中", "/s?w=%A4%A4"),
+        ("euc-kr", "/s?w=한", "/s?w=%C7%D1"),
+        ("windows-1252", "/s?w=&#1082;", "/s?w=%26%231082%3B"),
+        ("iso-8859-9", "/s#ş?ş", "/s"),
+        ("utf-8", "/s?w=é", "/s?w=%C3%A9"),
+    ],
+)
+def test_a_query_goes_out_in_the_encoding_of_its_page_and_a_path_in_utf8(label: str, href: str, sent: str) -> None:
+    codec = {"iso-8859-1": "cp1252", "iso-8859-9": "cp1254"}.get(label, label)
+    pages = (
+        f"<meta charset={label}><a href='{href}'>",
+        f"<meta charset={label}><meta http-equiv=refresh content='0;url={href}'>",
+        f"<meta charset={label}><iframe src='{href}'></iframe>",
+    )
+    for page in pages:
+        assert read_page(URL, page.encode(codec)).links == [f"https://example.org{sent}"], page

@@ -53,6 +53,12 @@ def licence_element(inner: str, attributes: str = "") -> str:
     return f"<permissions><license {attributes}><license-p>{inner}</license-p></license></permissions>"
 
 
+def custom_meta(name: str, value: str) -> str:
+    return (
+        f"<custom-meta-group><custom-meta><meta-name>{name}</meta-name><meta-value>{value}</meta-value></custom-meta></custom-meta-group>"
+    )
+
+
 OPEN_ACCESS = "This is an Open Access article distributed under the terms of the Creative Commons "
 ARTICLES = {
     # permissions → licence that is kept, or reason of the exclusion
@@ -66,11 +72,18 @@ ARTICLES = {
     f"<copyright-statement>© 2004</copyright-statement>{licence_element('For non-commercial purposes only.')}": "licence",
     f'<license><p>Creative Commons Attribution-NonCommercial 2.5</p></license><license xlink:href="{BY}"/>': "licence",
     licence_element(f"Free, see {BY}; the figures are under {NC}."): "licence",
+    licence_element("Creative Commons Attribution N<sc>on</sc>C<sc>ommercial</sc> 4.0"): "licence",
+    licence_element(f'CC BY 4.0 <self-uri xlink:href="{NC}"/>'): "licence",
+    licence_element("Open access", 'xlink:title="CC BY-NC"'): "licence",
+    licence_element("CC BY 4.0", 'xlink:href="https://creativecommons.org/licenses/by\u2010nc/4.0/"'): "licence",
+    licence_element("Creative Commons Attribution License, for academic use only."): "licence",
+    licence_element("CC BY 4.0") + custom_meta("pmc-license-ref", "CC BY-NC-ND"): "licence",
     licence_element("Made available by the publisher for the duration of the pandemic."): "licence_unknown",
     licence_element("", 'xlink:href="https://publisher.example/terms"'): "licence_unknown",
     licence_element(OPEN_ACCESS + "License."): "licence_unknown",
     "<permissions><copyright-statement>© 2019 The Authors</copyright-statement></permissions>": "licence_unknown",
     "": "licence_unknown",
+    licence_element("CC BY 4.0 <italic>for</italic><bold>all</bold>") + custom_meta("pmc-status", "CC BY-NC"): "CC-BY-4.0",
     licence_element(f"Open access under CC BY ({BY}).", f'xlink:href="{BY}"'): "CC-BY-4.0",
     licence_element(OPEN_ACCESS + "Attribution License, which permits unrestricted use."): "LicenseRef-CC-BY",
     licence_element('the <ext-link xlink:href="https://publisher.example">Publisher</ext-link> grants CC BY-SA 3.0'): "CC-BY-SA-3.0",
@@ -87,7 +100,7 @@ def test_an_article_is_under_its_own_licence_also_where_it_says_so_in_prose(sett
     got = {url: said.split()[0] for url, said in (kept | dropped).items()}
     assert got == wanted
     assert all("article" in said for said in kept.values())
-    assert receipt.counts.reasons == {"licence": 10, "licence_unknown": 5}
+    assert receipt.counts.reasons == {"licence": 16, "licence_unknown": 5}
 
 
 def test_a_paper_about_a_licence_is_not_judged_by_its_body(settings: Settings, tmp_path: Path) -> None:

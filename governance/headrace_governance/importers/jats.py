@@ -24,6 +24,9 @@ from headrace_governance.licences.statements import licence_of_address
 MEDIA_TYPE = "application/jats+xml"
 _XML = (".xml", ".nxml")
 _HREF = "{http://www.w3.org/1999/xlink}href"
+_TITLE = "{http://www.w3.org/1999/xlink}title"
+_INLINE = frozenset("bold italic sc sub sup underline overline roman sans-serif monospace styled-content named-content strike".split())
+"""Elements within words."""
 
 
 def read_jats(fetch: JatsFetch, files: list[Path]) -> Iterator[Item]:
@@ -67,16 +70,30 @@ def _licences(front: Any) -> tuple[str, ...]:
         kind = local_name(x)
         if kind in ("license", "licence"):
             addresses.append(str(x.get(_HREF) or x.get("href") or ""))
-            notices.append(str(x.get("license-type") or ""))  # `open-access` names no licence, `cc-by-nc` does
+            # `open-access` names no licence, `cc-by-nc` does.
+            notices += [str(x.get("license-type") or ""), str(x.get(_TITLE) or "")]
             # Addresses in the prose count if they are a licence's; the publisher's home page says nothing.
-            inner = (str(y.get(_HREF) or "") for y in x.iter() if local_name(y) in ("ext-link", "uri"))
+            inner = (str(y.get(_HREF) or "") for y in x.iter() if y is not x)
             addresses += [a for a in inner if licence_of_address(a)]
-            terms.append(" ".join(x.itertext()))
+            terms.append(_words(x))
         elif kind == "license_ref":
             addresses.append("".join(x.itertext()).strip())
         elif kind in ("copyright-statement", "copyright-holder", "copyright"):
-            notices.append(" ".join(x.itertext()))
+            notices.append(_words(x))
+        elif kind == "custom-meta":  # PubMed Central's `pmc-license-ref`, for instance
+            said = {local_name(y): _words(y) for y in x}
+            if "licen" in said.get("meta-name", "").lower():
+                notices.append(said.get("meta-value", ""))
     return statements(addresses, terms, notices)
+
+
+def _words(element: Any) -> str:
+    """An element's text; only markup within words leaves them whole (`N<sc>on</sc>C<sc>ommercial</sc>`)."""
+    parts = [element.text or ""]
+    for child in element:
+        gap = "" if local_name(child) in _INLINE else " "
+        parts += [gap, _words(child), gap, child.tail or ""]
+    return "".join(parts)
 
 
 def _address(ids: dict[str, str]) -> str:

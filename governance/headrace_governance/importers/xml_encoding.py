@@ -17,7 +17,7 @@ _NAMED = re.compile(rb"^([\t\n\r ]*<\?xml[^<>]{0,200}?encoding[\t\n\r ]*=[\t\n\r
 _ALREADY = (None, "utf-8", *UTF_16)
 """What needs no conversion: UTF-16 has a mark, by which it is told before."""
 _SINGLE_BYTE = ("ibm", "iso-8859-", "koi8-", "macintosh", "windows-", "x-mac-", "x-user-")
-_REFERENCE = re.compile(rb"&#(?:[xX]0{0,20}([0-9a-fA-F]{1,6})|0{0,20}([0-9]{1,7}));")
+_REFERENCE = re.compile(rb"&#(?:[xX]0{0,20}([0-9a-fA-F]{1,20})|0{0,20}([0-9]{1,20}));")
 _FORBIDDEN = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]|\xef\xbf[\xbe\xbf]")
 _HELD = 64 << 20
 """Bytes without a place to cut at after which they are converted all the same."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from headrace_governance.crawl.licence import header_facts
 from headrace_governance.crawl.pages import facts_end, read_facts, read_page
 
 URL = "https://example.org/a/b.html"
@@ -112,3 +115,31 @@ def test_a_query_goes_out_in_the_encoding_of_its_page_and_a_path_in_utf8(label: 
     )
     for page in pages:
         assert read_page(URL, page.encode(codec)).links == [f"https://example.org{sent}"], page
+
+
+@pytest.mark.parametrize("content", ["noai; nofollow", "NOAI nofollow", "noai,nofollow", " noai ,; nofollow "])
+def test_words_for_robots_are_told_apart_however_they_are_parted(content: str) -> None:
+    facts = read_page(URL, f'<meta name="robots" content="{content}"><a href=x>x</a>'.encode()).facts
+    assert facts.robots_tags == ["noai", "nofollow"] and facts.nofollow
+    assert header_facts(URL, [("x-robots-tag", "noindex; nofollow")], "").robots_tags == ["noindex", "nofollow"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        '<NC>; title="a, b; c"; rel="license"',
+        "<NC>; REL='license'",
+        '<NC> ; rel = "foo license"',
+        '</a>; rel=next; title="x, y", <NC>;rel=license',
+    ],
+)
+def test_a_link_field_names_a_licence_behind_other_parameters(value: str) -> None:
+    address = "http://creativecommons.org/licenses/by-nc/4.0/"
+    assert header_facts(URL, [("link", value.replace("NC", address))], "").licence_links == [("header", address)]
+
+
+def test_a_hostile_link_field_costs_milliseconds() -> None:
+    started = time.perf_counter()
+    for value in ("<a>" + "; x" * 20000, "<a>" + ';"' * 20000, "<a>;" * 15000, "<a>" + " " * 60000, "<a>;" + " " * 60000):
+        header_facts(URL, [("link", value)], "")
+    assert time.perf_counter() - started < 1.0

@@ -103,6 +103,17 @@ def test_an_article_is_under_its_own_licence_also_where_it_says_so_in_prose(sett
     assert receipt.counts.reasons == {"licence": 16, "licence_unknown": 5}
 
 
+def test_every_article_of_a_file_is_one_and_under_its_own_licence(settings: Settings, tmp_path: Path) -> None:
+    said = ["CC BY 4.0", "CC BY-NC 4.0", "CC0"]
+    articles = [article(n, licence_element(words)).removeprefix('<?xml version="1.0"?>') for n, words in enumerate(said)]
+    (tmp_path / "set.xml").write_text(f"<pmc-articleset>{''.join(articles)}</pmc-articleset>", encoding="utf-8")
+    kept, dropped, receipt = bring_in(settings, {"kind": "jats", "paths": [str(tmp_path / "set.xml")]})
+    assert {url: words.split()[0] for url, words in (kept | dropped).items()} == {
+        "https://doi.org/10.1/0": "CC-BY-4.0", "https://doi.org/10.1/1": "licence", "https://doi.org/10.1/2": "CC0-1.0"
+    }  # fmt: skip
+    assert receipt.counts.read == 3
+
+
 def test_a_paper_about_a_licence_is_not_judged_by_its_body(settings: Settings, tmp_path: Path) -> None:
     page = article(1, licence_element("CC BY 4.0")).replace("We study the flow", "All rights reserved; CC BY-NC-ND 4.0 forbids. We study")
     (tmp_path / "a.xml").write_text(page.replace("<article-meta>", f"<article-meta><abstract><p>{NC}</p></abstract>"), encoding="utf-8")

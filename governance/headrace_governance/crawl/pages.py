@@ -26,6 +26,8 @@ from headrace_governance.text.meta_charset import declared_in_page
 
 _LOOKED_AT = 1 << 20
 _MAX_LINKS = 5000
+_TAGS = re.compile(r"[,;\s]+")
+"""Between the words of `<meta name=robots>`: commas, and what is written for them."""
 _VALUE = re.compile(rb"""\s*=\s*(?:"[^"]*"|'[^']*'|[^\s"'>]*)""")
 _TAG_END = re.compile(rb"""(?:[^"'>]|"[^"]*"|'[^']*')*>""")
 _DECLARED = [re.compile(name + rb"\s*=\s*[\"']?\s*([a-z0-9_.:-]+)") for name in (b"charset", b"encoding")]
@@ -170,7 +172,7 @@ def _meta(page: Page, element: etree._Element, agent: str) -> None:
     name = (element.get("name") or element.get("property") or "").lower()
     content = (element.get("content") or "").strip()
     if name in ("robots", agent.lower() or "robots"):
-        tags = [t.strip().lower() for t in content.split(",") if t.strip()]
+        tags = [t for t in _TAGS.split(content.lower()) if t]
         page.facts.robots_tags += tags
         page.facts.nofollow = page.facts.nofollow or bool({"nofollow", "none"} & set(tags))
     elif name == "tdm-reservation" and content == "1":

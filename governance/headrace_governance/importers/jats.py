@@ -1,4 +1,5 @@
-"""JATS articles: each XML file, or each XML member of a `.tar.gz` package, is a capture as it came.
+"""JATS articles: each XML file, or each XML member of a `.tar.gz` package, is a capture as it came; of a file
+with several articles each is one.
 
 The article's own licence joins the licence decision: `<license>` (its address, `license-type`, prose, addresses in the prose),
 `ali:license_ref` and the copyright statement of the article's front; the body is not looked at. An article that names none is
@@ -37,17 +38,31 @@ def read_jats(fetch: JatsFetch, files: list[Path]) -> Iterator[Item]:
     """
     for file in files:
         for name, data, problem in files_within(file, _XML, max_ratio=fetch.max_ratio, max_bytes=fetch.max_bytes):
-            yield Item(url=f"file:{name}", problem=problem) if problem else _item(fetch, name, data)
+            if problem:
+                yield Item(url=f"file:{name}", problem=problem)
+            else:
+                yield from _items(fetch, name, data)
 
 
-def _item(fetch: JatsFetch, name: str, data: bytes) -> Item:
+def _items(fetch: JatsFetch, name: str, data: bytes) -> Iterator[Item]:
     try:
         root = parse_xml(data)
-        article = next((x for x in root.iter() if local_name(x) == "article"), None)
-        if article is None:
+        articles = [x for x in root.iter() if local_name(x) == "article"]
+        if not articles:
             raise ValueError(f"no article but '{local_name(root)}'")
     except ValueError as exc:
-        return Item(url=f"file:{name}", problem=("bad_article", f"{name}: {exc}"), failed=True)
+        yield Item(url=f"file:{name}", problem=("bad_article", f"{name}: {exc}"), failed=True)
+        return
+    if len(articles) == 1:
+        yield _item(fetch, name, articles[0], data)
+        return
+    from lxml import etree
+
+    for number, article in enumerate(articles):  # `pmc-articleset`, records of an OAI-PMH answer
+        yield _item(fetch, f"{name}#{number}", article, etree.tostring(article, encoding="utf-8", xml_declaration=True, with_tail=False))
+
+
+def _item(fetch: JatsFetch, name: str, article: Any, data: bytes) -> Item:
     ids: dict[str, str] = {}
     front = next((x for x in article if local_name(x) in ("front", "front-stub")), None)
     for x in front.iter() if front is not None else ():

@@ -14,6 +14,10 @@ import pytest
 
 from headrace_governance.crawl.run import Unkept
 from headrace_governance.fetching import fetch_slice
+from headrace_governance.importers.containers import parse_xml
+from headrace_governance.importers.formats import GutenbergFetch
+from headrace_governance.importers.gutenberg import read_gutenberg
+from headrace_governance.importers.news import _said
 from headrace_governance.importers.readers import read_jsonl
 from headrace_governance.importers.run import _Decisions, _take
 from headrace_governance.importers.spool import Spool
@@ -428,3 +432,20 @@ def test_books_under_copyright_are_dropped_however_their_header_says_so(settings
     kept, dropped, _ = bring_in(settings, {"kind": "gutenberg", "paths": [str(tmp_path / "*.txt")]})
     got = {u: s.split()[0] for u, s in (kept | dropped).items()}
     assert got == {f"file:{n}.txt": o for n, o in enumerate(BOOKS.values())} | {"file:9.txt": "licence_unknown"}
+
+
+def test_an_entry_taken_from_another_feed_keeps_that_feeds_rights() -> None:
+    source = "<source><title>Other</title><rights>CC BY-NC-ND 4.0</rights></source>"
+    entry = f"<entry xmlns='http://www.w3.org/2005/Atom'><title>a</title>{source}<content>x</content></entry>"
+    assert _said(parse_xml(entry.encode())) == ("CC-BY-NC-ND-4.0",)
+
+
+def test_a_book_whose_front_names_a_creative_commons_licence_is_under_it(tmp_path: Path) -> None:
+    book = tmp_path / "book.txt"
+    wanted = {"Title: X": ["Public-Domain"], "Licensed under CC BY-NC 4.0.": ["Public-Domain", "CC-BY-NC-4.0"]}
+    for front, said in wanted.items():
+        for head, inside in ((front, ""), ("Title: X", front)):
+            start, end = (f"*** {word} OF THE PROJECT GUTENBERG EBOOK X ***" for word in ("START", "END"))
+            book.write_text(f"The Project Gutenberg EBook of X\n\n{head}\n\n{start}\n\n{inside}\n\n{'The mill stood. ' * 90}\n\n{end}\n")
+            (item,) = read_gutenberg(GutenbergFetch(kind="gutenberg", paths=("x",)), [book])
+            assert [x for _, x in item.licence_links] == said, (head, inside)

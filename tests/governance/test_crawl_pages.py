@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from headrace_governance.crawl.licence import header_facts
 from headrace_governance.crawl.pages import facts_end, read_facts, read_page
 
 URL = "https://example.org/a/b.html"
@@ -71,3 +75,71 @@ def test_a_licence_at_the_foot_counts() -> None:
 def test_a_base_that_is_no_address_is_as_if_it_were_not_there() -> None:
     page = read_page(URL, b"<html><base href='http://[bad'><body><a href=c.html>c</a></body></html>")
     assert page.links == ["https://example.org/a/c.html"]
+
+
+@pytest.mark.parametrize(
+    ("body", "charset", "links"),
+    [
+        ("<a href='/café?q=é'>".encode(), "", ["https://example.org/caf%C3%A9?q=%C3%A9"]),
+        (b"<p>\xef\xbb\xbf" + "<a href='/日本'>".encode(), "", ["https://example.org/%E6%97%A5%E6%9C%AC"]),
+        ("<p>Канал и мельница у озера</p><a href='/кот'>".encode("cp1251"), "", ["https://example.org/%D0%BA%D0%BE%D1%82"]),
+        ("\ufeff<a href='/кот'>".encode("utf-16-le"), "utf-8", ["https://example.org/%D0%BA%D0%BE%D1%82"]),
+        ("\ufeff<a href='/кот'>".encode("utf-16-be"), "", ["https://example.org/%D0%BA%D0%BE%D1%82"]),
+    ],
+)
+def test_links_of_a_page_that_declares_nothing_are_read_in_its_encoding(body: bytes, charset: str, links: list[str]) -> None:
+    assert read_page(URL, body, charset).links == links
+
+
+@pytest.mark.parametrize(
+    ("label", "href", "sent"),
+    [
+        ("windows-1251", "/к?q=кот#й", "/%D0%BA?q=%EA%EE%F2"),
+        ("iso-8859-1", "?q=é&n=1", "/a/b.html?q=%E9&n=1"),
+        ("shift_jis", "/s?w=日本", "/s?w=%93%FA%96%7B"),
+        ("euc-jp", "/s?w=日", "/s?w=%C6%FC"),
+        ("gb2312", "/s?w=中", "/s?w=%D6%D0"),
+        ("big5", "/s?w=中", "/s?w=%A4%A4"),
+        ("euc-kr", "/s?w=한", "/s?w=%C7%D1"),
+        ("windows-1252", "/s?w=&#1082;", "/s?w=%26%231082%3B"),
+        ("iso-8859-9", "/s#ş?ş", "/s"),
+        ("utf-8", "/s?w=é", "/s?w=%C3%A9"),
+    ],
+)
+def test_a_query_goes_out_in_the_encoding_of_its_page_and_a_path_in_utf8(label: str, href: str, sent: str) -> None:
+    codec = {"iso-8859-1": "cp1252", "iso-8859-9": "cp1254"}.get(label, label)
+    pages = (
+        f"<meta charset={label}><a href='{href}'>",
+        f"<meta charset={label}><meta http-equiv=refresh content='0;url={href}'>",
+        f"<meta charset={label}><iframe src='{href}'></iframe>",
+    )
+    for page in pages:
+        assert read_page(URL, page.encode(codec)).links == [f"https://example.org{sent}"], page
+
+
+@pytest.mark.parametrize("content", ["noai; nofollow", "NOAI nofollow", "noai,nofollow", " noai ,; nofollow "])
+def test_words_for_robots_are_told_apart_however_they_are_parted(content: str) -> None:
+    facts = read_page(URL, f'<meta name="robots" content="{content}"><a href=x>x</a>'.encode()).facts
+    assert facts.robots_tags == ["noai", "nofollow"] and facts.nofollow
+    assert header_facts(URL, [("x-robots-tag", "noindex; nofollow")], "").robots_tags == ["noindex", "nofollow"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        '<NC>; title="a, b; c"; rel="license"',
+        "<NC>; REL='license'",
+        '<NC> ; rel = "foo license"',
+        '</a>; rel=next; title="x, y", <NC>;rel=license',
+    ],
+)
+def test_a_link_field_names_a_licence_behind_other_parameters(value: str) -> None:
+    address = "http://creativecommons.org/licenses/by-nc/4.0/"
+    assert header_facts(URL, [("link", value.replace("NC", address))], "").licence_links == [("header", address)]
+
+
+def test_a_hostile_link_field_costs_milliseconds() -> None:
+    started = time.perf_counter()
+    for value in ("<a>" + "; x" * 20000, "<a>" + ';"' * 20000, "<a>;" * 15000, "<a>" + " " * 60000, "<a>;" + " " * 60000):
+        header_facts(URL, [("link", value)], "")
+    assert time.perf_counter() - started < 1.0

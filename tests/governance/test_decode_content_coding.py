@@ -90,6 +90,14 @@ def test_several_codings_are_undone_from_the_last_and_a_field_sent_twice_once() 
         Decoder("gzip, gzip, gzip, gzip", 1 << 20, 200.0)
 
 
+@pytest.mark.parametrize(
+    "field", ["gzip;q=1.0", "gzip; charset=utf-8", "gzip utf-8", "gzip gzip", "utf-8; gzip", "deflate", "deflate, gzip"]
+)
+def test_a_coding_is_found_beside_parameters_and_without_commas(field: str) -> None:
+    for piece in PIECES:
+        assert decoded(field, gzip.compress(TEXT) + b"\0", piece) == TEXT, piece
+
+
 @pytest.mark.parametrize("name", CODERS)
 def test_a_coding_that_ends_early_or_is_damaged_is_told(name: str) -> None:
     data = CODERS[name](RANDOM)

@@ -108,6 +108,28 @@ def test_the_encoding_that_inputenc_names_is_believed(options: str, codec: str, 
     assert got.text == words and got.fields == {}
 
 
+@pytest.mark.parametrize(
+    "loading",
+    [
+        "\\usepackage\n[latin2]{inputenc}",
+        "\\usepackage[latin2]% as the editor writes\n  {inputenc}",
+        "\\usepackage%\n  [\n  latin2\n  ]\n{fontenc,inputenc}",
+        "\\usepackage[latin2]{inputenc}[2005/01/01]",
+        "\\PassOptionsToPackage{latin2}{inputenc}\n\\usepackage{inputenc}",
+        "% \\PassOptionsToPackage{latin1}{inputenc}\n\\PassOptionsToPackage{latin2}%\n{inputenc}\\usepackage{inputenc}",
+        "\\documentclass[a4paper,latin2,greek]{article}\\usepackage{inputenc}",
+    ],
+)
+def test_an_option_reaches_inputenc_from_the_next_line_and_from_the_class(loading: str) -> None:
+    source = f"{PREAMBLE if 'documentclass' not in loading else ''}{loading}\n\\begin{{document}}\nŁódź i źdźbło\n\\end{{document}}"
+    assert decode_latex(source.encode("iso8859_2")).text == source
+
+
+def test_a_language_of_the_class_is_no_encoding() -> None:
+    source = "\\documentclass[greek]{article}\\usepackage{inputenc}\n\\begin{document}\nx\n\\end{document}"
+    assert declared_encoding(source.encode()) is None
+
+
 def test_a_document_that_switches_its_encoding_is_read_piece_by_piece() -> None:
     source = (
         f"{PREAMBLE}\\usepackage[latin2]{{inputenc}}\n\\begin{{document}}\nŁódź\n\\inputencoding{{cp1251}}\n".encode("iso8859_2")

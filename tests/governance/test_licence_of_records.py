@@ -14,6 +14,10 @@ import pytest
 
 from headrace_governance.crawl.run import Unkept
 from headrace_governance.fetching import fetch_slice
+from headrace_governance.importers.containers import parse_xml
+from headrace_governance.importers.formats import GutenbergFetch
+from headrace_governance.importers.gutenberg import read_gutenberg
+from headrace_governance.importers.news import _said
 from headrace_governance.importers.readers import read_jsonl
 from headrace_governance.importers.run import _Decisions, _take
 from headrace_governance.importers.spool import Spool
@@ -53,6 +57,12 @@ def licence_element(inner: str, attributes: str = "") -> str:
     return f"<permissions><license {attributes}><license-p>{inner}</license-p></license></permissions>"
 
 
+def custom_meta(name: str, value: str) -> str:
+    return (
+        f"<custom-meta-group><custom-meta><meta-name>{name}</meta-name><meta-value>{value}</meta-value></custom-meta></custom-meta-group>"
+    )
+
+
 OPEN_ACCESS = "This is an Open Access article distributed under the terms of the Creative Commons "
 ARTICLES = {
     # permissions → licence that is kept, or reason of the exclusion
@@ -66,11 +76,18 @@ ARTICLES = {
     f"<copyright-statement>© 2004</copyright-statement>{licence_element('For non-commercial purposes only.')}": "licence",
     f'<license><p>Creative Commons Attribution-NonCommercial 2.5</p></license><license xlink:href="{BY}"/>': "licence",
     licence_element(f"Free, see {BY}; the figures are under {NC}."): "licence",
+    licence_element("Creative Commons Attribution N<sc>on</sc>C<sc>ommercial</sc> 4.0"): "licence",
+    licence_element(f'CC BY 4.0 <self-uri xlink:href="{NC}"/>'): "licence",
+    licence_element("Open access", 'xlink:title="CC BY-NC"'): "licence",
+    licence_element("CC BY 4.0", 'xlink:href="https://creativecommons.org/licenses/by\u2010nc/4.0/"'): "licence",
+    licence_element("Creative Commons Attribution License, for academic use only."): "licence",
+    licence_element("CC BY 4.0") + custom_meta("pmc-license-ref", "CC BY-NC-ND"): "licence",
     licence_element("Made available by the publisher for the duration of the pandemic."): "licence_unknown",
     licence_element("", 'xlink:href="https://publisher.example/terms"'): "licence_unknown",
     licence_element(OPEN_ACCESS + "License."): "licence_unknown",
     "<permissions><copyright-statement>© 2019 The Authors</copyright-statement></permissions>": "licence_unknown",
     "": "licence_unknown",
+    licence_element("CC BY 4.0 <italic>for</italic><bold>all</bold>") + custom_meta("pmc-status", "CC BY-NC"): "CC-BY-4.0",
     licence_element(f"Open access under CC BY ({BY}).", f'xlink:href="{BY}"'): "CC-BY-4.0",
     licence_element(OPEN_ACCESS + "Attribution License, which permits unrestricted use."): "LicenseRef-CC-BY",
     licence_element('the <ext-link xlink:href="https://publisher.example">Publisher</ext-link> grants CC BY-SA 3.0'): "CC-BY-SA-3.0",
@@ -87,7 +104,18 @@ def test_an_article_is_under_its_own_licence_also_where_it_says_so_in_prose(sett
     got = {url: said.split()[0] for url, said in (kept | dropped).items()}
     assert got == wanted
     assert all("article" in said for said in kept.values())
-    assert receipt.counts.reasons == {"licence": 10, "licence_unknown": 5}
+    assert receipt.counts.reasons == {"licence": 16, "licence_unknown": 5}
+
+
+def test_every_article_of_a_file_is_one_and_under_its_own_licence(settings: Settings, tmp_path: Path) -> None:
+    said = ["CC BY 4.0", "CC BY-NC 4.0", "CC0"]
+    articles = [article(n, licence_element(words)).removeprefix('<?xml version="1.0"?>') for n, words in enumerate(said)]
+    (tmp_path / "set.xml").write_text(f"<pmc-articleset>{''.join(articles)}</pmc-articleset>", encoding="utf-8")
+    kept, dropped, receipt = bring_in(settings, {"kind": "jats", "paths": [str(tmp_path / "set.xml")]})
+    assert {url: words.split()[0] for url, words in (kept | dropped).items()} == {
+        "https://doi.org/10.1/0": "CC-BY-4.0", "https://doi.org/10.1/1": "licence", "https://doi.org/10.1/2": "CC0-1.0"
+    }  # fmt: skip
+    assert receipt.counts.read == 3
 
 
 def test_a_paper_about_a_licence_is_not_judged_by_its_body(settings: Settings, tmp_path: Path) -> None:
@@ -404,3 +432,20 @@ def test_books_under_copyright_are_dropped_however_their_header_says_so(settings
     kept, dropped, _ = bring_in(settings, {"kind": "gutenberg", "paths": [str(tmp_path / "*.txt")]})
     got = {u: s.split()[0] for u, s in (kept | dropped).items()}
     assert got == {f"file:{n}.txt": o for n, o in enumerate(BOOKS.values())} | {"file:9.txt": "licence_unknown"}
+
+
+def test_an_entry_taken_from_another_feed_keeps_that_feeds_rights() -> None:
+    source = "<source><title>Other</title><rights>CC BY-NC-ND 4.0</rights></source>"
+    entry = f"<entry xmlns='http://www.w3.org/2005/Atom'><title>a</title>{source}<content>x</content></entry>"
+    assert _said(parse_xml(entry.encode())) == ("CC-BY-NC-ND-4.0",)
+
+
+def test_a_book_whose_front_names_a_creative_commons_licence_is_under_it(tmp_path: Path) -> None:
+    book = tmp_path / "book.txt"
+    wanted = {"Title: X": ["Public-Domain"], "Licensed under CC BY-NC 4.0.": ["Public-Domain", "CC-BY-NC-4.0"]}
+    for front, said in wanted.items():
+        for head, inside in ((front, ""), ("Title: X", front)):
+            start, end = (f"*** {word} OF THE PROJECT GUTENBERG EBOOK X ***" for word in ("START", "END"))
+            book.write_text(f"The Project Gutenberg EBook of X\n\n{head}\n\n{start}\n\n{inside}\n\n{'The mill stood. ' * 90}\n\n{end}\n")
+            (item,) = read_gutenberg(GutenbergFetch(kind="gutenberg", paths=("x",)), [book])
+            assert [x for _, x in item.licence_links] == said, (head, inside)

@@ -57,6 +57,8 @@ def test_creative_commons_addresses_are_read_in_every_version_and_port(code: str
         ("http://arxiv.org/licenses/nonexclusive-distrib/1.0/", "LicenseRef-arXiv-nonexclusive-distrib"),
         ("http://arxiv.org/licenses/assumed-1991-2003/", "LicenseRef-arXiv-assumed-1991-2003"),
         ("http://rightsstatements.org/vocab/InC/1.0/", "LicenseRef-All-Rights-Reserved"),
+        ("http://creativecommons.org/license/by-nc/4.0", "CC-BY-NC-4.0"),
+        ("https://creativecommons.org/licenses/by\u2011nc\u2013nd/4.0/", "CC-BY-NC-ND-4.0"),
         ("https://publisher.example/terms", ""),
         ("https://creativecommons.org/about/", ""),
         ("https://creativecommons.org/licenses/", ""),
@@ -127,6 +129,9 @@ def test_words_that_name_no_licence_mean_none(text: str) -> None:
 
 def test_words_never_loosen_a_licence_and_never_hide_a_stricter_one() -> None:
     assert POLICY.said("CC BY 4.0, for non-commercial use only").cls == "non-commercial"
+    for only in ("non-profit purposes", "academic use only", "Commercial use is not permitted", "For commercial re-use, please contact X"):
+        assert POLICY.said(f"CC BY 4.0. {only}").cls == "non-commercial", only
+    assert POLICY.said("CC BY 4.0, for commercial and non-profit purposes; X is a non-profit organisation").cls == "attribution"
     assert POLICY.said("MIT, CC-BY-NC-4.0").cls == "non-commercial"
     assert POLICY.said("text CC BY 4.0, data CC0").cls == "attribution"
     assert POLICY.said("MIT AND Foo-1.0").cls == "unknown"
@@ -156,6 +161,10 @@ def test_a_licence_column_may_hold_names_lists_and_objects() -> None:
     assert column_statements(["MIT", "GPL-3.0", "MIT"]) == ("MIT", "GPL-3.0")
     assert column_statements({"name": "x", "url": "https://creativecommons.org/licenses/by/4.0/"}) == ("x",)
     assert column_statements({"url": "https://creativecommons.org/licenses/by/4.0/"}) == ("https://creativecommons.org/licenses/by/4.0/",)
+    assert column_statements({"name": "CC BY 4.0", "url": "https://creativecommons.org/licenses/by-nc/4.0/"}) == (
+        "CC BY 4.0",
+        "https://creativecommons.org/licenses/by-nc/4.0/",
+    )
     for nothing in (None, "", "  ", [], [None], {}, {"other": 1}):
         assert column_statements(nothing) == ()
     assert column_statements(7) == ("7",)

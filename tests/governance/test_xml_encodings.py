@@ -68,6 +68,8 @@ def test_a_latin1_feed_is_read(settings: Settings, tmp_path: Path) -> None:
         ("a&#0;b&#31;c&#x1F;", "abc"),
         ("tab&#9;line&#10;", "tab\tline\n"),
         ("&#xFFFE;&#xD800;x&#x110000;", "x"),
+        ("far&#99999999;&#x1FFFFFFFF; out", "far out"),
+        ("caf&eacute;&nbsp;&mdash; 1 &lt; 2 &amp;nbsp;", "caf\u00e9\u00a0\u2014 1 < 2 &nbsp;"),
         ("raw \x0b\x01 here", "raw  here"),
         ("&amp;#1; &#00014;kept", "&#1; kept"),
     ],

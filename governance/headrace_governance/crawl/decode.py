@@ -26,6 +26,8 @@ STEP = 64 << 10
 _ZSTD_INPUT = 64
 """zstd blocks of 4 bytes may yield 128 KiB each, so its input is fed in pieces of this many bytes: 2 MiB a step."""
 ACCEPT_ENCODING = "gzip, deflate, br, zstd"
+_PARTED = re.compile(r"[,;\s]+")
+"""Between codings: some servers write a parameter behind one, or leave the comma out."""
 _GZIP = b"\x1f\x8b\x08"
 _ZSTD = re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18", re.DOTALL)
 """A frame's magic number, or a skippable frame's (RFC 8878, 3.1)."""
@@ -74,7 +76,7 @@ class Decoder:
     """
 
     def __init__(self, encoding: str, max_bytes: int, max_ratio: float) -> None:
-        names = [n for n in (e.strip().strip("\"'").lower() for e in encoding.split(",")) if n in _STEPS or n in _UNREAD]
+        names = [n for n in (e.strip("\"'").lower() for e in _PARTED.split(encoding)) if n in _STEPS or n in _UNREAD]
         if len(names) > MAX_CODINGS:
             raise BadEncoding(f"{len(names)} codings in Content-Encoding")
         self._steps: list[_Step] = [_STEPS[n]() if n in _STEPS else _Unread(n) for n in reversed(names)]
@@ -247,6 +249,8 @@ class _Unmarked(ABC):
     def feed(self, data: bytes) -> Iterator[bytes]:
         if self._first is not None:
             self._first += data
+            if _GZIP.startswith(self._first) and len(self._first) < len(_GZIP):
+                return
             if _BINARY.search(self._first) is None or self._first.startswith(_UTF16):
                 if len(self._first) >= _LOOKED_AT:
                     data, self._first, self.complete = self._first, None, True
@@ -274,11 +278,11 @@ class _Unmarked(ABC):
 
 
 class _Deflate(_Unmarked):
-    """zlib, or the bare deflate that some servers send as `deflate`."""
+    """zlib, or what some servers send as `deflate`: bare deflate, gzip."""
 
     def _new(self, first: bytes) -> Any:
         zlib_header = first[0] & 15 == 8 and int.from_bytes(first[:2], "big") % 31 == 0
-        return zlib.decompressobj(15 if zlib_header else -15)
+        return zlib.decompressobj(31 if first.startswith(_GZIP) else 15 if zlib_header else -15)
 
     def _decoded(self, data: bytes) -> Iterator[bytes]:
         while data and not self._inner.eof:

@@ -76,8 +76,9 @@ class PageFacts:
     nofollow: bool = False
 
 
-_REL = re.compile(r"\brel\s{0,5}=\s{0,5}(?:\"([^\"]{0,200})\"|([^\s;,\"]{1,200}))", re.IGNORECASE)
-_LINK = re.compile(r"<([^<>]{1,2000})>((?:\s*;\s*[^;,<>]{1,200}){0,10})")
+_REL = re.compile(r"\brel\s{0,5}=\s{0,5}(?:\"([^\"]{0,200})\"|'([^']{0,200})'|([^\s;,\"']{1,200}))", re.IGNORECASE)
+_LINK = re.compile(r"<([^<>]{1,2000})>((?:\s{0,20};(?:[^;,<>\"]|\"[^\"]{0,500}\"){1,200}){0,10})")
+_TAGS = re.compile(r"[,;]")
 
 
 def facts_of_headers(response: Response, agent: str) -> PageFacts:
@@ -97,7 +98,7 @@ def header_facts(url: str, headers: Sequence[tuple[str, str]], agent: str) -> Pa
         if name == "link":
             for target, params in _LINK.findall(value):
                 rel = _REL.search(params)
-                if rel and "license" in (rel[1] or rel[2] or "").lower().split():
+                if rel and "license" in (rel[1] or rel[2] or rel[3] or "").lower().split():
                     facts.licence_links.append(("header", joined(url, target) or target))
         elif name == "x-robots-tag":
             facts.robots_tags += _robots_tags(value, agent)
@@ -111,7 +112,7 @@ def _robots_tags(value: str, agent: str) -> list[str]:
     """Directives of one header: `agent: a, b` holds for that agent only, and a directive may have a value (`max-snippet: 3`)."""
     tags: list[str] = []
     mine = True
-    for item in value.split(","):
+    for item in _TAGS.split(value):
         name, sep, rest = item.strip().lower().partition(":")
         if sep and not name.startswith(("max-", "unavailable_after")):
             mine = name.strip() == agent.lower()

@@ -9,6 +9,7 @@ later stage under its own guard.
 
 from __future__ import annotations
 
+import codecs
 import re
 from dataclasses import dataclass, field
 
@@ -16,7 +17,7 @@ from lxml import etree
 
 from headrace_governance.crawl.fields import refresh
 from headrace_governance.crawl.licence import PageFacts
-from headrace_governance.crawl.urls import MAX_URL, joined, normal_url, origin_of
+from headrace_governance.crawl.urls import MAX_URL, joined, normal_url, origin_of, query_in
 from headrace_governance.licences.rules import rules
 from headrace_governance.licences.statements import read_statement
 from headrace_governance.text.charsets import encoding_of
@@ -25,6 +26,8 @@ from headrace_governance.text.meta_charset import declared_in_page
 
 _LOOKED_AT = 1 << 20
 _MAX_LINKS = 5000
+_TAGS = re.compile(r"[,;\s]+")
+"""Between the words of `<meta name=robots>`: commas, and what is written for them."""
 _VALUE = re.compile(rb"""\s*=\s*(?:"[^"]*"|'[^']*'|[^\s"'>]*)""")
 _TAG_END = re.compile(rb"""(?:[^"'>]|"[^"]*"|'[^']*')*>""")
 _DECLARED = [re.compile(name + rb"\s*=\s*[\"']?\s*([a-z0-9_.:-]+)") for name in (b"charset", b"encoding")]
@@ -104,8 +107,14 @@ def _read(url: str, data: bytes, charset: str, agent: str, *, links: bool) -> Pa
     if not data.strip():
         return page
     named = encoding_of(charset) or declared_in_page(data)
-    if named not in (None, "utf-8"):  # libxml2 would read a page of ASCII that calls itself UTF-16 as UTF-16, and find no licence in it
-        data, named = decode(data, charset, html=True).text.encode("utf-8", "replace"), "utf-8"
+    written = "utf-8"
+    marked = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    if named is None and not marked and _fits_utf8(data):  # which libxml2 would take for Latin-1
+        named = "utf-8"
+    # libxml2 would read a page of ASCII that calls itself UTF-16 as UTF-16, and find no licence in it. Only links are worth a guess.
+    if marked or named not in (None, "utf-8") or (named is None and links):
+        decoded = decode(data, charset, html=True)
+        data, named, written = decoded.text.encode("utf-8", "replace"), "utf-8", decoded.charset
     try:
         parser = etree.HTMLParser(encoding=named, huge_tree=False, collect_ids=False)
         tree = etree.fromstring(data, parser=parser)
@@ -120,11 +129,11 @@ def _read(url: str, data: bytes, charset: str, agent: str, *, links: bool) -> Pa
         if element.tag == "meta":
             _meta(page, element, agent)
             if links and (element.get("http-equiv") or "").strip().lower() == "refresh":
-                _link(page, refresh(element.get("content") or ""), base)
+                _link(page, query_in(refresh(element.get("content") or ""), written), base)
             continue
         if element.tag in ("frame", "iframe"):
             if links:
-                _link(page, element.get("src") or "", base, origin_of(url) if element.tag == "iframe" else "")
+                _link(page, query_in(element.get("src") or "", written), base, origin_of(url) if element.tag == "iframe" else "")
             continue
         named = element.get("rel")
         if named is None and not links:
@@ -137,8 +146,17 @@ def _read(url: str, data: bytes, charset: str, agent: str, *, links: bool) -> Pa
             page.facts.licence_links.append(("rel-license", joined(base, href) or href))
         follows = links and (element.tag != "link" or bool({"next", "prev"} & set(rel)))
         if follows and "nofollow" not in rel:
-            _link(page, href, base)
+            _link(page, query_in(href, written), base)
     return page
+
+
+def _fits_utf8(data: bytes) -> bool:
+    """Whether a page, or its beginning, which may end within a character, is UTF-8."""
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(data)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _link(page: Page, href: str, base: str, origin: str = "") -> None:
@@ -154,7 +172,7 @@ def _meta(page: Page, element: etree._Element, agent: str) -> None:
     name = (element.get("name") or element.get("property") or "").lower()
     content = (element.get("content") or "").strip()
     if name in ("robots", agent.lower() or "robots"):
-        tags = [t.strip().lower() for t in content.split(",") if t.strip()]
+        tags = [t for t in _TAGS.split(content.lower()) if t]
         page.facts.robots_tags += tags
         page.facts.nofollow = page.facts.nofollow or bool({"nofollow", "none"} & set(tags))
     elif name == "tdm-reservation" and content == "1":

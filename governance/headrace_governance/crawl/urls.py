@@ -10,6 +10,7 @@ an address.
 from __future__ import annotations
 
 import re
+from urllib.parse import quote_from_bytes
 
 import ada_url
 
@@ -21,7 +22,38 @@ _ESCAPE = re.compile(r"%(?:([0-9A-Fa-f]{2})|)")
 _FOREIGN = re.compile(r"[^A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]")
 """ASCII characters that no address may hold (RFC 3986, 2), some of which browsers send as they are: `|`, and in queries `\\ ^ ` { }`."""
 _PORTS = {"http": 80, "https": 443}
+_BEYOND_ASCII = re.compile(r"[^\x00-\x7f]+")
+_CODECS = {
+    "big5": "cp950", "euc-jp": "euc_jp", "euc-kr": "cp949", "ibm866": "cp866", "iso-2022-jp": "iso2022_jp", "iso-8859-8-i": "iso8859-8",
+    "macintosh": "mac_roman", "shift_jis": "cp932", "windows-874": "cp874", "x-mac-cyrillic": "mac_cyrillic",
+}  # fmt: skip
+"""The Encoding Standard's names → codecs that encode; the others' names are Python's too."""
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+
+
+def query_in(href: str, encoding: str) -> str:
+    """An address of a page with what its query has beyond ASCII as the page's encoding writes it, percent-encoded.
+
+    So browsers send it (URL Standard, "percent-encode after encoding"); the path is UTF-8 in every page. A character that the encoding
+    lacks is sent as its reference, `&#1082;`.
+
+    Args:
+        href: as the page writes it.
+        encoding: the Encoding Standard's name; UTF-16 and what no encoder has are UTF-8 here, as there.
+    """
+    if href.isascii() or encoding.startswith("utf-"):
+        return href
+    before, mark, query = href.partition("?")
+    if not mark or "#" in before:
+        return href
+    query, hash_, fragment = query.partition("#")
+    try:
+        sent = _BEYOND_ASCII.sub(
+            lambda run: quote_from_bytes(run[0].encode(_CODECS.get(encoding, encoding), "xmlcharrefreplace"), safe=""), query
+        )
+    except LookupError:
+        return href
+    return f"{before}?{sent}{hash_}{fragment}"
 
 
 def joined(base: str, href: str) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 from headrace_governance.importers.containers import blocks
 from headrace_governance.importers.formats import GutenbergFetch
 from headrace_governance.importers.item import Item
+from headrace_governance.licences import licences_in
 from headrace_governance.text.decode import decode
 from headrace_governance.text.formats.gutenberg import chapters, declared_charset, opened
 
@@ -76,7 +77,8 @@ def _book(fetch: GutenbergFetch, name: str, data: bytes) -> Iterator[Item]:
     if not book.body.strip():
         yield Item(url=url, problem=("no_text", "nothing between the markers"))
         return
-    links = (("book", "Public-Domain"),) if _is_the_projects(text) else ()
+    named = [("book", said) for said in licences_in(_front(text, book.body)) if "CC-" in said]  # not what a story may mention
+    links = (*((("book", "Public-Domain"),) if _is_the_projects(text) else ()), *named)
     language = _LANGUAGES.get(book.fields.get("language", "").lower(), "") or fetch.language_hint
     if fetch.split == "book":
         yield Item(url=url, body=data, content_type=MEDIA_TYPE, charset=decoded.charset, language=language, licence_links=links)
@@ -94,10 +96,13 @@ def _book(fetch: GutenbergFetch, name: str, data: bytes) -> Iterator[Item]:
 
 def _is_copyrighted(text: str, body: str) -> bool:
     """Whether the header says so, whatever its capitals, stars and line breaks; a story that only tells of a copyright is none."""
-    start = max(text.find(body), 0) if body else len(text)
-    head = text[: min(start, _HEAD)] + " " + body[:_FIRST]
-    words = " ".join(_WORD.findall(head.lower()))
+    words = " ".join(_WORD.findall(_front(text, body).lower()))
     return any(f" {sign} " in f" {words} " for sign in _COPYRIGHTED)
+
+
+def _front(text: str, body: str) -> str:
+    start = max(text.find(body), 0) if body else len(text)
+    return text[: min(start, _HEAD)] + " " + body[:_FIRST]
 
 
 def _is_the_projects(text: str) -> bool:

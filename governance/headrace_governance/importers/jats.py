@@ -1,4 +1,5 @@
-"""JATS articles: each XML file, or each XML member of a `.tar.gz` package, is a capture as it came.
+"""JATS articles: each XML file, or each XML member of a `.tar.gz` package, is a capture as it came; of a file
+with several articles each is one.
 
 The article's own licence joins the licence decision: `<license>` (its address, `license-type`, prose, addresses in the prose),
 `ali:license_ref` and the copyright statement of the article's front; the body is not looked at. An article that names none is
@@ -24,6 +25,9 @@ from headrace_governance.licences.statements import licence_of_address
 MEDIA_TYPE = "application/jats+xml"
 _XML = (".xml", ".nxml")
 _HREF = "{http://www.w3.org/1999/xlink}href"
+_TITLE = "{http://www.w3.org/1999/xlink}title"
+_INLINE = frozenset("bold italic sc sub sup underline overline roman sans-serif monospace styled-content named-content strike".split())
+"""Elements within words."""
 
 
 def read_jats(fetch: JatsFetch, files: list[Path]) -> Iterator[Item]:
@@ -34,17 +38,31 @@ def read_jats(fetch: JatsFetch, files: list[Path]) -> Iterator[Item]:
     """
     for file in files:
         for name, data, problem in files_within(file, _XML, max_ratio=fetch.max_ratio, max_bytes=fetch.max_bytes):
-            yield Item(url=f"file:{name}", problem=problem) if problem else _item(fetch, name, data)
+            if problem:
+                yield Item(url=f"file:{name}", problem=problem)
+            else:
+                yield from _items(fetch, name, data)
 
 
-def _item(fetch: JatsFetch, name: str, data: bytes) -> Item:
+def _items(fetch: JatsFetch, name: str, data: bytes) -> Iterator[Item]:
     try:
         root = parse_xml(data)
-        article = next((x for x in root.iter() if local_name(x) == "article"), None)
-        if article is None:
+        articles = [x for x in root.iter() if local_name(x) == "article"]
+        if not articles:
             raise ValueError(f"no article but '{local_name(root)}'")
     except ValueError as exc:
-        return Item(url=f"file:{name}", problem=("bad_article", f"{name}: {exc}"), failed=True)
+        yield Item(url=f"file:{name}", problem=("bad_article", f"{name}: {exc}"), failed=True)
+        return
+    if len(articles) == 1:
+        yield _item(fetch, name, articles[0], data)
+        return
+    from lxml import etree
+
+    for number, article in enumerate(articles):  # `pmc-articleset`, records of an OAI-PMH answer
+        yield _item(fetch, f"{name}#{number}", article, etree.tostring(article, encoding="utf-8", xml_declaration=True, with_tail=False))
+
+
+def _item(fetch: JatsFetch, name: str, article: Any, data: bytes) -> Item:
     ids: dict[str, str] = {}
     front = next((x for x in article if local_name(x) in ("front", "front-stub")), None)
     for x in front.iter() if front is not None else ():
@@ -67,16 +85,30 @@ def _licences(front: Any) -> tuple[str, ...]:
         kind = local_name(x)
         if kind in ("license", "licence"):
             addresses.append(str(x.get(_HREF) or x.get("href") or ""))
-            notices.append(str(x.get("license-type") or ""))  # `open-access` names no licence, `cc-by-nc` does
+            # `open-access` names no licence, `cc-by-nc` does.
+            notices += [str(x.get("license-type") or ""), str(x.get(_TITLE) or "")]
             # Addresses in the prose count if they are a licence's; the publisher's home page says nothing.
-            inner = (str(y.get(_HREF) or "") for y in x.iter() if local_name(y) in ("ext-link", "uri"))
+            inner = (str(y.get(_HREF) or "") for y in x.iter() if y is not x)
             addresses += [a for a in inner if licence_of_address(a)]
-            terms.append(" ".join(x.itertext()))
+            terms.append(_words(x))
         elif kind == "license_ref":
             addresses.append("".join(x.itertext()).strip())
         elif kind in ("copyright-statement", "copyright-holder", "copyright"):
-            notices.append(" ".join(x.itertext()))
+            notices.append(_words(x))
+        elif kind == "custom-meta":  # PubMed Central's `pmc-license-ref`, for instance
+            said = {local_name(y): _words(y) for y in x}
+            if "licen" in said.get("meta-name", "").lower():
+                notices.append(said.get("meta-value", ""))
     return statements(addresses, terms, notices)
+
+
+def _words(element: Any) -> str:
+    """An element's text; only markup within words leaves them whole (`N<sc>on</sc>C<sc>ommercial</sc>`)."""
+    parts = [element.text or ""]
+    for child in element:
+        gap = "" if local_name(child) in _INLINE else " "
+        parts += [gap, _words(child), gap, child.tail or ""]
+    return "".join(parts)
 
 
 def _address(ids: dict[str, str]) -> str:

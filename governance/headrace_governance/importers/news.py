@@ -132,13 +132,13 @@ def _said(entry: Any) -> tuple[str, ...]:
 
 
 def _children(entry: Any) -> Iterator[Any]:
-    """The elements of a feed's entry (those of `media:group` too), or all of a NITF or NewsML story, where rights stand deeper."""
+    """The elements of a feed's entry (of `media:group`, Atom's `source`), or all of a NITF or NewsML story, where rights stand deeper."""
     if local_name(entry) in ("nitf", "newsItem"):
         yield from (e for e in entry.iter() if local_name(e) != local_name(entry))
         return
     for e in entry:
         yield e
-        if local_name(e) == "group":
+        if local_name(e) in ("group", "source"):  # an Atom entry's `source` keeps the rights of the feed that it is from (RFC 4287, 4.2.11)
             yield from e
 
 

@@ -49,7 +49,10 @@ def _sort(found: Sequence[str], strong: list[str], weak: list[str], unread: list
 
 
 def column_statements(value: Any) -> tuple[str, ...]:
-    """What a row's licence column says: a string, bytes, an object with an id or address, or a list of those that all hold."""
+    """What a row's licence column says: a string, bytes, an object with an id or address, or a list of those that all hold.
+
+    Of an object the first that says something counts, and whatever else in it names a licence: `CC BY` over the address of a CC BY-NC.
+    """
     match value:
         case None:
             return ()
@@ -59,7 +62,9 @@ def column_statements(value: Any) -> tuple[str, ...]:
             text = value.strip()
             return (text[:MAX_PROSE],) if text else ()
         case Mapping():
-            return next((said for key in _KEYS if key in value and (said := column_statements(value[key]))), ())
+            parts = [said for key in _KEYS if key in value and (said := column_statements(value[key]))]
+            named = [x for said in parts[1:] for x in said if read_statement(x)] if parts and all(map(read_statement, parts[0])) else []
+            return tuple(dict.fromkeys((*parts[0], *named))) if parts else ()
         case list() | tuple():
             return tuple(dict.fromkeys(said for one in value for said in column_statements(one)))
     return (str(value)[:_KEPT_CHARACTERS],)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from html.entities import html5
 
 from headrace_governance.text.charsets import UTF_16, decoded
 from headrace_governance.text.meta_charset import xml_declared
@@ -17,8 +18,9 @@ _NAMED = re.compile(rb"^([\t\n\r ]*<\?xml[^<>]{0,200}?encoding[\t\n\r ]*=[\t\n\r
 _ALREADY = (None, "utf-8", *UTF_16)
 """What needs no conversion: UTF-16 has a mark, by which it is told before."""
 _SINGLE_BYTE = ("ibm", "iso-8859-", "koi8-", "macintosh", "windows-", "x-mac-", "x-user-")
-_REFERENCE = re.compile(rb"&#(?:[xX]0{0,20}([0-9a-fA-F]{1,6})|0{0,20}([0-9]{1,7}));")
+_REFERENCE = re.compile(rb"&#(?:[xX]0{0,20}([0-9a-fA-F]{1,20})|0{0,20}([0-9]{1,20}));")
 _FORBIDDEN = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]|\xef\xbf[\xbe\xbf]")
+_ENTITY = re.compile(rb"&(?!(?:amp|lt|gt|quot|apos);)([A-Za-z][A-Za-z0-9]{1,31};)")
 _HELD = 64 << 20
 """Bytes without a place to cut at after which they are converted all the same."""
 
@@ -63,10 +65,19 @@ def _converted(data: bytes, name: str) -> bytes:
 
 
 def without_forbidden(data: bytes) -> bytes:
-    """An XML document in UTF-8 without characters that XML 1.0 forbids, references to them included."""
+    """An XML document in UTF-8 without characters that XML 1.0 forbids, references to them included; HTML's entities as characters.
+
+    Feeds hold `&nbsp;` and `&eacute;`, which XML does not know without a DTD. The characters are not markup: `&lt;` is left as it is.
+    """
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return data
-    return _FORBIDDEN.sub(b"", _REFERENCE.sub(_allowed, data))
+    data = _FORBIDDEN.sub(b"", _REFERENCE.sub(_allowed, data))
+    return data if b"<!ENTITY" in data else _ENTITY.sub(_character, data)
+
+
+def _character(entity: re.Match[bytes]) -> bytes:
+    found = html5.get(entity[1].decode("ascii"), "")
+    return found.encode("utf-8") if found and not set(found) & set("<>&\"'") else entity[0]
 
 
 def _allowed(reference: re.Match[bytes]) -> bytes:

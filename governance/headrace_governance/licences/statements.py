@@ -24,7 +24,9 @@ _CJK = "\u3040-\u30fa\u30fc-\u30ff\u3400-\u9fff"
 """Kana (without the middle dot) and Chinese characters."""
 _WORD = re.compile(rf"[{_CJK}]|[^\W_{_CJK}]+")
 _ADDRESS = re.compile(r"(?:https?://|www\.|creativecommons\.org/)[^\s<>\"'()\[\]{}，。；、（）]{1,500}", re.IGNORECASE)
-_CC = re.compile(r"creativecommons\.org/licen[sc]es/([a-z-]{2,20})(?:/([1-4]\.[015]))?(?:/([a-z]{2,5})(?:/|$))?")
+_CC = re.compile(r"creativecommons\.org/licen[sc]es?/([a-z-]{2,20})(?:/([1-4]\.[015]))?(?:/([a-z]{2,5})(?:/|$))?")
+_DASH = re.compile("[\u00ad\u2010-\u2015\u2212\ufe63\uff0d]")
+"""What typesetting makes of a hyphen, in addresses too."""
 _LISTED = re.compile(r"\s{0,5}[,;|&]\s{0,5}")
 _OPERATORS = re.compile(r"\s(?:AND|OR|WITH)\s", re.IGNORECASE)
 _CC_PARTS = ("by", "nc", "nd", "sa")
@@ -43,7 +45,7 @@ def bare_address(url: str) -> str:
 @lru_cache(maxsize=4096)
 def licence_of_address(url: str) -> str:
     """The id of the licence whose text is at an address, or empty."""
-    bare = bare_address(url).lower()
+    bare = _DASH.sub("-", bare_address(url).lower())
     commons = _CC.match(bare)
     if commons:
         found = _commons(frozenset(commons[1].split("-")), commons[2] or "", commons[3] or "")

@@ -1,9 +1,10 @@
 """The encoding of a LaTeX file: what `inputenc` and its kin declare, and what a document switches to.
 
-Declared is: an option of `inputenc`, `inputenx` or `luainputenc` (the last one named counts), an argument of `\\inputencoding` (from there
-on), of XeTeX's `\\XeTeXinputencoding`, of a `CJK` environment (inside it), of a class that takes `UTF8` or `GBK` (ctex), or an editor's
-line (`% !TEX encoding = ...`, `-*- coding: ... -*-`). A file of a paper that declares none is in the encoding of its main file. Bytes that
-are UTF-8 beyond doubt are UTF-8 all the same (`text/decode`). Names are inputenc's (its manual), inputenx's and CJK's.
+Declared is: an option of `inputenc`, `inputenx` or `luainputenc` (the last one named counts), its own, passed to it or the class's, an
+argument of `\\inputencoding` (from there on), of XeTeX's `\\XeTeXinputencoding`, of a `CJK` environment (inside it), of a class that takes
+`UTF8` or `GBK` (ctex), or an editor's line (`% !TEX encoding = ...`, `-*- coding: ... -*-`). A file of a paper that declares none is in the
+encoding of its main file. Bytes that are UTF-8 beyond doubt are UTF-8 all the same (`text/decode`). Names are inputenc's (its manual),
+inputenx's and CJK's.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from headrace_governance.text.charsets import bad_sequences, decoded, encoding_o
 from headrace_governance.text.decode import CERTAIN, DAMAGE, FEW, Decoded, decode
 
 _NAMES = {
-    "latin5": "windows-1254", "latin9": "iso-8859-15", "latin10": "iso-8859-16", "ansinew": "windows-1252", "applemac": "macintosh",
+    "latin5": "windows-1254", "latin7": "iso-8859-13", "latin8": "iso-8859-14",
+    "latin9": "iso-8859-15", "latin10": "iso-8859-16", "ansinew": "windows-1252", "applemac": "macintosh",
     "macce": "mac_latin2", "maccyr": "x-mac-cyrillic", "macukr": "x-mac-cyrillic", "utf8x": "utf-8", "utf8": "utf-8", "koi8-ru": "koi8-u",
     "next": "nextstep", "cp437de": "cp437", "cp866av": "ibm866", "cp866mav": "ibm866", "cp866nav": "ibm866", "cp1251": "windows-1251",
     "iso88595": "iso-8859-5", "isoir111": "koi8-r", "8859-8": "iso-8859-8", "tis620": "windows-874", "thai-tis620": "windows-874",
@@ -24,11 +26,21 @@ _NAMES = {
 """Names that are no labels of the Encoding Standard, and those that mean something else in LaTeX."""
 _DOS = {n: n for n in ("cp437", "cp850", "cp852", "cp855", "cp857", "cp858", "cp862", "cp865", "mac_latin2")}
 """Code pages that no page is written in and the Encoding Standard leaves out: Python's codecs of these names."""
+_GAP = rb"(?:[ \t\n]|%[^\n]{0,200}\n){0,20}"
+"""What TeX passes over between a command and its arguments."""
 _OPTIONS = re.compile(
-    rb"^(?:[^%\\\n]|\\.)*?\\(?:usepackage|RequirePackage)[ \t]*\[([^\[\]{}]{1,200})\][ \t]*"
-    rb"\{[^{}]{0,200}?\b(?:inputenc|inputenx|luainputenc)\b",
+    rb"^(?:[^%\\\n]|\\.)*?\\(?:usepackage|RequirePackage)" + _GAP + rb"\[([^\[\]{}]{1,200})\]" + _GAP
+    + rb"\{[^{}]{0,200}?\b(?:inputenc|inputenx|luainputenc)\b",
     re.MULTILINE,
-)
+)  # fmt: skip
+_PASSED = re.compile(
+    rb"^(?:[^%\\\n]|\\.)*?\\(?:PassOptionsToPackage" + _GAP + rb"\{([^\[\]{}]{1,200})\}" + _GAP + rb"\{(?:inputenc|inputenx|luainputenc)\}"
+    + rb"|documentclass" + _GAP + rb"\[([^\[\]{}]{1,400})\])",
+    re.MULTILINE,
+)  # fmt: skip
+"""Options that reach inputenc from elsewhere: passed on before it is loaded, or those of the class, which every package sees."""
+_OF_INPUTENC = re.compile(rb"utf8x?|latin\d{1,2}|cp\d{3,4}(?:de)?|koi8-?ru?|ansinew|applemac|macce|maccyr|macukr|iso-?8859-?\d{1,2}")
+"""Names that a class's option of another meaning (`greek`, `arabic`: languages) is not taken for."""
 _CLASS = re.compile(rb"\\documentclass[ \t]*\[([^\[\]{}]{1,400})\][ \t]*\{ctex|\\usepackage[ \t]*\[([^\[\]{}]{1,200})\][ \t]*\{ctex")
 _EDITOR = re.compile(
     rb"^%[^\n]{0,80}?(?:![ \t]*TEX[ \t]+encoding[ \t]*=|-\*-[^\n]{0,80}?coding:)[ \t]*([A-Za-z0-9_.-]{2,30})", re.MULTILINE | re.IGNORECASE
@@ -47,6 +59,10 @@ def declared_encoding(data: bytes) -> str | None:
     options = [m[1] for m in _OPTIONS.finditer(head)] if b"inputen" in head else []
     for option in reversed(b",".join(options).split(b",")):
         if (name := _name(option)) is not None:
+            return name
+    passed = [m[1] or m[2] for m in _PASSED.finditer(head)] if b"inputen" in head else []
+    for option in reversed(b",".join(passed).split(b",")):
+        if _OF_INPUTENC.fullmatch(option.strip()) and (name := _name(option)) is not None:
             return name
     named = _CLASS.search(head) if b"{ctex" in head else None
     for option in ((named[1] or named[2]) if named else b"").split(b","):

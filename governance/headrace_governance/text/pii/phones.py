@@ -33,7 +33,8 @@ _WORDS = (
 _WORDS_EAST = "電話|电话|手机|手機|传真|傳真|座机|热线|联系|聯絡|致电|拨打|携帯|전화|휴대폰|연락처|팩스"
 _CUE = re.compile(
     rf"(?:(?<![^\W\d_])(?:{_WORDS})(?![^\W\d_])|(?-i:(?<=[a-z])(?:Phone|Tel|Fax|Mobile)(?:Number|No)?(?![a-z]))|{_WORDS_EAST})"
-    r"(?:[ ._:：-]*(?:\w{1,3}\.|number|numbers|nummer|no|nr|num[eé]ro|número|numero|us|me|him|her|them|at|on|is|番号|号码|號碼|번호|au|al|le|il|unter|para|は|是|为|為|는|은)){0,4}"
+    r"(?:[ ._:：-]*(?:\w{1,3}\.|number|numbers|nummer|no|nr|num[eé]ro|número|numero|us|me|him|her|them|at|on|is|"
+    r"番号|号码|號碼|번호|au|al|le|il|unter|para|は|是|为|為|는|은)){0,4}"
     r"[^\w\n]{0,8}$",
     re.IGNORECASE,
 )

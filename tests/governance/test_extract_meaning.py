@@ -268,7 +268,7 @@ BOTH = f"<mjx-msubsup>{mi('1D465')}<mjx-script>{mi('32', 'mn')}<mjx-spacer></mjx
         ),
         ("<script type='math/mml'><math><msup><mi>x</mi><mn>3</mn></msup></math></script>", "$x^{3}$"),
     ],
-    ids="MathML|display|prefix|CDATA|MathJax 3|drawn|display drawn|LaTeX|SVG|MathJax 2|MathML in a script".split("|"),
+    ids="MathML|display|another prefix|prefix|CDATA|MathJax 3|drawn|display drawn|LaTeX|SVG|MathJax 2|MathML in a script".split("|"),
 )
 def test_a_formula_is_there_once_and_as_latex(body: str, expected: str) -> None:
     assert markdown(f"<p>Let {body} be.</p>") == f"Let {expected} be."

@@ -55,7 +55,8 @@ def export(text: str, language: str, title: str = "T") -> bytes:
          "25% and 66.7% of 1,000/0, died aged 49"),
         ("fr", "selon {{M.|Dupont}}, {{Mme|Durand}} et {{M.}} Petit au {{n°|5}}", "selon M. Dupont, Mme Durand et M. Petit au no 5"),
         ("ko", "{{출생일과 만나이|1950|1|2}}, {{시작날짜|1999|5|3}}에 {{임시링크|강|en|River}}", "1950년 1월 2일, 1999년 5월 3일에 강"),
-        ("es", "por {{enlace interlingüístico|Río|en|River}} el {{fecha de nacimiento|3|5|1999}} {{ac.}}", "por Río el 3 de mayo de 1999 a. C."),
+        ("es", "por {{enlace interlingüístico|Río|en|River}} el {{fecha de nacimiento|3|5|1999}} {{ac.}}",
+         "por Río el 3 de mayo de 1999 a. C."),
     ],
 )  # fmt: skip
 def test_a_known_template_says_what_its_reader_sees(language: str, source: str, text: str) -> None:

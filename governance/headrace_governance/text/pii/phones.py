@@ -19,16 +19,16 @@ _EAST = r"\u3005-\u30ff\u3400-\u9fff\uac00-\ud7a3"
 _CUE_REACH = 36
 """Characters before a number in which its cue must end."""
 _PHONE = re.compile(
-    rf"(?<![^\W{_EAST}])(?<![.+\-/#第])(?:\+|00(?=[1-9]))?[(（]?\d"
+    rf"(?<![^\W{_EAST}])(?<![+\-/#第])(?:(?<!\.)|(?<=[^\W\d_]{{2}}\.))(?:\+|00(?=[1-9]))?[(（]?\d"
     r"(?:(?: [/\-\u2013] |[ \u00a0().\-/\u2010\u2011\u2013（）－]{0,2})\d){5,16}"
     rf"(?![^\W{_EAST}]|[.\-/:,]\d|[元円원个個인人万萬亿億次件年月日号號倍])"
 )
 _WORDS = (
     r"tel(?:\.|ef\w*|eph\w*)?|t[eé]l(?:[eé]ph\w*|[eé]f\w*)?|tfno|fono|fon|phones?(?:numbers?)?|telephone\w*|fax(?:nummer|es|no|nr)?|"
     r"telefax\w*|mobile?(?:funk\w*|nummer)?|mobil|m[oó]vil(?:es)?|celular\w*|cellular\w*|cellphone\w*|cell(?= ?[.:]| ph| no| nu)|"
-    r"telem[oó]vel|handy(?:nummer)?|rufnummer|durchwahl|hotline|helpline|whatsapp|viber|sms|contact|call|dial|ring|text|kom(?=\.)|gsm|cep|"
+    r"telem[oó]vel|handy(?:nummer)?|tlf|rufnummer|durchwahl|hotline|helpline|whatsapp|viber|sms|contact|call|dial|ring|text|kom(?=\.)|gsm|cep|"
     r"(?:ph|mob)(?=[.:])|rufen sie|appelez|joignable|llam(?:ar|e|en)|chiam(?:are|ate|i)|lig(?:ar|ue)|"
-    r"тел(?:ефон\w*)?|моб(?:ильн\w*)?|факс\w*|звон\w*|هاتف|جوال|الهاتف|फ़ोन|फोन|मोबाइल"
+    r"тел(?:ефон\w*)?|моб(?:ильн\w*)?|факс\w*|τηλ\w*|звон\w*|هاتف|جوال|الهاتف|फ़ोन|फोन|मोबाइल"
 )
 _WORDS_EAST = "電話|电话|手机|手機|传真|傳真|座机|热线|联系|聯絡|致电|拨打|携帯|전화|휴대폰|연락처|팩스"
 _CUE = re.compile(
@@ -123,7 +123,7 @@ def _phone(text: str, m: re.Match[str], language: str) -> Span | None:
         table = _ROW_AFTER.match(after(text, end, 8)) is not None
         return Span("phone", start, end) if _valid(written, None) and not table else None
     if written.startswith("00"):
-        formed = _SEPARATORS.search(written) is not None and not in_a_row(text, start, end)
+        formed = written[2].isdecimal() and _SEPARATORS.search(written) is not None and not in_a_row(text, start, end)
         return Span("phone", start, end) if (cue or formed) and _valid("+" + written[2:], None) else None
     if _NANP.fullmatch(written):
         regions: tuple[str, ...] = ("US", *_REGIONS.get(language, ())) if cue else ("US",)

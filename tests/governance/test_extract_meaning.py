@@ -149,6 +149,12 @@ def test_a_word_that_may_be_broken_is_one_word(word: str) -> None:
     assert markdown(f"<p>Der {word} fährt.</p>") == "Der Donaudampfer fährt."
 
 
+def test_a_character_reference_is_one_character_wherever_its_number_begins() -> None:
+    written = "".join(f"&#{ord(c)};" for c in "abyzшя水あ") + "".join(f"&#x{ord(c):X};" for c in "«×É黒\u00b5") + "&#97b&#xe9x"
+    assert markdown(f"<p>{written} 10&#xA0;km</p>") == "abyzшя水あ«×É黒\u00b5abéx 10 km".replace(" km", "\u00a0km")
+    assert markdown("<p>a&#10;b &#x0D;&#xA;c&#9d&Tab;e&NewLine;f</p>") == "a b c d e f"
+
+
 def test_joiners_that_belong_to_the_spelling_stay() -> None:
     assert markdown("<p>می\u200cخواهم</p>") == "می\u200cخواهم"
 

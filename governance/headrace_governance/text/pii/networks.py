@@ -25,10 +25,10 @@ from headrace_lake.errors import ConfigError
 
 _HOST = "A-Za-z0-9\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f"
 """Letters of a domain's name: those of ASCII, and Latin ones of internationalised names (RFC 5891)."""
-_EMPHASIS = "|".join(rf"(?<={begin}{mark})" for begin in (r"\A", r"[\s(>|:\[]") for mark in (r"\*", r"\*\*", "_", "__"))
+_EMPHASIS = re.compile(r"(?:^|[\s(>|:\[])(?:\*{1,2}|_{1,2})$")
 """Marks of emphasis in Markdown, with what may stand before them."""
 _EMAIL = re.compile(
-    rf"(?:(?<![\w.+%@/=~!$#&*^?-])|{_EMPHASIS})[A-Za-z0-9](?:[\w.%+-]{{0,62}}[\w%+-])?@"
+    r"(?<![A-Za-z0-9.+%@/=~!$#&^?-])[A-Za-z0-9](?:[\w.%+-]{0,62}[\w%+-])?@"
     rf"(?:[{_HOST}](?:[{_HOST}-]{{0,61}}[{_HOST}])?\.){{1,6}}"
     r"(?:[Xx][Nn]--[A-Za-z0-9-]{1,58}|[A-Za-z]{2,24})(?![A-Za-z0-9@-]|_\w|:[\w/~]|::)",
     re.ASCII,
@@ -79,7 +79,7 @@ def emails(text: str, language: str) -> Iterator[Span]:
         if host.rpartition(".")[2] not in top_level_domains() or _RESERVED.search(host) or ".." in written:
             continue
         mark = text[m.start() - 1 : m.start()]
-        if mark and mark in "*_" and not text.startswith(mark, m.end()):
+        if mark and mark in "*_" and not (text.startswith(mark, m.end()) and _EMPHASIS.search(text[max(0, m.start() - 3) : m.start()])):
             continue  # no emphasis, but a name that begins so: `__init__@host.org`
         if local in _CODE_LOCALS or _UNIT.match(written) or _RETINA.search(written) or _MESSAGE_DATE.match(local):
             continue

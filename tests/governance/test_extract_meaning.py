@@ -149,6 +149,12 @@ def test_a_word_that_may_be_broken_is_one_word(word: str) -> None:
     assert markdown(f"<p>Der {word} fährt.</p>") == "Der Donaudampfer fährt."
 
 
+def test_a_character_reference_is_one_character_wherever_its_number_begins() -> None:
+    written = "".join(f"&#{ord(c)};" for c in "abyzшя水あ") + "".join(f"&#x{ord(c):X};" for c in "«×É黒\u00b5") + "&#97b&#xe9x"
+    assert markdown(f"<p>{written} 10&#xA0;km</p>") == "abyzшя水あ«×É黒\u00b5abéx 10 km".replace(" km", "\u00a0km")
+    assert markdown("<p>a&#10;b &#x0D;&#xA;c&#9d&Tab;e&NewLine;f</p>") == "a b c d e f"
+
+
 def test_joiners_that_belong_to_the_spelling_stay() -> None:
     assert markdown("<p>می\u200cخواهم</p>") == "می\u200cخواهم"
 
@@ -164,6 +170,13 @@ def test_quotes_inside_of_quotes() -> None:
         ("Costs <span class='a-offscreen'>$9</span><span aria-hidden='true'><b>$</b><b>9</b></span> now.", "Costs $9 now."),
         ("Costs <span aria-hidden=true>9</span> <span class=visually-hidden>nine crowns</span> now.", "Costs 9 now."),
         ("Good: <span aria-hidden=true>★★★★☆</span><span class=screen-reader-text>4 of 5 stars</span>.", "Good: 4 of 5 stars."),
+        ("Costs <span aria-hidden=true>$5<sup>99</sup></span><span class=sr-only>$5.99</span> now.", "Costs $5.99 now."),
+        ("Is <span aria-hidden=true>10<sup>2</sup></span><span class=sr-only>10 squared</span> now.", "Is 10² now."),
+        (
+            "Costs <span aria-hidden=true>5</span><span class=sr-only>five</span> today; <span aria-hidden=true>★★</span>"
+            "<span class=sr-only>2 stars</span>.",
+            "Costs 5 today; 2 stars.",
+        ),
         ("Save<i class='material-icons' aria-hidden=true>save</i> it<i class='fa fa-x' aria-hidden=true></i>.", "Save it."),
         ("Seen <span style='position:absolute;left:-9999px'>for readers</span>now.", "Seen now."),
     ],
@@ -231,6 +244,10 @@ BOTH = f"<mjx-msubsup>{mi('1D465')}<mjx-script>{mi('32', 'mn')}<mjx-spacer></mjx
     [
         ("<math><mfrac><mn>1</mn><mn>2</mn></mfrac></math>", r"$\frac{1}{2}$"),
         ("<math display=block><msup><mi>x</mi><mn>2</mn></msup></math>", "$$x^{2}$$"),
+        (
+            "<m:math xmlns:m='http://www.w3.org/1998/Math/MathML'><m:mfrac><m:mn>1</m:mn><m:mn>2</m:mn></m:mfrac></m:math>",
+            r"$\frac{1}{2}$",
+        ),
         ("<mml:math><mml:msub><mml:mi>x</mml:mi><mml:mn>2</mml:mn></mml:msub></mml:math>", "$x_{2}$"),
         ("<math><mtext><![CDATA[a<b]]></mtext></math>", r"$\text{a<b}$"),
         (
@@ -257,7 +274,7 @@ BOTH = f"<mjx-msubsup>{mi('1D465')}<mjx-script>{mi('32', 'mn')}<mjx-spacer></mjx
         ),
         ("<script type='math/mml'><math><msup><mi>x</mi><mn>3</mn></msup></math></script>", "$x^{3}$"),
     ],
-    ids="MathML|display|prefix|CDATA|MathJax 3|drawn|display drawn|LaTeX|SVG|MathJax 2|MathML in a script".split("|"),
+    ids="MathML|display|another prefix|prefix|CDATA|MathJax 3|drawn|display drawn|LaTeX|SVG|MathJax 2|MathML in a script".split("|"),
 )
 def test_a_formula_is_there_once_and_as_latex(body: str, expected: str) -> None:
     assert markdown(f"<p>Let {body} be.</p>") == f"Let {expected} be."

@@ -178,6 +178,15 @@ def test_a_damaged_package_is_refused_and_a_bomb_too(settings: Settings, tmp_pat
         ('<semantics><mi>x</mi><annotation encoding="application/x-tex">x_0</annotation></semantics>', "x_0"),
         ("<msup><mrow><mo>(</mo><mi>x</mi><mo>)</mo></mrow><mn>2</mn></msup>", "{(x)}^{2}"),
         ('<mi mathvariant="bold">v</mi>', r"\mathbf{v}"),
+        (
+            "<mmultiscripts><mi>C</mi><mprescripts/><mn>6</mn><mn>12</mn></mmultiscripts>",
+            "{}_{6}^{12}C",
+        ),
+        (
+            "<mmultiscripts><mi>R</mi><mi>i</mi><none/><none/><mi>j</mi><mprescripts/><none/><mn>2</mn></mmultiscripts>",
+            "{}^{2}R_{i}^{j}",
+        ),
+        ("<menclose notation='radical'><mi>x</mi></menclose>", r"\sqrt{x}"),
     ],
 )  # fmt: skip
 def test_mathml_becomes_latex(markup: str, expected: str) -> None:

@@ -53,6 +53,21 @@ def test_a_percent_sign_or_brace_that_is_a_character_cuts_nothing(source: str, t
 @pytest.mark.parametrize(
     ("source", "text"),
     [
+        (r"10\textperthousand{} of 5\,\textohm{} at 20\,\textcelsius{}, \EUR{5} or 5\,\textyen", "10‰ of 5 Ω at 20 ℃, €5 or 5 ¥"),
+        (
+            r"\textonehalf{} m\texttwosuperior{}, 3\,\texttimes\,4, 5\,\textpm\,1, \textminus 6, \textnumero{} 7",
+            "½ m², 3 × 4, 5 ± 1, −6, № 7",
+        ),
+        (r"Was \sout{old} new, \deleted{five} six, \st{seven} eight", "Was new, six, eight"),
+    ],
+)
+def test_symbols_of_text_companion_fonts_stay_and_struck_out_text_goes(source: str, text: str) -> None:
+    assert text_of(source) == text
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
         (r"\SI{5.2}{\kilo\gram}, \SI{3e8}{m/s}, \qty{10}{\micro\metre}, \si{\meter}", "5.2 kg, 3e8 m/s, 10 µm, m"),
         (r"\SI{9.81}{\metre\per\second\squared} \si{\kilo\gram\metre\per\square\second}", "9.81 m/s² kg m/s²"),
         (r"\unit{\joule\per\mole\per\kelvin} \si{\per\cubic\centi\metre} \qty{7}{\metre\tothe{4}}", "J/(mol K) cm⁻³ 7 m⁴"),

@@ -50,6 +50,17 @@ def export(text: str, language: str, title: str = "T") -> bytes:
         ("ru", "имя {{нп5|Местное|Показ|en|Foreign}} и {{нп5|Местное||en|Foreign}}", "имя Показ и Местное"),
         ("ru", "{{число|12345}} и {{s|5 км}} от {{дата|3|5|1999}}", "12345 и 5 км от 3 мая 1999"),
         ("de", "hat {{Zahl|12345}} Einwohner, {{Höhe|500|DE}}, {{enS|text}}, {{EUR|5}}", "hat 12345 Einwohner, 500 m, text, 5 €"),
+        ("en", "{{yes|3 of 5}}, {{yes}}, {{no|none}}, {{n/a|not held}}, {{won|joint}}", "3 of 5, Yes, none, not held, joint"),
+        ("en", "{{percentage|1|4}} and {{percent|2|3|1}} of {{percentage|1,000|0}}, died aged {{age|1950|5|2|2000|3|4}}",
+         "25% and 66.7% of 1,000/0, died aged 49"),
+        ("fr", "selon {{M.|Dupont}}, {{Mme|Durand}} et {{M.}} Petit au {{n°|5}}", "selon M. Dupont, Mme Durand et M. Petit au no 5"),
+        ("ko", "{{출생일과 만나이|1950|1|2}}, {{시작날짜|1999|5|3}}에 {{임시링크|강|en|River}}", "1950년 1월 2일, 1999년 5월 3일에 강"),
+        ("es", "por {{enlace interlingüístico|Río|en|River}} el {{fecha de nacimiento|3|5|1999}} {{ac.}}",
+         "por Río el 3 de mayo de 1999 a. C."),
+        ("en", "{{formatnum:{{val|1234}}}} at {{currency|amount=5|code=EUR}} {{±|2}}", "1234 at 5 EUR ±2"),
+        ("fr", "en {{av JC|52}} et 60 {{av JC}}, {{ap JC|5}}", "en 52 av. J.-C. et 60 av. J.-C., 5 apr. J.-C."),
+        ("ru", "дом {{№|5}}, {{век|XIX}}", "дом № 5, XIX век"),
+        ("ja", "{{年月日|1999|5|3}}に{{フリガナ|川|かわ}}", "1999年5月3日に川"),
     ],
 )  # fmt: skip
 def test_a_known_template_says_what_its_reader_sees(language: str, source: str, text: str) -> None:

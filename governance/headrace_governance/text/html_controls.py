@@ -20,8 +20,8 @@ from headrace_governance.text.html_attributes import ARIA_HIDDEN, CODE_CLASS, EX
 from headrace_governance.text.html_tags import BLOCK, INLINE_CODE, PROPERTIES, number
 from headrace_governance.text.html_tokens import N_FIRST, N_FLAGS, N_LAST, TEXT, Tokens
 
-_BUTTON, _SUMMARY, _DT, _LEGEND, _CAPTION, _H1, _H6, _PRE, _TD, _TH, _A = (
-    number(n) for n in "button summary dt legend caption h1 h6 pre td th a".split()
+_BUTTON, _SUMMARY, _DT, _LEGEND, _CAPTION, _H1, _H6, _PRE, _TD, _TH, _A, _SUP, _SUB = (
+    number(n) for n in "button summary dt legend caption h1 h6 pre td th a sup sub".split()
 )
 _TITLES = frozenset((*range(_H1, _H6 + 1), _SUMMARY, _DT, _LEGEND, _CAPTION))
 _SENTENCES = frozenset(number(n) for n in "p li dd td blockquote figcaption".split())
@@ -166,24 +166,32 @@ class Settling:
                 self.nodes[k, N_FLAGS] &= ~ARIA_HIDDEN
                 self.out[k] = not block and self.is_dropped(self._class(k)) != 0
                 end = int(self.nodes[k, N_FIRST])
-            elif twins and self._count(k, 2) and not self._letters(k):
-                for twin in twins:  # stars, and in words how many
+            elif twins and self._count(k, 2) and (not self._letters(k) or self._is_drawn(k, twins)):
+                for twin in twins:  # stars, and in words how many; a price
                     self.out[twin] = False
 
     def _beside(self, k: int, t: int) -> bool:
         """Whether one of two elements follows the other, but for white space."""
         first, second = (k, t) if k < t else (t, k)
-        return bool(0 < self.nodes[second, N_FIRST] - self.nodes[first, N_LAST] <= 2)
+        begin, end = int(self.nodes[first, N_LAST]), int(self.nodes[second, N_FIRST])
+        return 0 < end - begin <= 2 and not self.counts[end, 2] - self.counts[begin, 2]
 
     def _shows(self, k: int, twins: list[int], block: bool) -> bool:
         """Whether a node is text although it is hidden from screen readers."""
         if not self._letters(k) or (_ICON.search(self._class(k)) and not twins):
             return False
         if twins:
-            return True
+            return not self._is_drawn(k, twins)
         if block or self.nodes[k, 0] == _A or self._in_code(k):
             return False
         return self._letters(k) == self._letters(int(self.nodes[k, 1])) or not self._repeated(k)
+
+    def _is_drawn(self, k: int, twins: list[int]) -> bool:
+        """Whether a number is drawn with a part raised or lowered that is no power, as the text for screen readers tells: 5⁹⁹ for 5.99."""
+        tags = self.nodes[k + 1 : k + 20]
+        inside = tags[tags[:, N_FIRST] < self.nodes[k, N_LAST], 0].tolist()
+        digits = self._count(k, 1)
+        return digits > 0 and any(t in (_SUP, _SUB) for t in inside) and any(self._count(t, 1) == digits for t in twins)
 
     def _repeated(self, k: int) -> bool:
         """Whether an element beside this one says the same."""

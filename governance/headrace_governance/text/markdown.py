@@ -28,8 +28,10 @@ _NO_LANGUAGE = frozenset("default none text notranslate plain plaintext nohighli
 _UNREAD = re.compile(rb"<(?:noscript|template|object|svg|datalist|button|applet|xml|noembed|noframes)\b", re.IGNORECASE)
 """Elements whose content is not read here, in which trafilatura may find text."""
 _DATA_LANGUAGE = re.compile(rb"\sdata-lang(?:uage)?\s*=\s*[\"']?([A-Za-z0-9+#_.]{1,20})")
-_WHITE_SPACE = re.compile(r" ?(?:&(?:#0{0,9}(?:9|10|12|13)|#[xX]0{0,9}(?:9|[aAcCdD])|Tab|NewLine);?){1,9} ?")
-"""Character references to white space, which is no more than a space outside of code."""
+_WHITE_SPACE = re.compile(
+    r" ?(?:&(?:#0{0,9}(?:9|10|12|13)(?:;|(?!\d))|#[xX]0{0,9}[9aAcCdD](?:;|(?![\dA-Fa-f]))|Tab;|NewLine;)){1,9} ?", re.ASCII
+)
+"""Character references to white space, which is no more than a space outside of code; never the begin of another one (`&#97;`)."""
 _DEFINED = frozenset(number(n) for n in "dt dd td th".split())
 _INVISIBLE = "\u00ad\u200b\u2060\ufeff"
 _UNSEEN = str.maketrans("", "", _INVISIBLE)

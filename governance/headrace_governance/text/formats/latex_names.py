@@ -16,6 +16,17 @@ SYMBOLS = {
     "textbullet": "•", "textperiodcentered": "·", "quad": " ", "qquad": " ", "space": " ", "newline": " ", "linebreak": " ", "hfill": " ",
     "enspace": " ", "thinspace": " ", "par": "\n\n", "medskip": "\n\n", "bigskip": "\n\n", "smallskip": "\n\n", "newpage": "\n\n",
     "clearpage": "\n\n", "slash": "/", "lbrace": "{", "rbrace": "}", "textquotesingle": "'", "guillemotleft": "«", "guillemotright": "»",
+    "textperthousand": "‰", "perthousand": "‰", "textpertenthousand": "‱", "textohm": "Ω", "textmho": "℧", "ohm": "Ω", "textcelsius": "℃",
+    "celsius": "℃", "degree": "°", "micro": "µ", "EUR": "€", "textsterling": "£", "textdollar": "$", "textyen": "¥", "textcent": "¢",
+    "textcurrency": "¤", "textwon": "₩", "textnaira": "₦", "textpeso": "₱", "textlira": "₤", "textbaht": "฿", "textdong": "₫",
+    "textonehalf": "½", "textonequarter": "¼", "textthreequarters": "¾", "textonesuperior": "¹", "texttwosuperior": "²",
+    "textthreesuperior": "³", "texttimes": "×", "textdiv": "÷", "textpm": "±", "textminus": "−", "textsurd": "√", "textlnot": "¬",
+    "textfractionsolidus": "⁄", "textsection": "§", "textparagraph": "¶", "textnumero": "№", "textordmasculine": "º",
+    "textordfeminine": "ª",
+    "textestimated": "℮", "textreferencemark": "※", "textinterrobang": "‽", "textquestiondown": "¿", "textexclamdown": "¡",
+    "textbraceleft": "{", "textbraceright": "}", "textdagger": "†", "textdaggerdbl": "‡", "textrightarrow": "→", "textleftarrow": "←",
+    "textuparrow": "↑", "textdownarrow": "↓", "textasciigrave": "`", "textvisiblespace": "␣", "ng": "ŋ", "NG": "Ŋ", "dj": "đ", "DJ": "Đ",
+    "SS": "SS",
 }  # fmt: skip
 DROPPED = {
     name: arguments
@@ -29,6 +40,7 @@ DROPPED = {
         "pacs cline cmidrule phantom hphantom vphantom color markright pagenumbering addbibresource includegraphics includepdf "
         "newcounter stepcounter refstepcounter bibitem glsresetall acknowledgmentsname theoremstyle selectlanguage orcid authorrunning "
         "titlerunning keywordsname setstretch linespread lstset usetikzlibrary sisetup MakeShortVerb "
+        "sout xout st deleted "
         "DeleteShortVerb lstMakeShortInline lstDeleteShortInline inputencoding "
         "allowdisplaybreaks preprint received accepted",
         2: "DeclareSIUnit setlength addtolength setcounter addtocounter markboth rule fontsize definecolor[ newlength captionsetup "

@@ -67,6 +67,10 @@ def latex(element: Any, depth: int = 0) -> str:
         return f"{_base(parts[0])}{'^' if name == 'msup' else '_'}{{{parts[1]}}}"
     if name in ("msubsup", "munderover") and len(parts) == 3:
         return f"{_base(parts[0])}_{{{parts[1]}}}^{{{parts[2]}}}"
+    if name == "mmultiscripts" and parts:
+        return _multiscripts([local_name(child) for child in element if local_name(child)], parts)
+    if name == "menclose" and "radical" in (element.get("notation") or ""):
+        return rf"\sqrt{{{_joined(parts)}}}"
     if name == "mover" and len(parts) == 2:
         accent = _ACCENTS.get(_plain(element[1]))
         return f"{accent}{{{parts[0]}}}" if accent else f"{_base(parts[0])}^{{{parts[1]}}}"
@@ -81,6 +85,18 @@ def latex(element: Any, depth: int = 0) -> str:
     if name in ("mtr", "mlabeledtr"):
         return " & ".join(parts)
     return _joined(parts)
+
+
+def _multiscripts(names: list[str], parts: list[str]) -> str:
+    """A base with scripts before and after it: `{}_{6}^{12}C` (MathML Core 3.4.3)."""
+    middle = names.index("mprescripts") if "mprescripts" in names else len(names)
+
+    def pairs(scripts: list[str]) -> str:
+        marked = zip(scripts, "_^" * len(scripts), strict=False)
+        return "".join(f"{mark}{{{script}}}" for script, mark in marked if script)
+
+    before = pairs(parts[middle + 1 :])
+    return ("{}" + before if before else "") + _base(parts[0]) + pairs(parts[1:middle])
 
 
 def _token(element: Any, name: str) -> str:

@@ -225,11 +225,11 @@ class _Page:
             return self._title
         rule = self._templates.rule(name)
         if rule is None and ":" in name:  # {{formatnum:12345}}: a parser function, its first argument is in its name
-            function, _, first = str(node.name).strip().partition(":")
+            function = str(node.name).strip().partition(":")[0]
             name = normal(function) or ":"
             rule = self._templates.rule(name)
             if rule is not None:
-                return self._templates.text(rule, {"1": first.strip()})
+                return self._templates.text(rule, {"1": self.render(node.name).partition(":")[2].strip()})
             if not self._templates.is_silent(name):
                 self._dropped[f"{name[:60]}:"] += 1
             return ""

@@ -17,9 +17,9 @@ class WikitextRules(StrictModel):
         sections: language → headings whose sections are cut (references, links, literature).
         file_namespaces: names of namespace 6 in the wikis' languages, beside the dump's own.
         category_namespaces: names of namespace 14.
-        templates: template → what stands for it: `{1}`, `{name}` are its arguments, `{a|b}` the first that is there; `@date` and its like
-            are the functions of `wikitext_templates.py`, `@amount:SIGN` puts a sign before the first argument. A name that ends in `*`
-            holds for all that begin so.
+        templates: template → what stands for it: `{1}`, `{name}` are its arguments, `{a|b}` the first that is there, `{a|=b}` the
+            text b where a is not; `@date` and its like are the functions of `wikitext_templates.py`, `@amount:SIGN` puts a
+            sign before the first argument. A name that ends in `*` holds for all that begin so.
         templates_by_language: the same for names that mean something else in one language's wiki.
         silent_templates: templates that print nothing that is text; they go uncounted. A name that ends in `*` as above.
         table_classes: classes of tables and boxes that are no text (infobox, navbox ...).

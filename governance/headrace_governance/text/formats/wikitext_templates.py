@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from headrace_governance.text.formats.scripts import lowered, raised
@@ -179,6 +180,27 @@ def _centuries(given: Arguments, _: str) -> str:
     return " ".join(f"{v}e" if re.fullmatch(r"[IVXLC]{1,6}|\d{1,2}", v) else v for v in positional(given)[:3]) + " siècle"
 
 
+def _percentage(given: Arguments, _: str) -> str:
+    """`1|4` → `25%`, `2|3|1` → `66.7%`; as a fraction if the arguments are no numbers."""
+    values = positional(given)
+    if len(values) < 2:
+        return f"{values[0]}%" if values and values[0][-1:].isdecimal() else " ".join(values)
+    if not all(re.fullmatch(r"\d{1,15}(?:\.\d{1,9})?", v.replace(",", "")) for v in values[:2]) or not float(values[1].replace(",", "")):
+        return f"{values[0]}/{values[1]}"
+    places = int(values[2]) if len(values) > 2 and re.fullmatch(r"\d", values[2]) else 0
+    share = 100 * Decimal(values[0].replace(",", "")) / Decimal(values[1].replace(",", ""))
+    return f"{share.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)}%"
+
+
+def _age(given: Arguments, _: str) -> str:
+    """Whole years from one date to another (`1950|1|2|2000|3|4` → `50`); nothing if it depends on today."""
+    values = positional(given)
+    if len(values) != 6 or not all(re.fullmatch(r"\d{1,4}", v) for v in values):
+        return ""
+    begin, end = [int(v) for v in values[:3]], [int(v) for v in values[3:]]
+    return str(end[0] - begin[0] - (end[1:] < begin[1:]))
+
+
 FUNCTIONS: dict[str, Callable[[Arguments, str], str]] = {
     "all": lambda given, _: " ".join(positional(given)),
     "joined": lambda given, _: "".join(positional(given)),
@@ -189,6 +211,7 @@ FUNCTIONS: dict[str, Callable[[Arguments, str], str]] = {
     "power of ten": lambda given, _: f"×10{raised(given.get('1', '').replace('−', '-'))}",
     "convert": _convert, "val": _val, "date": _date, "later date": lambda given, language: _date(given, language, 4), "unité": _measure,
     "fraction": _fraction, "local name": _local, "as of": _as_of, "height": _height, "ordinal": _ordinal, "siècles": _centuries,
+    "percentage": _percentage, "age": _age,
 }  # fmt: skip
 
 
@@ -244,7 +267,12 @@ class Templates:
         if rule.startswith("@"):
             name, _, sign = rule[1:].partition(":")
             return _amount(sign)(given, self.language) if name == "amount" else FUNCTIONS[name](given, self.language)
-        return _PLACE.sub(lambda found: next((given[c] for c in found[1].split("|") if given.get(c)), ""), rule)
+        return _PLACE.sub(lambda found: _first(found[1].split("|"), given), rule)
+
+
+def _first(choices: list[str], given: Arguments) -> str:
+    """The first argument that is there, or a text after `=`."""
+    return next((text for c in choices if (text := c[1:] if c.startswith("=") else given.get(c, ""))), "")
 
 
 def normal(name: str) -> str:

@@ -43,7 +43,7 @@ PREFILTER: dict[str, str] = {
     "ip": r"\d\.\d{1,3}\.\d{1,3}\.\d|[23][0-9A-Fa-f]{3}:[0-9A-Fa-f]{0,4}:",
     "plate": r"[\x{4e00}-\x{9fff}][A-Z]",
     "mobile": r"1[3-9]\d[ -]?\d{4}[ -]?\d{4}",
-    "phone": r"\d(?:[ ().\-/\x{a0}]{0,2}\d){5}",
+    "phone": r"\d(?:[ ().\-/\x{a0}\x{2010}\x{2011}\x{2013}（）－]{0,3}\d){5}",
     "address": r"\d[A-Z]? (?:[A-Z]\.? )?(?:[A-Z][^ ]*|\d{1,3}(?:st|nd|rd|th)) [A-Z]|[AFD]PO,? A[AEP] \d"
     r"|[路街道巷弄同里村镇乡][0-9A-Za-z一二三四五六七八九十百]",
     "name": rf"(?:Mr|Mrs|Ms|Miss|Dr|Prof)\.? {CAPITAL}|(?:ame|ontact|atient|ustomer|ecipient|ardholder|assenger|pplicant): ?{CAPITAL}"

@@ -23,9 +23,14 @@ from headrace_lake.errors import ConfigError
 
 # -- e-mail --------------------------------------------------------------------------------------------------------------
 
+_HOST = "A-Za-z0-9\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f"
+"""Letters of a domain's name: those of ASCII, and Latin ones of internationalised names (RFC 5891)."""
+_EMPHASIS = re.compile(r"(?:^|[\s(>|:\[])(?:\*{1,2}|_{1,2})$")
+"""Marks of emphasis in Markdown, with what may stand before them."""
 _EMAIL = re.compile(
-    r"(?<![\w.+%@/=~!$#&*^?-])[A-Za-z0-9](?:[\w.%+-]{0,62}[\w%+-])?@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,6}"
-    r"(?:[Xx][Nn]--[A-Za-z0-9-]{1,58}|[A-Za-z]{2,24})(?![A-Za-z0-9_@-]|:[\w/~]|::)",
+    r"(?<![A-Za-z0-9.+%@/=~!$#&^?-])[A-Za-z0-9](?:[\w.%+-]{0,62}[\w%+-])?@"
+    rf"(?:[{_HOST}](?:[{_HOST}-]{{0,61}}[{_HOST}])?\.){{1,6}}"
+    r"(?:[Xx][Nn]--[A-Za-z0-9-]{1,58}|[A-Za-z]{2,24})(?![A-Za-z0-9@-]|_\w|:[\w/~]|::)",
     re.ASCII,
 )
 """The local part is RFC 5322's dot-atom without its rare characters; `user@host:path` is a place to copy from, not a mailbox, and
@@ -73,6 +78,9 @@ def emails(text: str, language: str) -> Iterator[Span]:
         local, _, host = written.lower().rpartition("@")
         if host.rpartition(".")[2] not in top_level_domains() or _RESERVED.search(host) or ".." in written:
             continue
+        mark = text[m.start() - 1 : m.start()]
+        if mark and mark in "*_" and not (text.startswith(mark, m.end()) and _EMPHASIS.search(text[max(0, m.start() - 3) : m.start()])):
+            continue  # no emphasis, but a name that begins so: `__init__@host.org`
         if local in _CODE_LOCALS or _UNIT.match(written) or _RETINA.search(written) or _MESSAGE_DATE.match(local):
             continue
         head = before(text, m.start(), 80)
@@ -83,7 +91,7 @@ def emails(text: str, language: str) -> Iterator[Span]:
 # -- IP ------------------------------------------------------------------------------------------------------------------
 
 _IPV4 = re.compile(
-    r"(?<![\w.\-])(?<!(?<!/)/)(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\w]|[.-]\d|/\d|\.[A-Za-z_][\w-]*\.[A-Za-z])",
+    r"(?<![\w.\-])(?<!(?<!/)/)(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\w]|[.-]\d|/(?!32(?!\d))\d|\.[A-Za-z_][\w-]*\.[A-Za-z])",
     re.ASCII,
 )
 _IPV6 = re.compile(r"(?<![\w:.])[23][0-9A-Fa-f]{3}:(?:[0-9A-Fa-f]{0,4}:){1,6}[0-9A-Fa-f]{0,4}(?![\w:])", re.ASCII)
@@ -117,6 +125,17 @@ _COUNTED_BEFORE = re.compile(
     re.IGNORECASE,
 )
 """A word before the number that counts something: a version, a part of a document."""
+_VERSION_BEFORE = re.compile(
+    r"(?:(?<![^\W\d_])(?:versions?|versión|versão|versione|vers?\.?|v\.?|releases?|revisions?|rev\.?|builds?|firmware|kernel|"
+    r"patch(?:es|level)?|update|upgrade|oids?|верси\w{1,3}|chrome|chromium|firefox|webview|skype|safari|itunes|acrobat|flash player|"
+    r"adobe reader|thunderbird|openss[hl]|wsl)|版本?号?)[ \u00a0:：=*`\"'“„«(\[]{0,3}"
+    r"(?:v?\d{1,5}(?:\.\d{1,5}){1,4}(?:, ?| ?[-\u2013] ?| )(?:(?:and|or|to|through|und|oder|bis|et|ou|à|y|e|и) ?)?){0,3}$",
+    re.IGNORECASE,
+)
+"""A word that names a version or a product, with versions that stand in a row after it. Other words that count something ("see",
+"rule", "example") may have an address after them, which has a part too large for an outline."""
+_PINNED_BEFORE = re.compile(r"[\w\]][=<>~!]=$", re.ASCII)
+"""A package pinned to a version: `name==1.26.118.3`."""
 _CHANGED_BEFORE = re.compile(
     r"(?:upgrad|updat|downgrad|migrat|switch|chang|bump|mov|differ|releas|introduc|deprecat|support|since|befor|after|until)\w*"
     r"(?: [\w/-]+){0,3} (?:from|to|between|in|by|with|and)(?: [A-Za-z][\w-]*)? $|\b(?:since|before|after|until|than|prior to) $",
@@ -183,14 +202,14 @@ def _is_ipv4(text: str, m: re.Match[str]) -> bool:
     if not address.is_global or address.is_multicast or address in _RELAYS:
         return False
     head = before(text, m.start(), 60)
-    if _COUNTED_BEFORE.search(head):
+    if _VERSION_BEFORE.search(head) or (max(parts) <= _SMALL and _COUNTED_BEFORE.search(head)):
         return False
     if max(parts) <= _OUTLINE_LARGEST and _OUTLINE.match(rest_of_line_before(text, m.start())):
         return False
     named = _ADDRESS_BEFORE.search(head) is not None or _PORT_AFTER.match(text, m.end()) is not None
     if named or (max(parts) <= _SMALL and _CHANGED_BEFORE.search(head)):
         return named
-    if max(parts) <= _SMALLEST:
+    if max(parts) <= _SMALLEST or _PINNED_BEFORE.search(head):
         return False
     machine = _MACHINE_BEFORE.search(head) is not None
     small = max(parts) <= _SMALL and sorted(parts)[2] <= _OUTLINE_LARGEST

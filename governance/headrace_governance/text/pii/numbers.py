@@ -86,7 +86,7 @@ four digits at the end, or five digits before it)."""
 _MOST_LETTERS = 2
 """Among the five places of a plate."""
 _CAR_BEFORE = re.compile(r"(?:车|牌|辆|驾|停|驶|违章|肇事|[車輛駕駛])")
-_CAR_NEXT = re.compile(r"(?:号)?(?:的)?[\u4e00-\u9fff]{0,3}(?:车|轿|客运|驶|停|违|[車駛])")
+_CAR_NEXT = re.compile(r"(?:号)?(?:的)?[\u4e00-\u9fff]{0,3}(?:车(?![型系款展企])|轿|客运|驶|停|违|[車駛])")
 _CUE_AT_PLATE = re.compile(
     r"(?:车牌|牌照|号牌|牌号|车号|号码|牌|辆|车|轿车|货车|驾驶|驾|车主|挂着|挂有|悬挂)(?:号码?|号|照)?(?:[:：是为叫的]|分别[是为])*\s?$"
 )

@@ -12,20 +12,29 @@ from collections.abc import Iterator
 
 from headrace_governance.text.pii.spans import Span, after, before
 
-_SEPARATORS = re.compile(r"[ \u00a0().\-/]+")
+_SEPARATORS = re.compile(r"[ \u00a0().\-/\u2010\u2011\u2013（）－]+")
+_DASHES = str.maketrans("\u2010\u2011\u2013（）－", "---()-")
+_EAST = r"\u3005-\u30ff\u3400-\u9fff\uac00-\ud7a3"
+"""Chinese characters, kana and Hangul, which are written without a space before and after a number."""
 _CUE_REACH = 36
 """Characters before a number in which its cue must end."""
-_PHONE = re.compile(r"(?<![\w.+\-/#])(?:\+|00(?=[1-9]))?\(?\d(?:[ \u00a0().\-/]{0,2}\d){5,16}(?![\w]|[.\-/:,]\d)")
+_PHONE = re.compile(
+    rf"(?<![^\W{_EAST}])(?<![+\-/#第])(?:(?<!\.)|(?<=[^\W\d_]{{2}}\.))(?:\+|00(?=[1-9]))?[(（]?\d"
+    r"(?:(?: [/\-\u2013] |[ \u00a0().\-/\u2010\u2011\u2013（）－]{0,2})\d){5,16}"
+    rf"(?![^\W{_EAST}]|[.\-/:,]\d|[元円원个個인人万萬亿億次件年月日号號倍])"
+)
 _WORDS = (
     r"tel(?:\.|ef\w*|eph\w*)?|t[eé]l(?:[eé]ph\w*|[eé]f\w*)?|tfno|fono|fon|phones?(?:numbers?)?|telephone\w*|fax(?:nummer|es|no|nr)?|"
     r"telefax\w*|mobile?(?:funk\w*|nummer)?|mobil|m[oó]vil(?:es)?|celular\w*|cellular\w*|cellphone\w*|cell(?= ?[.:]| ph| no| nu)|"
-    r"telem[oó]vel|handy(?:nummer)?|rufnummer|durchwahl|hotline|helpline|whatsapp|viber|sms|contact|call|dial|ring|text|kom(?=\.)|gsm|cep|"
-    r"тел(?:ефон\w*)?|моб(?:ильн\w*)?|факс\w*|звон\w*|هاتف|جوال|الهاتف|फ़ोन|फोन|मोबाइल"
+    r"telem[oó]vel|handy(?:nummer)?|tlf|rufnummer|durchwahl|hotline|helpline|whatsapp|viber|sms|contact|call|dial|ring|text|kom(?=\.)|gsm|cep|"
+    r"(?:ph|mob)(?=[.:])|rufen sie|appelez|joignable|llam(?:ar|e|en)|chiam(?:are|ate|i)|lig(?:ar|ue)|"
+    r"тел(?:ефон\w*)?|моб(?:ильн\w*)?|факс\w*|τηλ\w*|звон\w*|هاتف|جوال|الهاتف|फ़ोन|फोन|मोबाइल"
 )
 _WORDS_EAST = "電話|电话|手机|手機|传真|傳真|座机|热线|联系|聯絡|致电|拨打|携帯|전화|휴대폰|연락처|팩스"
 _CUE = re.compile(
     rf"(?:(?<![^\W\d_])(?:{_WORDS})(?![^\W\d_])|(?-i:(?<=[a-z])(?:Phone|Tel|Fax|Mobile)(?:Number|No)?(?![a-z]))|{_WORDS_EAST})"
-    r"(?:[ ._:：-]*(?:\w{1,3}\.|number|numbers|nummer|no|nr|num[eé]ro|número|numero|us|me|him|her|them|at|on|is|番号|号码|號碼|번호)){0,4}"
+    r"(?:[ ._:：-]*(?:\w{1,3}\.|number|numbers|nummer|no|nr|num[eé]ro|número|numero|us|me|him|her|them|at|on|is|"
+    r"番号|号码|號碼|번호|au|al|le|il|unter|para|は|是|为|為|는|은)){0,4}"
     r"[^\w\n]{0,8}$",
     re.IGNORECASE,
 )
@@ -47,17 +56,35 @@ _REGIONS: dict[str, tuple[str, ...]] = {
     "ar": ("SA", "EG", "AE"),
     "de": ("DE", "AT", "CH"),
     "en": ("US", "GB", "AU", "IN"),
+    "bg": ("BG",),
+    "ca": ("ES",),
+    "cs": ("CZ",),
+    "da": ("DK",),
+    "el": ("GR",),
     "es": ("ES", "MX", "AR"),
+    "fa": ("IR",),
+    "fi": ("FI",),
     "fr": ("FR", "BE", "CH"),
+    "he": ("IL",),
     "hi": ("IN",),
+    "hu": ("HU",),
+    "id": ("ID",),
     "it": ("IT",),
     "ja": ("JP",),
     "ko": ("KR",),
+    "ms": ("MY",),
     "nl": ("NL", "BE"),
+    "no": ("NO",),
     "pl": ("PL",),
     "pt": ("PT", "BR"),
+    "ro": ("RO",),
     "ru": ("RU",),
+    "sk": ("SK",),
+    "sv": ("SE",),
+    "th": ("TH",),
     "tr": ("TR",),
+    "uk": ("UA",),
+    "vi": ("VN",),
     "zh": ("CN", "TW", "HK"),
 }
 """Where a number without a country code may belong, by the document's language."""
@@ -82,7 +109,7 @@ def in_a_row(text: str, start: int, end: int) -> bool:
 
 
 def _phone(text: str, m: re.Match[str], language: str) -> Span | None:
-    written = m[0]
+    written = m[0].translate(_DASHES)
     if written.count("(") != written.count(")"):
         written = written.lstrip("(")
     start, end = m.end() - len(written), m.end()
@@ -96,7 +123,7 @@ def _phone(text: str, m: re.Match[str], language: str) -> Span | None:
         table = _ROW_AFTER.match(after(text, end, 8)) is not None
         return Span("phone", start, end) if _valid(written, None) and not table else None
     if written.startswith("00"):
-        formed = _SEPARATORS.search(written) is not None and not in_a_row(text, start, end)
+        formed = written[2].isdecimal() and _SEPARATORS.search(written) is not None and not in_a_row(text, start, end)
         return Span("phone", start, end) if (cue or formed) and _valid("+" + written[2:], None) else None
     if _NANP.fullmatch(written):
         regions: tuple[str, ...] = ("US", *_REGIONS.get(language, ())) if cue else ("US",)
@@ -116,7 +143,7 @@ def _is_formed(written: str, groups: list[str], language: str) -> bool:
     """Whether a number is written as its country writes numbers: a trunk prefix and groups, in French with points too."""
     if language == "fr" and _FRENCH.fullmatch(written):
         return True
-    if "." in written or "/" in written or sum(map(len, groups)) < 9:
+    if "." in written or "/" in written or " - " in written or sum(map(len, groups)) < 9:
         return False
     return len(groups) > 1 and len(groups[0]) > 1 and groups[0].startswith("0") and all(len(g) > 1 for g in groups)
 

@@ -17,7 +17,7 @@ _HAN = r"[\u4e00-\u9fff]"
 _ADDRESS_ZH = re.compile(
     rf"(?:{_HAN}{{2,7}}(?:省|自治区))?(?:{_HAN}{{2,8}}?(?:市|自治州|地区|盟))?{_HAN}{{1,8}}?(?:市|区|县|旗)"
     rf"{_HAN}{{1,14}}?(?:路|街|大道|道|巷|弄|胡同|里|村|镇|乡)"
-    rf"(?:(?:[\dA-Za-z一二三四五六七八九十百]{{1,6}}(?:号院|号楼|号|弄|座|栋|幢|单元|室|层|楼))+)"
+    rf"(?:(?:[\dA-Za-z一二三四五六七八九十百]{{1,6}}(?:号院|号楼|号(?!线)|弄|座|栋|幢|单元|室|层|楼))+)"
 )
 _STREETS = "Street|St|Avenue|Ave|Road|Rd|Boulevard|Blvd|Lane|Ln|Parkway|Pkwy|Highway|Hwy|Terrace|Crescent|Freeway|Expressway|Turnpike"
 """Suffixes that mean nothing but a street."""
@@ -58,6 +58,13 @@ _COUNTED_BEFORE = re.compile(
     r"january|february|march|april|may|june|july|august|september|october|november|december|copyright|©|\(c\)) $",
     re.IGNORECASE,
 )
+_TIME_BEFORE = re.compile(
+    r"(?<!\w)(?:in|on|since|by|until|till|from|to|of|before|after|during|circa|ca\.|c\.|early|late|mid|wwi|wwii|spring|summer|autumn|"
+    r"fall|winter) $",
+    re.IGNORECASE,
+)
+"""Before a year or a day: "in 2008 Wall Street fell"."""
+_MONTHS = frozenset("January February March April May June July August September October November December".split())
 _NO_NAME = frozenset(
     "The A An And Or Of In On At To For From With By Is Are Was Were This That These Those If When While Your Our Their My His Her Its "
     "New Weak Strong Releasing Using Setting Creating Adding Removing Opening Closing Private Public Dual Quad Single Registry Primary "
@@ -87,11 +94,18 @@ def _is_address(text: str, m: re.Match[str]) -> bool:
         return True
     head = before(text, m.start(), 40)
     words = m["name"].split()
+    if _is_date(m[0].partition(" ")[0], words[0]) and _TIME_BEFORE.search(head) and not _ADDRESS_CUE.search(head):
+        return False
     if _COUNTED_BEFORE.search(head) or words[0] in _NO_NAME:
         return False
     if m["everyday"]:
         return _ADDRESS_CUE.search(head) is not None and not _NO_NAME.intersection(words)
     return len(words) <= 3 or _ADDRESS_CUE.search(head) is not None
+
+
+def _is_date(number: str, word: str) -> bool:
+    """Whether a number may be a year, or the day of the month that follows."""
+    return number.isdecimal() and (1500 <= int(number) <= 2099 or (int(number) <= 31 and word in _MONTHS))
 
 
 # -- names by cue --------------------------------------------------------------------------------------------------------

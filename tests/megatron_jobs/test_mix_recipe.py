@@ -7,10 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from headrace_jobs.mix.compile import Mix, compile_mix, load_mix, newest_mix
+from headrace_jobs.mix.plan import Bucket, grouped
 from headrace_jobs.mix.recipe import Recipe, load_recipe
 from headrace_lake.errors import ConfigError, InputError
 from headrace_lake.fingerprint import digest_of
@@ -185,3 +187,16 @@ def test_a_tier_that_no_document_has_is_refused(lake: Lake, two_sources: list[Re
     _judge(lake, two_sources[1:], lambda i: "high")
     with pytest.raises(ConfigError, match="'tier=gold' matches no admissible document.*tiers: high"):
         compile_mix(lake, by_tier)
+
+
+def test_the_report_by_language_adds_up_documents_bytes_and_tokens_of_its_buckets() -> None:
+    same = {"slice": "one", "licence_class": "public", "digest": "d"}
+    buckets = [
+        Bucket(source="a", language="en", documents=2, tokens=30, bytes=100, **same),
+        Bucket(source="b", language="en", documents=3, tokens=50, bytes=170, **same),
+        Bucket(source="a", language="zh", documents=1, tokens=20, bytes=60, **same),
+    ]
+    assert grouped(buckets, np.array([10.0, 20.0, 10.0]), "language") == {
+        "en": {"documents": 5, "bytes": 270, "pool_tokens": 80, "planned_tokens": 30, "share": 0.75},
+        "zh": {"documents": 1, "bytes": 60, "pool_tokens": 20, "planned_tokens": 10, "share": 0.25},
+    }

@@ -207,3 +207,17 @@ def test_another_sequence_length_is_refused(mix: Mix, lake: Lake) -> None:
     state = loader(mix, lake).state_dict()
     with pytest.raises(ConfigError, match="sequence length 64, this run has 128"):
         loader(mix, lake, sequence_length=128).load_state_dict(state)
+
+
+@pytest.mark.parametrize("change", ["another content", "gone"])
+def test_documents_packed_ahead_are_never_read_from_a_mix_that_holds_them_otherwise(mix: Mix, lake: Lake, change: str) -> None:
+    first = loader(mix, lake)
+    next(iter(first))
+    state = json.loads(json.dumps(first.state_dict()))
+    key = sorted(state["digests"])[0]
+    if change == "gone":
+        state["digests"][f"{key}-of-another-mix"] = state["digests"][key]
+    else:
+        state["digests"][key] = "0" * 32
+    with pytest.raises(ConfigError, match="documents packed ahead belong to"):
+        loader(mix, lake).load_state_dict(state)

@@ -200,3 +200,8 @@ def test_the_report_by_language_adds_up_documents_bytes_and_tokens_of_its_bucket
         "en": {"documents": 5, "bytes": 270, "pool_tokens": 80, "planned_tokens": 30, "share": 0.75},
         "zh": {"documents": 1, "bytes": 60, "pool_tokens": 20, "planned_tokens": 10, "share": 0.25},
     }
+
+
+def test_two_phases_of_one_name_are_refused() -> None:
+    with pytest.raises(ConfigError, match="two phases share a name"):
+        recipe(phases=[{"name": "A", "tokens": 10, "weights": {"rest": 1.0}}, {"name": "A", "tokens": 20, "weights": {"rest": 1.0}}])

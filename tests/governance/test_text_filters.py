@@ -177,14 +177,22 @@ MADE = [
     "a\n\n\na\n\nb\n" * 9, " lead and trail " * 30, "x" * 40 + "\n" + "x" * 40, "12 34 56 " * 40,
 ]  # fmt: skip
 
+LINE = "the mill and the wheel have to be kept with that"
+AT_THRESHOLDS = [  # a value that is just its threshold: datatrove's `>` and `<` keep it
+    f"- {LINE}\n" * 9 + f"{LINE}\n", f"{LINE}...\n" * 3 + f"{LINE}.\n" * 7, f"{LINE} have #\n" * 9, f"{LINE} #\n" * 10,
+    "the and have with that " * 10, "the and have with that " * 9 + "the and have that", "the and " * 30, "abcdefghij " * 60,
+    "the and to be of 12 34 56 78 90 " * 8, f"{LINE}\n" * 7 + "x y\n" * 3, "a " * 10 + f"{LINE}. " * 5,
+]  # fmt: skip
 
-def test_verdicts_equal_datatroves_on_texts_that_provoke_them() -> None:
+
+def test_verdicts_equal_datatroves_on_texts_that_provoke_them_and_at_their_thresholds() -> None:
     from datatrove.data import Document
 
+    made = [*MADE, *AT_THRESHOLDS]
     for language in ("en", "es", "zh", "ru"):
         for cls in FILTERS:
             peer = direct(cls, language)
-            for row, text in zip(verdicts(cls, [(language, t) for t in MADE]), MADE, strict=True):
+            for row, text in zip(verdicts(cls, [(language, t) for t in made]), made, strict=True):
                 if not text.strip():
                     assert (row["keep"], row["reason"]) == (False, "empty")  # two of datatrove's filters divide by zero here
                     continue

@@ -201,6 +201,47 @@ def test_verdicts_equal_datatroves_on_texts_that_provoke_them_and_at_their_thres
                 assert (row["keep"], row["reason"]) == (kept, reason), (cls.name, language, text[:60])
 
 
+SENTENCE = "The mill and the wheel are kept with the canal."
+C4_LINES = [
+    "Read our privacy policy and the terms of use before you go on.", "This site needs Javascript and a cookie policy.",
+    "x" * 1001 + " is a word.",
+    "two words.", "one of three words", "the mill [12] is kept [edit].", "the mill is kept [12]", "the mill goes on...",
+    "No end mark on this line",
+    "It holds { a bracket.", "lorem ipsum dolor sit amet.", "Ist das alles?", 'He said "it is kept."',
+]  # fmt: skip
+C4_RULES: list[dict[str, Any]] = [
+    {},
+    *({name: False} for name in ("filter_no_terminal_punct", "filter_lorem_ipsum", "filter_javascript", "filter_curly_bracket")),
+    *({name: False} for name in ("filter_policy", "remove_citations")),
+    *({"min_num_sentences": n} for n in (-1, 1, 4, 6)),
+    *({"min_words_per_line": n} for n in (-1, 2, 4, 9)),
+    *({"max_word_length": n} for n in (-1, 4, 1001)),
+]
+
+
+@pytest.mark.parametrize("rules", C4_RULES, ids=str)
+def test_every_rule_of_c4_decides_as_datatroves_does_whether_it_is_on_or_off(rules: dict[str, Any]) -> None:
+    from datatrove.data import Document
+    from datatrove.pipeline.filters import C4QualityFilter
+
+    stage = C4(parse({"default": {"enabled": False}, "languages": {"en": rules}}, C4.Params, where="c4"))
+    stage.begin(None, {})  # type: ignore[arg-type]
+    peer = C4QualityFilter(**rules, language="en")
+    # Four sentences that count, so that one line more or less decides; then each odd line five times by itself.
+    texts = ["\n".join([*[SENTENCE] * n, line]) for line in C4_LINES for n in (3, 4, 5)] + ["\n".join([line] * 5) for line in C4_LINES]
+    batch = pa.table(
+        {
+            "uid": [str(i) for i in range(len(texts))],
+            "text": pa.array(texts, pa.large_string()),
+            "verdict_language.language": ["en"] * len(texts),
+        }
+    )
+    for row, text in zip(stage.process(batch).to_pylist(), texts, strict=True):
+        result = peer.filter(Document(text=text, id=""))
+        kept, reason = result if isinstance(result, tuple) else (result, None)
+        assert (row["keep"], row["reason"]) == (kept, reason), text[-120:]
+
+
 @pytest.mark.parametrize("cls", FILTERS)
 def test_every_measured_value_of_a_drop_is_kept(cls: type[Stage]) -> None:
     for row in verdicts(cls, [("en", t) for t in MADE]):

@@ -251,16 +251,22 @@ def test_an_automatic_signature_says_so_and_is_never_a_no_go(lake: Lake) -> None
     assert decision.payload["note"] == "signed automatically by the recorded policy, no human was asked: nobody is there"
 
 
-@pytest.mark.parametrize(
-    "signer",
-    ["policy:release", "policy:poc", "Policy:release", " policy:release", "policy :release", "POLICY/release", "ｐｏｌｉｃｙ:release"],
-)
-def test_nobody_signs_as_a_policy_that_a_person_must_sign(lake: Lake, signer: str) -> None:
+def test_nobody_signs_as_a_policy_that_a_person_must_sign(lake: Lake) -> None:
     world(lake)
     evidence = judged(lake, policy())
-    for decision in ("go", "no-go"):
+    for signer in (
+        "policy:release",
+        "policy:poc",
+        "Policy:release",
+        " policy:release",
+        "policy :release",
+        "POLICY/release",
+        "ｐｏｌｉｃｙ:x",
+    ):
         with pytest.raises(GateError):
-            sign(lake, evidence.fingerprint, decision=decision, signer=signer)  # type: ignore[arg-type]
+            sign(lake, evidence.fingerprint, decision="go", signer=signer)
+    with pytest.raises(GateError):
+        sign(lake, evidence.fingerprint, decision="no-go", signer="policy:release")
     assert lake.artifacts("gate") == []
 
 
@@ -281,32 +287,29 @@ def test_who_is_known_to_have_triggered_cannot_sign_though_the_name_is_left_out(
     assert same_person("Ann", "ａnn ") and not same_person("", "") and not same_person("ann", "anna")
 
 
-@pytest.mark.parametrize(
-    ("changes", "field"),
-    [
-        ({"rules": [rule(threshold=9.0).model_dump()]}, "rules"),
-        ({"automatic": True, "reason": "faster"}, "automatic, reason"),
-        ({"approvers": ["eve"]}, "approvers"),
-        ({"self_approval": True}, "self_approval"),
-        ({"expiry_hours": 9999}, "expiry_hours"),
-    ],
-)
-def test_a_policy_that_was_edited_after_its_rules_were_judged_is_neither_signed_nor_opens(
-    lake: Lake, changes: dict[str, Any], field: str
-) -> None:
+def test_a_policy_that_was_edited_after_its_rules_were_judged_is_neither_signed_nor_opens(lake: Lake) -> None:
     made = about(world(lake))
     evidence = judged(lake, policy())
     sign(lake, evidence.fingerprint, decision="go", signer="bob")
-    assert require_go(lake, "release", made)
-    declared(lake, policy(**changes))
-    says = rf"its policy was changed \({field}\) after its rules were judged.*gate evaluate release"
-    with pytest.raises(GateError, match=says):
-        require_go(lake, "release", made)
-    with pytest.raises(GateError, match=says):
-        sign(lake, evidence.fingerprint, decision="go", signer="bob", reason="again")
-    again = judged(lake, policy(**changes))  # also restores the way out
-    sign(lake, again.fingerprint, decision="go", signer="policy:release" if "automatic" in changes else "eve")
-    assert require_go(lake, "release", made)
+    edits: dict[str, dict[str, Any]] = {
+        "rules": {"rules": [rule(threshold=9.0).model_dump()]},
+        "automatic, reason": {"automatic": True, "reason": "faster"},
+        "approvers": {"approvers": ["eve"]},
+        "self_approval": {"self_approval": True},
+        "expiry_hours": {"expiry_hours": 9999},
+    }
+    for fields, changes in edits.items():
+        declared(lake, policy(**changes))
+        says = rf"its policy was changed \({fields}\) after its rules were judged.*gate evaluate release"
+        with pytest.raises(GateError, match=says):
+            require_go(lake, "release", made)
+        with pytest.raises(GateError, match=says):
+            sign(lake, evidence.fingerprint, decision="go", signer="bob", reason="again")
+    declared(lake, policy())
+    assert require_go(lake, "release", made)  # as it was when its rules were judged
+    looser = policy(approvers=["eve"])
+    sign(lake, judged(lake, looser).fingerprint, decision="go", signer="eve")
+    assert require_go(lake, "release", made).payload["signer"] == "eve"
 
 
 def test_a_decision_that_is_not_what_its_evidence_says_opens_nothing(lake: Lake) -> None:

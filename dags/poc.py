@@ -2,6 +2,8 @@
 
 From the sample sites to a released tiny checkpoint. `headrace poc` starts the services, triggers this and follows it.
 What it runs is written in `governance/policies/poc.yaml`; every command adopts what the lake holds already.
+
+Nobody is asked: its recipe names an automatic gate (`release_gate: poc`), which signs when every rule holds and says so.
 """
 
 from datetime import datetime, timedelta
@@ -14,17 +16,37 @@ from headrace_operators.operator import HeadraceOperator
 from headrace_operators.poc.plan import load_poc_plan
 
 PLAN = load_poc_plan()
+DOCS = {
+    "tokens": "Judge documents against those of all slices (duplicates, evaluation sets), select, tokenise: `headrace slice run`.",
+    "crawl": "Fetch the pages of a share of the sources into WARC files: `headrace crawl`.",
+    "clean": "Extract text and judge each document by itself: `headrace slice run --slice-local`.",
+    "mix": "Choose the recipe's documents from the lake: `headrace mix compile`.",
+    "train": "Train the tiny model: `headrace train`.",
+    "evaluate": "Bits per byte on held-out documents: `headrace eval run`.",
+    "judge": "Judge the rules of the gate that the recipe names: `headrace gate evaluate`.",
+    "gate": "Record the decision. This gate's policy is automatic: it signs a Go by itself, and says so.",
+    "release": "Build the bundle: `headrace release build`.",
+    "verify": "Check the bundle without a network: `headrace release verify`.",
+}
 
 with DAG(
     dag_id="poc",
+    description="From the sample sites to a released tiny checkpoint, in one run without a human",
     schedule=None,
     start_date=datetime(2026, 11, 1),
     max_active_runs=1,
-    default_args={"retries": 1, "retry_delay": timedelta(seconds=5)},
-    params={"base_url": Param(None, type=["null", "string"], pattern="^https?://", description="where the sample site is served")},
+    default_args={"owner": "headrace", "retries": 1, "retry_delay": timedelta(seconds=5)},
+    params={
+        "base_url": Param(
+            None,
+            type=["null", "string"],
+            pattern="^https?://",
+            description="Where the sample site is served, if not where the sources say.",
+        )
+    },
     tags=["headrace", "text"],
     doc_md=__doc__,
-):
+) as dag:
     base_url = "{{ '--base-url=' ~ params.base_url if params.base_url }}"
     run = ["slice", "run", "text", "--executor", "ray"]
     tokens = HeadraceOperator(task_id="tokens", argv=[*run, *PLAN.slices], outlets=[TEXT_TOKENS])
@@ -36,8 +58,10 @@ with DAG(
     mix = HeadraceOperator(task_id="mix", argv=["mix", "compile", PLAN.recipe])
     train = HeadraceOperator(task_id="train", argv=["train", PLAN.recipe], cpus=1, all_cores=True, outlets=[CHECKPOINT])
     evaluate = HeadraceOperator(task_id="evaluate", argv=["eval", "run", PLAN.recipe], cpus=1, all_cores=True)
-    judge = HeadraceOperator(task_id="judge", argv=["gate", "evaluate", PLAN.gate, "--recipe", PLAN.recipe])
+    judge = HeadraceOperator(task_id="judge", argv=["gate", "evaluate", PLAN.gate, "--recipe", PLAN.recipe, "--for-release"])
     gate = GateOperator(task_id="gate", evidence_task_id="judge", retries=0)
     release = HeadraceOperator(task_id="release", argv=["release", "build", PLAN.recipe])
     verify = HeadraceOperator(task_id="verify", argv=["release", "verify", PLAN.recipe], outlets=[RELEASE])
+    for task in dag.tasks:
+        task.doc_md = DOCS[task.task_id.rstrip("_0123456789")]
     tokens >> mix >> train >> evaluate >> judge >> gate >> release >> verify

@@ -13,17 +13,22 @@ from headrace_operators.operator import HeadraceOperator
 from headrace_operators.templates import known_configs
 
 RECIPES = sorted({"tiny", *known_configs("megatron_jobs", "configs", "recipes")})
+MIX = "Choose the documents of the recipe from the lake as it is now, and tag that version: `headrace mix compile`."
+TRAIN = "Train on the mix; ended and started again it goes on from its newest checkpoint: `headrace train`."
 
 with DAG(
     dag_id="pretrain",
+    description="Compile a recipe's mix over the lake's tokens, then train on it",
     schedule=None,
     start_date=datetime(2026, 11, 1),
     max_active_runs=1,
-    default_args={"retries": 2, "retry_delay": timedelta(seconds=30)},
-    params={"recipe": Param("tiny", type="string", enum=RECIPES, description="megatron_jobs/configs/recipes")},
+    default_args={"owner": "training", "retries": 2, "retry_delay": timedelta(seconds=30)},
+    params={"recipe": Param("tiny", type="string", enum=RECIPES, description="What is trained: a file in megatron_jobs/configs/recipes.")},
     tags=["headrace", "training"],
     doc_md=__doc__,
 ):
-    mix = HeadraceOperator(task_id="mix", argv=["mix", "compile", "{{ params.recipe }}"], inlets=[TEXT_TOKENS])
-    train = HeadraceOperator(task_id="train", argv=["train", "{{ params.recipe }}"], cpus=1, all_cores=True, outlets=[CHECKPOINT])
+    mix = HeadraceOperator(task_id="mix", argv=["mix", "compile", "{{ params.recipe }}"], inlets=[TEXT_TOKENS], doc_md=MIX)
+    train = HeadraceOperator(
+        task_id="train", argv=["train", "{{ params.recipe }}"], cpus=1, all_cores=True, outlets=[CHECKPOINT], doc_md=TRAIN
+    )
     mix >> train

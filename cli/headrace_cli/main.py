@@ -29,6 +29,7 @@ app = typer.Typer(
 _COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("headrace_cli.doctor", "doctor"),
     "poc": ("headrace_operators.poc.cli", "poc"),
+    "backfill": ("headrace_operators.backfill", "backfill"),
     "services": ("headrace_operators.cli", "app"),
     "samples": ("headrace_governance.cli", "samples"),
     "source": ("headrace_governance.cli", "source"),

@@ -192,6 +192,7 @@ class Source(StrictModel):
         id: lower-case letters, digits, `-`, `_`; the file's name too.
         languages: ISO 639-1 codes.
         declared_tokens: what the source is thought to hold, in tokens; compared with what came in the ledger.
+        schedule: `daily` lets the DAG `ingest_text` take it each day; without it, it is taken only when somebody asks for it.
         allow_wipe_out: family of filters → why it may take nearly everything of this source (see `court.wipe_out`).
     """
 
@@ -202,6 +203,7 @@ class Source(StrictModel):
     licence: Licence
     fetch: Fetch
     declared_tokens: int = Field(default=0, ge=0)
+    schedule: Literal["daily"] | None = None
     allow_wipe_out: dict[str, str] = Field(default_factory=dict)
 
     @field_validator("allow_wipe_out")
@@ -214,7 +216,7 @@ class Source(StrictModel):
 
     def record(self) -> dict[str, Any]:
         """The source as JSON, as receipts and fingerprints hold it: what decides about what is fetched."""
-        return self.model_dump(mode="json", by_alias=True, exclude={"allow_wipe_out"})
+        return self.model_dump(mode="json", by_alias=True, exclude={"allow_wipe_out", "schedule"})
 
 
 def load_source(path: str | Path) -> Source:

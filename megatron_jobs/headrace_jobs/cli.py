@@ -23,11 +23,14 @@ RecipeArgument = Annotated[str, typer.Argument(help="Name in megatron_jobs/confi
 @mix_app.command("compile")
 def mix_compile(recipe: RecipeArgument, settings: SettingsOption = None) -> None:
     """Choose the documents of a recipe from the lake as it is now."""
+    from headrace_jobs.gates.policy import load_policy
     from headrace_jobs.mix.compile import compile_mix
     from headrace_jobs.mix.recipe import load_recipe
 
     lake = open_lake(settings)
-    mix, action = compile_mix(lake, load_recipe(lake.settings, recipe))
+    chosen = load_recipe(lake.settings, recipe)
+    load_policy(lake.settings, chosen.release_gate)  # a gate that is not there is found before training, not after
+    mix, action = compile_mix(lake, chosen)
     _show_mix(mix.record)
     typer.echo(f"mix {mix.fingerprint[:16]}: {action}; readable again at tag {mix.record['tag']}")
     emit_result(
@@ -142,16 +145,27 @@ def _show_evaluation(result: dict[str, Any]) -> None:
 
 @gate_app.command("evaluate")
 def gate_evaluate(
-    gate: Annotated[str, typer.Argument(help="Name in governance/policies/gates.")],
     recipe: Annotated[str, typer.Option("--recipe", help="Whose newest checkpoint.")],
+    gate: Annotated[str, typer.Argument(help="Name in governance/policies/gates; 'own' is the gate that the recipe names.")] = "own",
+    triggered_by: Annotated[str, typer.Option("--triggered-by", help="Who asks for it; may not sign unless the policy allows.")] = "",
+    for_release: Annotated[
+        bool, typer.Option("--for-release", help="Refuse a gate that opens no release, or asks for less than the recipe's own.")
+    ] = False,
     settings: SettingsOption = None,
 ) -> None:
     """Judge a gate's rules and record the evidence; signs nothing."""
-    from headrace_jobs.gates.judge import evaluate_gate, evidence_markdown
-    from headrace_jobs.gates.policy import load_policy
+    from headrace_jobs.gates.judge import evaluate_gate, evidence_markdown, own_gate
+    from headrace_jobs.gates.policy import OWN, gate_of_release, load_policy
+    from headrace_jobs.mix.compile import newest_mix
 
     lake = open_lake(settings)
-    evidence, action = evaluate_gate(lake, load_policy(lake.settings, gate), _name(recipe))
+    name = _name(recipe)
+    if for_release or gate == OWN:
+        policy = gate_of_release(lake.settings, own_gate(newest_mix(lake, name)), gate)
+    else:
+        policy = load_policy(lake.settings, gate)
+    typer.echo(f"gate {policy.name}{f', which recipe {name} names,' if gate == OWN else ''} is {policy.who_signs()}")
+    evidence, action = evaluate_gate(lake, policy, name, triggered_by=triggered_by)
     typer.echo(evidence_markdown(evidence))
     typer.echo(f"\nevidence {evidence.fingerprint[:16]}: {action}; 'headrace gate sign {evidence.fingerprint[:16]}' records a decision")
     emit_result(evidence.model_dump(mode="json"))
@@ -182,11 +196,13 @@ def gate_sign(
     decision: Annotated[str, typer.Option("--decision", help="go or no-go; go on a No-Go is a waiver and needs a reason.")],
     signer: Annotated[str, typer.Option("--signer", help="Who signs.")],
     reason: Annotated[str, typer.Option("--reason", help="Why.")] = "",
-    triggered_by: Annotated[str, typer.Option("--triggered-by", help="Who started the run; may not sign unless the policy allows.")] = "",
+    triggered_by: Annotated[
+        str, typer.Option("--triggered-by", help="Who started the run, beside those that the evidence names; may not sign.")
+    ] = "",
     settings: SettingsOption = None,
 ) -> None:
     """Record a signed decision."""
-    from headrace_jobs.gates.decide import sign
+    from headrace_jobs.gates.decide import describe, sign
 
     if decision not in ("go", "no-go"):
         raise ConfigError(f"no decision '{decision}'", "write go or no-go")
@@ -194,9 +210,21 @@ def gate_sign(
     verdict = "go" if decision == "go" else "no-go"
     artifact, action = sign(lake, fingerprint, decision=verdict, signer=signer, reason=reason, triggered_by=triggered_by)  # type: ignore[arg-type]
     p = artifact.payload
-    typer.echo(f"gate {p['gate']}: {p['decision']}, signed by {p['signer']} until {p['expires_at'][:16]} UTC; {p['note']}; {action}")
+    typer.echo(f"{describe(artifact)}; {action}")
     kept = ("gate", "decision", "signer", "automatic", "reason", "signed_at", "expires_at")
     emit_result({"action": action, "fingerprint": artifact.fingerprint, **{k: p[k] for k in kept}})
+
+
+@gate_app.command("policies")
+def gate_policies(settings: SettingsOption = None) -> None:
+    """The gates there are: what each opens and who signs it."""
+    from headrace_jobs.gates.policy import known_gates, load_policy
+    from headrace_lake.settings import load_settings
+
+    chosen = load_settings(settings)
+    rows = [(p.name, ", ".join(p.opens), p.who_signs()) for p in (load_policy(chosen, name) for name in known_gates(chosen))]
+    show_table("gates", ("gate", "opens", "who signs"), rows)
+    emit_result({"gates": [list(row) for row in rows]})
 
 
 @gate_app.command("ls")
@@ -209,7 +237,9 @@ def gate_ls(settings: SettingsOption = None) -> None:
 @release_app.command("build")
 def release_build(
     recipe: RecipeArgument,
-    gate: Annotated[str | None, typer.Option("--gate", help="The gate whose decision counts; any that opens a release by default.")] = None,
+    gate: Annotated[
+        str | None, typer.Option("--gate", help="A stricter gate than the recipe's own, whose decision counts instead.")
+    ] = None,
     settings: SettingsOption = None,
 ) -> None:
     """Build the bundle of the newest evaluated checkpoint; needs a valid Go."""
@@ -218,6 +248,8 @@ def release_build(
     lake = open_lake(settings)
     artifact, action = build_release(lake, _name(recipe), gate=gate)
     where = lake.storage.uri(artifact.path).removeprefix("file://")
+    p = artifact.payload["gate"]
+    typer.echo(f"gate {p['gate']}: {p['decision']}, signed by {p['signer']}; {p['note']}")
     typer.echo(f"release {artifact.payload['bundle']}: {action}, {artifact.payload['files']} files, root {artifact.digest}")
     typer.echo(where)
     emit_result({"action": action, "fingerprint": artifact.fingerprint, "path": where, "root": artifact.digest, **artifact.payload["gate"]})

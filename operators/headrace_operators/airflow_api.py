@@ -177,8 +177,32 @@ class AirflowApi:
     # -- backfills and gates -------------------------------------------------------------------------------
 
     def backfill(self, dag_id: str, first: datetime, last: datetime, conf: Mapping[str, Any], *, active_runs: int = 1) -> int:
-        """Start a backfill over the data intervals that begin in [first, last]; returns its id."""
-        body = {
+        """Start a backfill over the data intervals that begin in [first, last]; returns its id.
+
+        Raises:
+            ServiceError: the DAG is paused. Airflow would accept the backfill, queue its runs, and start none of them.
+        """
+        if self.call("GET", f"/dags/{dag_id}")["is_paused"]:
+            raise ServiceError(
+                f"DAG '{dag_id}' is paused: Airflow would queue the runs of a backfill and never start them",
+                "unpause it first (its toggle in the UI, or `headrace backfill --unpause`)",
+            )
+        body = self._backfill(dag_id, first, last, conf, active_runs)
+        return int(self._create("/backfills", body)["id"])
+
+    def backfill_days(self, dag_id: str, first: datetime, last: datetime, conf: Mapping[str, Any]) -> list[datetime]:
+        """Logical dates of the runs that such a backfill would make; makes nothing."""
+        answer = self._create("/backfills/dry_run", self._backfill(dag_id, first, last, conf, 1))
+        return [datetime.fromisoformat(each["logical_date"]) for each in answer["backfills"]]
+
+    def active_backfill(self, dag_id: str) -> dict[str, Any] | None:
+        """The backfill of a DAG that has not ended; there can be one."""
+        found = self.call("GET", "/backfills", dag_id=dag_id, limit=100, order_by="-id")["backfills"]
+        return next((dict(each) for each in found if each["completed_at"] is None), None)
+
+    @staticmethod
+    def _backfill(dag_id: str, first: datetime, last: datetime, conf: Mapping[str, Any], active_runs: int) -> dict[str, Any]:
+        return {
             "dag_id": dag_id,
             "from_date": first.astimezone(UTC).isoformat(),
             "to_date": last.astimezone(UTC).isoformat(),
@@ -187,7 +211,6 @@ class AirflowApi:
             "max_active_runs": active_runs,
             "reprocess_behavior": "completed",
         }
-        return int(self._create("/backfills", body)["id"])
 
     def runs(self, dag_id: str, **params: Any) -> list[dict[str, Any]]:
         """Runs of a DAG."""

@@ -33,6 +33,7 @@ class Evidence(StrictModel):
     Attributes:
         fingerprint: identity of this evaluation; `gate sign` takes it.
         policy: name of the gate's policy file.
+        triggered_by: who asked for it, where `gate evaluate` was told.
         automatic: the policy signs a Go by itself.
         self_approval: who triggered the run may approve it.
         approvers: users who may sign; empty means anybody else than who triggered the run.
@@ -42,6 +43,7 @@ class Evidence(StrictModel):
     fingerprint: str
     policy: str
     passed: bool
+    triggered_by: str = ""
     automatic: bool = False
     self_approval: bool = False
     approvers: tuple[str, ...] = ()
@@ -83,8 +85,13 @@ def evidence_page(evidence: Evidence) -> str:
         lines.append(
             f"| {_cell(rule.rule)} | {_cell(_number(rule.value))} | {interval} | {holds} | {_cell(', '.join(rule.inputs)) or '-'} |"
         )
-    who = "Who triggered this run may sign it." if evidence.self_approval else "Who triggered this run cannot sign it."
-    lines += ["", f"{who} Approving a No-Go needs a reason: it is kept as a waiver. Evaluation `{evidence.fingerprint[:16]}`."]
+    starter = f"**{_cell(evidence.triggered_by)}**, who triggered this run," if evidence.triggered_by else "Who triggered this run"
+    may = "may sign it" if evidence.self_approval else "cannot sign it: an approval is refused and fails the gate, rejecting is allowed"
+    named = f" Approvers: {_cell(', '.join(evidence.approvers))}." if evidence.approvers else ""
+    lines += [
+        "",
+        f"{starter} {may}.{named} Approving a No-Go needs a reason: it is kept as a waiver. Evaluation `{evidence.fingerprint[:16]}`.",
+    ]
     return "\n".join(lines)
 
 

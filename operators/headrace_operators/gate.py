@@ -10,6 +10,7 @@ Rules of the house
   approve his own run, so it is enforced after the answer, in `headrace gate sign`, and in `assigned_users` where the policy
   names its approvers. He may reject it.
 - Approving against a No-Go is a waiver: it needs a written reason.
+- A refused approval fails the gate, and its page says why: in the place of the answer (`RefusalTrigger`). Clearing the task asks again.
 - A policy with `automatic: true` (the proof of concept) signs by itself when every rule holds, and says so: in the log, in
   the decision ("signed by policy:NAME") and in the lake. A No-Go is never signed automatically.
 """
@@ -22,11 +23,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Param
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.execution_time.hitl import upsert_hitl_detail
 
+from headrace_jobs.gates.policy import same_person
 from headrace_operators.evidence import Evidence, evidence_page, read_evidence
 from headrace_operators.operator import HEADRACE, owner_of
 from headrace_operators.operator_env import SETTINGS_ENV, current_settings
 from headrace_operators.ray_jobs import JobRequest, RayJobs, settings_digest
+from headrace_operators.refusal import RefusalTrigger
 from headrace_operators.trigger import RayJobTrigger
 
 if TYPE_CHECKING:
@@ -71,7 +75,7 @@ class GateOperator(ApprovalOperator):
             self.log.info("policy '%s' is automatic: the gate is signed by %s, no human was asked", evidence.policy, signer)
             self._sign(context, evidence, self.APPROVE, signer, "every rule holds; signed automatically by the recorded policy")
         if evidence.approvers:
-            allowed = [user for user in evidence.approvers if evidence.self_approval or user != _triggered_by(context)]
+            allowed = [user for user in evidence.approvers if evidence.self_approval or not same_person(user, _triggered_by(context))]
             self.assigned_users = [{"id": user, "name": user} for user in allowed]
         return super().execute(context)
 
@@ -86,9 +90,13 @@ class GateOperator(ApprovalOperator):
         if option == self.APPROVE:
             refusal = refuse_approval(evidence, user, _triggered_by(context), reason)
             if refusal:
-                self._refuse(refusal)
+                self._refuse_answer(context, evidence, refusal)
         self.log.info("%s by %s%s", option, user, f": {reason}" if reason else "")
         self._sign(context, evidence, option, user, reason)
+
+    def refused(self, context: Context, event: dict[str, Any], why: str) -> NoReturn:
+        """The page says why the approval does not count: fail the gate."""
+        self._refuse(why)
 
     def signed(self, context: Context, event: dict[str, Any], decision: dict[str, Any]) -> dict[str, Any]:
         """The decision is in the lake: go on, or fail the run."""
@@ -97,6 +105,16 @@ class GateOperator(ApprovalOperator):
         if decision["decision"] != self.APPROVE:
             self._refuse(f"gate {decision['gate']}: rejected by {decision['signer']}: {decision['reason'] or 'no reason given'}")
         return {**decision, "recorded": event.get("result") or {}}
+
+    def _refuse_answer(self, context: Context, evidence: Evidence, why: str) -> NoReturn:
+        """Take the answer off the page, put the reason into its place, then fail. The reason is in the log in any case."""
+        self.log.error("the approval does not count: %s", why)
+        ti_id = context["task_instance"].id
+        # What Airflow stores of a second request is only that there is no answer: the page's text stays as it was shown.
+        upsert_hitl_detail(ti_id, self.options, self.subject, evidence_page(evidence), params=self.serialized_params)
+        said = f"REFUSED: {why}. Clear this task to ask again."
+        self.defer(trigger=RefusalTrigger(str(ti_id), self.REJECT, said), method_name="refused", kwargs={"why": why})
+        raise AssertionError("defer raises")
 
     def _refuse(self, why: str) -> NoReturn:
         self.log.error("%s", why)
@@ -126,7 +144,7 @@ def refuse_approval(evidence: Evidence, user: str, triggered_by: str, reason: st
     """Why this approval does not count ('' if it does)."""
     if not user:
         return "the answer names no user: nobody has signed"
-    if user == triggered_by and not evidence.self_approval:
+    if any(same_person(user, name) for name in (triggered_by, evidence.triggered_by)) and not evidence.self_approval:
         return f"{user} triggered this run and cannot approve its gate (policy '{evidence.policy}'): ask somebody else"
     if evidence.approvers and user not in evidence.approvers:
         return f"{user} is no approver of policy '{evidence.policy}': {', '.join(evidence.approvers)} are"

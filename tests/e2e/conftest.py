@@ -28,6 +28,8 @@ from headrace_operators.ray_jobs import RayJobs
 from headrace_operators.services import LocalServices
 
 SOURCE = "python-topics"
+UNSCHEDULED = "python-topics-when-asked"
+"""The same site once more, which no run takes by itself."""
 PAGES = 24
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CHROMIUM_ARGS = [
@@ -53,11 +55,13 @@ QUICK = {
 PROBE_DAG = """
 import subprocess
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
+from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
 from airflow.sdk import DAG, BaseOperator, Param
 from headrace_operators.gate import GateOperator
 from headrace_operators.operator import HeadraceOperator
+from headrace_operators.timetable import DailySlices
 
 COUNT = "import sys,time\\nfor i in range(int(sys.argv[1])):\\n print('remote line', i, flush=True)\\n time.sleep(0.5)"
 JUDGE = "import sys; print('HEADRACE_RESULT ' + sys.argv[1])"
@@ -83,6 +87,12 @@ class Overtaken(BaseOperator):
 
 with DAG(dag_id="probe_resume", schedule=None):
     Overtaken(task_id="overtaken")
+
+# Nothing to do, every day: for what Airflow itself makes of many calls at once.
+for number in range(3):
+    days = DAG(dag_id=f"probe_days_{number}", schedule=DailySlices(), start_date=datetime(2026, 11, 1), catchup=False, max_active_runs=4)
+    with days:
+        EmptyOperator(task_id="first") >> EmptyOperator(task_id="second")
 
 # Retried at once, and often: it is there to be killed.
 again = {"retries": 6, "retry_delay": timedelta(seconds=1)}
@@ -189,7 +199,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory, checkout: Path, planted: dic
         overrides={"sources": str(folder / "sources"), "lake": lake},
         airflow=QUICK,
     )
-    _write_source(folder / "sources", services.site.port)
+    _write_source(folder / "sources", services.site.port, SOURCE, schedule="daily")
+    _write_source(folder / "sources", services.site.port, UNSCHEDULED)
     try:
         services.up()
         address, passwords = services.airflow.address, services.airflow.passwords_file
@@ -281,10 +292,10 @@ def _is_prose(paragraph: str) -> bool:
     )
 
 
-def _write_source(folder: Path, port: int) -> None:
-    folder.mkdir()
+def _write_source(folder: Path, port: int, name: str, **more: str) -> None:
+    folder.mkdir(exist_ok=True)
     source = {
-        "id": SOURCE,
+        "id": name,
         "title": "Python's help topics",
         "modality": "text",
         "languages": ["en"],
@@ -304,5 +315,6 @@ def _write_source(folder: Path, port: int) -> None:
             "language_hint": "en",
         },
         "declared_tokens": 100000,
+        **more,
     }
-    (folder / f"{SOURCE}.yaml").write_text(yaml.safe_dump(source), encoding="utf-8")
+    (folder / f"{name}.yaml").write_text(yaml.safe_dump(source), encoding="utf-8")

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
+from headrace_lake.errors import ServiceError
 from headrace_lake.lake import Lake
 from headrace_lake.slices import Slice
 
@@ -81,14 +86,14 @@ def test_the_job_says_who_asked_for_it(stack: Any, ui_run: str) -> None:
 
 
 def test_three_days_are_backfilled_as_three_slices_and_others_stay_as_they_were(
-    stack: Any, ui_run: str, sign_in: Callable[[str], Page], shoot: Callable[[Page, str], None]
+    stack: Any, checkout: Path, ui_run: str, sign_in: Callable[[str], Page], shoot: Callable[[Page, str], None]
 ) -> None:
     lake = Lake.open(stack.services.settings)
     before = _digests(lake, "from-the-ui")
-    first, last = datetime(2026, 11, 3, tzinfo=UTC), datetime(2026, 11, 5, tzinfo=UTC)
-    stack.admin.backfill("ingest_text", first, last, {"source": SOURCE, "executor": "local"}, active_runs=3)
+    _as_documented(stack, checkout)
     runs = _ended(stack, "backfill", 3)
     assert [r["state"] for r in runs] == ["success"] * 3
+    assert sorted(r["dag_run_id"] for r in runs) == [f"backfill__2026-11-0{day}T23:59:59+00:00" for day in (3, 4, 5)]
     days = sorted(s.interval for s in lake.slices("documents") if s.source == SOURCE and s.interval.startswith("2026-11-0"))
     assert days == ["2026-11-03", "2026-11-04", "2026-11-05"]
     assert _digests(lake, "from-the-ui") == before
@@ -101,12 +106,61 @@ def test_three_days_are_backfilled_as_three_slices_and_others_stay_as_they_were(
     shoot(page, "grid")
 
 
-def test_the_schedule_makes_a_slice_of_the_day_before(stack: Any, ui_run: str) -> None:
+def _as_documented(stack: Any, checkout: Path) -> None:
+    """The REST calls of docs/backfill.md, for this Airflow, this source and other days."""
+    page = (checkout / "docs" / "backfill.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^   ```bash\n(   A=.*?)^   ```", page, re.M | re.S)
+    for words, here in {
+        "http://127.0.0.1:8080": stack.services.airflow.address,
+        ".venv/bin/python": sys.executable,
+        "var/poc/airflow/simple_auth_manager_passwords.json.generated": str(stack.services.airflow.passwords_file),
+        "2026-11-03": "2026-11-05",
+        "2026-11-01": "2026-11-03",
+        '{"source": "debian-handbook-en"}': json.dumps({"source": SOURCE, "executor": "local"}),
+        '"max_active_runs": 1': '"max_active_runs": 3',
+    }.items():
+        assert words in block
+        block = block.replace(words, here)
+    done = subprocess.run(["bash", "-euo", "pipefail", "-c", block], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0 and '"dag_id":"ingest_text"' in done.stdout.replace(" ", ""), done
+
+
+def test_the_schedule_takes_the_day_before_of_the_source_that_asks_for_it_and_of_no_other(stack: Any, ui_run: str) -> None:
     (run,) = _ended(stack, "scheduled", 1)
     assert run["state"] == "success"
     day = run["data_interval_start"][:10]
     assert datetime.fromisoformat(run["data_interval_end"]) - datetime.fromisoformat(run["data_interval_start"]) == timedelta(days=1)
-    assert Slice(SOURCE, day) in Lake.open(stack.services.settings).slices("documents")
+    assert run["dag_run_id"] == f"scheduled__{day}"
+    lake = Lake.open(stack.services.settings)
+    assert Slice(SOURCE, day) in lake.slices("documents")
+    assert {s.source for s in lake.slices("captures")} == {SOURCE}
+    assert f"1 slices: {SOURCE}/{day}" in stack.admin.task_log("ingest_text", run["dag_run_id"], "slices")
+
+
+def test_a_backfill_of_a_paused_dag_is_refused_instead_of_queued_for_ever(stack: Any) -> None:
+    stack.admin.wait_for_dag("pretrain")  # as every DAG, paused until somebody unpauses it
+    day = datetime(2026, 11, 3, tzinfo=UTC)
+    with pytest.raises(ServiceError, match="DAG 'pretrain' is paused: .* never start them"):
+        stack.admin.backfill("pretrain", day, day, {})
+    assert stack.admin.runs("pretrain") == []
+
+
+def test_the_backfill_command_previews_starts_follows_and_names_the_runs(stack: Any, checkout: Path) -> None:
+    dag = "probe_days_0"
+    stack.admin.wait_for_dag(dag)
+    words = [sys.executable, "-m", "headrace_cli", "backfill", dag, "--source", "all", "--from", "2026-11-07", "--to", "2026-11-08"]
+    words += ["--folder", str(stack.services.folder)]
+
+    def call(*more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*words, *more], cwd=checkout, capture_output=True, text=True, check=False, timeout=200)
+
+    preview = call("--dry-run")
+    assert preview.returncode == 0 and "all/2026-11-08" in preview.stdout and stack.admin.runs(dag) == []
+    refused = call()
+    assert refused.returncode == 2 and f"DAG '{dag}' is paused" in refused.stderr and "--unpause" in refused.stderr
+    done = call("--unpause", "--active-runs", "2")
+    assert done.returncode == 0, done
+    assert "backfill__2026-11-07T23:59:59+00:00: success" in done.stdout and "(2 of 2 ended)" in done.stdout
 
 
 def _ended(stack: Any, run_type: str, number: int, within_s: float = 200) -> list[dict[str, Any]]:
@@ -123,4 +177,4 @@ def _ended(stack: Any, run_type: str, number: int, within_s: float = 200) -> lis
 def test_a_run_without_day_or_slice_says_what_to_do(stack: Any) -> None:
     run_id = stack.admin.trigger("ingest_text", {"source": SOURCE})  # no logical date, so no interval
     assert stack.admin.wait("ingest_text", run_id, within_s=90) == "failed"
-    assert "set the parameter 'slice'" in stack.admin.task_log("ingest_text", run_id, "crawl")
+    assert "set the parameter 'slice'" in stack.admin.task_log("ingest_text", run_id, "slices")

@@ -19,6 +19,7 @@ from playwright.sync_api import Page, expect
 
 from headrace_jobs.evaluation.bits_per_byte import DEFINITION
 from headrace_jobs.gates.decide import require_go
+from headrace_lake.errors import ServiceError
 from headrace_lake.fingerprint import digest_of
 from headrace_lake.lake import Lake
 from headrace_lake.receipts import Artifact
@@ -30,7 +31,6 @@ EVIDENCE = {"gate": "quality", "fingerprint": "f" * 32, "policy": "review", "pas
 NO_GO = {**EVIDENCE, "passed": False, "rules": [{**RULE, "passed": False}]}
 # name → (evidence, who answers, with what, why the run fails; '' where it succeeds)
 GATES: dict[str, tuple[dict[str, Any], str, str, str]] = {
-    "own": (EVIDENCE, "admin", "Approve", "cannot approve its gate"),
     "rejected": (EVIDENCE, "reviewer", "Reject", "rejected by reviewer"),
     "automatic no-go": ({**NO_GO, "automatic": True}, "", "", "signs only a Go"),
     "automatic": ({**EVIDENCE, "automatic": True}, "", "", ""),
@@ -42,7 +42,7 @@ CHECKPOINT = digest_of(["e2e", "checkpoint"])
 def begun(stack: Any) -> dict[str, str]:
     """Name → run: what needs no hand until it asks for one begins at once, all triggered by admin."""
     _record_checkpoint(Lake.open(stack.services.settings))
-    runs = {"release": stack.admin.trigger("release", {"recipe": "tiny", "gate": "release"})}
+    runs = {"release": stack.admin.trigger("release", {"recipe": "tiny"})}
     runs["overtaken"] = stack.admin.trigger("probe_resume", {})
     runs |= {name: stack.admin.trigger("probe_gate", {"evidence": evidence}) for name, (evidence, *_) in GATES.items()}
     tag = uuid.uuid4().hex
@@ -130,13 +130,13 @@ def test_a_release_gate_is_approved_in_the_ui_by_somebody_else(
     table = page.get_by_role("table")
     expect(table.get_by_text("evaluation.languages.en.advantage.value (lower end of the interval) > 0")).to_be_visible(timeout=20_000)
     expect(table.get_by_text("0.612 to 0.781").first).to_be_visible()
-    expect(page.get_by_text("cannot sign it")).to_be_visible()
+    expect(page.get_by_text("admin, who triggered this run, cannot sign it")).to_be_visible()
     assert page.locator("[id^=element_]").count() == 1, "the DAG's parameters are no part of what is signed"
     page.locator("#element_reason").fill("looks right")
     shoot(page, "gate")
     page.get_by_role("button", name="Approve").click()
     stack.wait_for("release", run_id, "gate", {"success"})
-    decision = require_go(Lake.open(stack.services.settings), CHECKPOINT, gate="release").payload
+    decision = require_go(Lake.open(stack.services.settings), "release", {"checkpoint": CHECKPOINT}).payload
     assert (decision["decision"], decision["signer"], decision["triggered_by"], decision["reason"]) == (
         "Go",
         "reviewer",
@@ -160,7 +160,7 @@ def _record_checkpoint(lake: Lake) -> None:
     languages = [{"language": name, **row} for name in ("en", "zh", "de")]
     parents: tuple[str, ...] = ()
     payloads: dict[str, dict[str, Any]] = {
-        "mix": {"held_out_documents": 96},
+        "mix": {"held_out_documents": 96, "release_gate": "poc"},
         "run": {"steps": 150},
         "checkpoint": {},
         "evaluation": {"definition": DEFINITION, "languages": languages, "overall": {"language": "all", **row}},
@@ -171,6 +171,63 @@ def _record_checkpoint(lake: Lake) -> None:
             Artifact(kind=kind, name="tiny", fingerprint=fingerprint, digest=fingerprint, parents=parents, payload=payload)
         )
         parents = (*parents, fingerprint)
+
+
+def test_every_gate_that_the_form_of_release_offers_asks_a_human_or_says_that_it_does_not(
+    stack: Any, begun: dict[str, str], sign_in: Callable[[str], Page], shoot: Callable[[Page, str], None]
+) -> None:
+    page = sign_in("admin")
+    offered = {
+        "release": "release: signed by a person, never by who triggered the run; a decision holds for 72 hours",
+        "own": "the recipe's own: tiny → poc (AUTOMATIC, no human is asked)",
+    }
+    runs = {}
+    for gate, words in offered.items():
+        before = {run["dag_run_id"] for run in stack.admin.runs("release")}
+        page.goto("/dags/release")
+        page.get_by_role("button", name="Trigger").first.click()
+        form = page.get_by_role("dialog")
+        form.get_by_role("combobox").nth(1).click()
+        assert page.get_by_role("option").all_text_contents() == list(offered.values())
+        page.get_by_role("option", name=words).click()
+        expect(form.get_by_text("Which policy decides")).to_be_visible()
+        shoot(page, f"release-{gate}")
+        form.get_by_role("button", name="Trigger", exact=True).click()
+        expect(form).not_to_be_visible(timeout=15_000)
+        deadline = time.monotonic() + 30
+        while not (new := {run["dag_run_id"] for run in stack.admin.runs("release")} - before):
+            assert time.monotonic() < deadline, "the UI started no run"
+            time.sleep(0.5)
+        runs[gate] = new.pop()
+    with pytest.raises(ServiceError, match="'poc' is not one of"):
+        stack.admin.trigger("release", {"recipe": "tiny", "gate": "poc"})  # nor does the API take what the form does not offer
+    stack.wait_for("release", runs["release"], "gate", {"awaiting_input"}, within_s=120)  # a human is asked
+    stack.wait_for("release", runs["own"], "gate", {"success"}, within_s=120)
+    log = stack.admin.task_log("release", runs["own"], "gate")
+    assert "policy 'poc' is automatic: the gate is signed by policy:poc, no human was asked" in log
+    assert "gate poc, which recipe tiny names, is AUTOMATIC" in stack.admin.task_log("release", runs["own"], "judge")
+    assert require_go(Lake.open(stack.services.settings), "poc", {"checkpoint": CHECKPOINT}).payload["signer"] == "policy:poc"
+    _refused_on_the_page(stack, runs["release"], page, shoot)
+
+
+def _refused_on_the_page(stack: Any, run_id: str, page: Page, shoot: Callable[[Page, str], None]) -> None:
+    """Who triggered the run approves it; its page says why that does not count."""
+    time.sleep(3)
+    page.goto(f"{stack.task_url('release', run_id, 'gate')}/required_actions")
+    page.get_by_role("button", name="Approve").click()
+    stack.wait_for("release", run_id, "gate", {"failed"})
+    page.reload()
+    reason = page.locator("#element_reason")
+    expect(reason).to_have_value(re.compile("^REFUSED: admin triggered this run and cannot approve its gate"), timeout=20_000)
+    expect(page.get_by_text("Rejection Received").first).to_be_visible()
+    shoot(page, "refused")
+    assert "admin triggered this run and cannot approve its gate" in stack.admin.task_log("release", run_id, "gate")
+    assert stack.task("release", run_id, "build")["state"] == "upstream_failed"
+    stack.admin.clear("release", run_id, ["gate"])  # asks again
+    stack.wait_for("release", run_id, "gate", {"awaiting_input"})
+    time.sleep(3)
+    stack.reviewer.answer("release", run_id, "gate", "Reject", {"reason": "seen enough"})
+    stack.wait_for("release", run_id, "gate", {"failed"})
 
 
 @pytest.fixture(scope="module")

@@ -64,7 +64,7 @@ def test_precision_opens_the_gate_for_the_mix_whose_slices_it_covers(lake: Lake,
         "court.passed == 1",
     ]
     decision, _ = sign(lake, evidence.fingerprint, decision="go", signer="bob")
-    assert require_go(lake, mix.fingerprint, opens="train") == decision and court.fingerprint in decision.parents
+    assert require_go(lake, "audit", {"mix": mix.fingerprint}, opens="train") == decision and court.fingerprint in decision.parents
 
 
 @pytest.mark.parametrize(("low", "passed"), [(0.89, 1), (0.95, 0)])
@@ -76,7 +76,7 @@ def test_a_low_precision_or_too_few_judgements_are_a_no_go(lake: Lake, tmp_path:
     with pytest.raises(GateError, match="approving it is a waiver"):
         sign(lake, evidence.fingerprint, decision="go", signer="bob")
     with pytest.raises(GateError, match="no decision on"):
-        require_go(lake, mix.fingerprint, opens="train")
+        require_go(lake, "audit", {"mix": mix.fingerprint}, opens="train")
 
 
 def test_a_verdict_on_what_the_lake_no_longer_holds_is_no_evidence(lake: Lake, tmp_path: Path) -> None:

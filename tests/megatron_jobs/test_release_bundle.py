@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from headrace_jobs.cli import apps
 from headrace_jobs.evaluation.run import EvaluationParams, evaluate
 from headrace_jobs.gates.decide import sign
 from headrace_jobs.gates.judge import evaluate_gate
-from headrace_jobs.gates.policy import GatePolicy
+from headrace_jobs.gates.policy import load_policy
 from headrace_jobs.mix.compile import Mix, compile_mix
 from headrace_jobs.mix.recipe import Recipe
 from headrace_jobs.release.bundle import build_release
@@ -38,6 +39,8 @@ from headrace_lake.strict import parse
 from headrace_tokenizers.vocabulary import VocabularySpec
 
 PADDED = 152_576
+RULES = [{"metric": "evaluation.overall.bits_per_byte", "op": "<", "threshold": 100, "why": "test"}]
+RELEASE = {"name": "release", "evidence": ["evaluation"], "rules": RULES, "expiry_hours": 72}
 
 
 @pytest.fixture(scope="session")
@@ -88,7 +91,9 @@ class HuggingFaceScorer:
         return out_BS
 
 
-def world(checkout: Path, folder: Path, checkpoint_files: Path, spec: VocabularySpec, write_slice: Callable[..., Any]) -> tuple[Lake, Mix]:
+def world(
+    checkout: Path, folder: Path, checkpoint_files: Path, spec: VocabularySpec, write_slice: Callable[..., Any], **recipe: str
+) -> tuple[Lake, Mix]:
     """A lake with two declared sources, a mix, and a checkpoint that was evaluated."""
     sources = folder / "sources"
     sources.mkdir()
@@ -100,7 +105,10 @@ def world(checkout: Path, folder: Path, checkpoint_files: Path, spec: Vocabulary
             "fetch": {"kind": "warc", "paths": ["x.warc"]},
         }
         (sources / f"{name}.yaml").write_text(yaml.safe_dump(source), encoding="utf-8")
-    lake = Lake.open(Settings.model_validate({"base": str(checkout), "lake": {"root": str(folder / "lake")}, "sources": str(sources)}))
+    policies = shutil.copytree(checkout / "governance/policies", folder / "policies")
+    (policies / "gates" / "release.yaml").write_text(yaml.safe_dump(RELEASE), encoding="utf-8")
+    places = {"base": str(checkout), "lake": {"root": str(folder / "lake")}, "sources": str(sources), "policies": str(policies)}
+    lake = Lake.open(Settings.model_validate(places))
     write_slice(lake, spec, folder, "alpha", [("en", "public")] * 60 + [("zh", "public")] * 40 + [("en", "restricted")] * 10)
     write_slice(lake, spec, folder, "beta", [("en", "share-alike")] * 30 + [("fr", "share-alike")] * 30)
     data = {
@@ -108,6 +116,7 @@ def world(checkout: Path, folder: Path, checkpoint_files: Path, spec: Vocabulary
         "licences": ["public", "share-alike"],
         "held_out": {"documents": 4, "score": 3},
         "phases": [{"name": "A", "tokens": 5000, "weights": {"rest": 1.0}}],
+        **recipe,
     }
     mix = compile_mix(lake, parse(data, Recipe, where="test"))[0]
     run = Artifact(kind="run", name="tiny", fingerprint=digest_of(["run", mix.fingerprint]), parents=(mix.fingerprint,))
@@ -118,11 +127,9 @@ def world(checkout: Path, folder: Path, checkpoint_files: Path, spec: Vocabulary
     return lake, mix
 
 
-def say_go(lake: Lake) -> Artifact:
-    rules = [{"metric": "evaluation.overall.bits_per_byte", "op": "<", "threshold": 100, "why": "test"}]
-    policy = parse({"name": "release", "evidence": ["evaluation"], "rules": rules}, GatePolicy, where="test")
-    evidence, _ = evaluate_gate(lake, policy, "tiny")
-    return sign(lake, evidence.fingerprint, decision="go", signer="bob", triggered_by="ann")[0]
+def say_go(lake: Lake, gate: str = "release", signer: str = "bob", **when: datetime) -> Artifact:
+    evidence, _ = evaluate_gate(lake, load_policy(lake.settings, gate), "tiny", triggered_by="ann")
+    return sign(lake, evidence.fingerprint, decision="go", signer=signer, **when)[0]
 
 
 def exporter(checkpoint: Path, out: Path) -> None:
@@ -156,13 +163,67 @@ def test_nothing_is_built_without_a_go_or_with_a_source_that_lost_its_yaml(
     checkout: Path, spec: VocabularySpec, checkpoint_files: Path, tmp_path: Path, slice_writer: Callable[..., Any]
 ) -> None:
     lake, _ = world(checkout, tmp_path, checkpoint_files, spec, slice_writer)
-    with pytest.raises(GateError, match="no decision on"):
+    with pytest.raises(GateError, match="gate release: no decision on checkpoint"):
         build_release(lake, "tiny", exporter=exporter)
+    _gates_that_do_not_open(lake)
     say_go(lake)
     (tmp_path / "sources" / "beta.yaml").unlink()
     with pytest.raises(InputError, match="source 'beta' of the mix has no YAML"):
         build_release(lake, "tiny", exporter=exporter)
     assert not lake.storage.list("releases")
+
+
+def _gates_that_do_not_open(lake: Lake) -> None:
+    """Every way to a bundle around the recipe's gate."""
+    gates = Path(lake.settings.policies) / "gates"
+
+    def refused(says: str, gate: str | None = None) -> None:
+        with pytest.raises(GateError, match=says):
+            build_release(lake, "tiny", gate=gate, exporter=exporter)
+
+    easy = RELEASE | {"name": "easy", "automatic": True, "reason": "test"}
+    (gates / "easy.yaml").write_text(yaml.safe_dump(easy), encoding="utf-8")
+    say_go(lake, "easy", "policy:easy")  # another policy's Go, signed by nobody
+    refused("gate release: no decision on checkpoint .*what gates easy decided does not count here")
+    refused("gate easy cannot stand in for 'release', the recipe's own gate: it is automatic", "easy")
+    refused("gate audit opens train, not a release", "audit")
+    board = RELEASE | {"name": "board", "rules": [{**RULES[0], "threshold": 1000}]}
+    (gates / "board.yaml").write_text(yaml.safe_dump(board), encoding="utf-8")
+    say_go(lake, "board", "carl")
+    refused("gate board cannot stand in .*lacks the rule evaluation.overall.bits_per_byte < 100", "board")
+    say_go(lake, now=datetime.now(UTC) - timedelta(hours=73))
+    refused("gate release: the decision of .* expired at")
+    stricter = yaml.safe_dump(RELEASE | {"approvers": ["dora"]})
+    say_go(lake)
+    (gates / "release.yaml").write_text(stricter, encoding="utf-8")
+    refused(r"its policy was changed \(approvers\) after its rules were judged")
+    (gates / "release.yaml").write_text(yaml.safe_dump(RELEASE), encoding="utf-8")
+    old = lake.find_artifact("checkpoint")
+    assert old is not None
+    newer = old.model_copy(update={"name": "tiny-20", "fingerprint": digest_of("newer"), "created_at": datetime.now(UTC)})
+    lake.record_artifact(newer)
+    evaluation = lake.find_artifact("evaluation")
+    assert evaluation is not None
+    parents = tuple(newer.fingerprint if p == old.fingerprint else p for p in evaluation.parents)
+    again = {"fingerprint": digest_of("of the newer"), "parents": parents, "created_at": datetime.now(UTC)}
+    lake.record_artifact(evaluation.model_copy(update=again))
+    refused("no decision on checkpoint .*its [0-9]+ decisions are about other inputs")  # another checkpoint's Go
+
+
+def test_a_recipe_whose_own_gate_is_automatic_is_released_without_a_human_and_says_so(
+    checkout: Path, spec: VocabularySpec, checkpoint_files: Path, tmp_path: Path, slice_writer: Callable[..., Any]
+) -> None:
+    lake, mix = world(checkout, tmp_path, checkpoint_files, spec, slice_writer, release_gate="easy")
+    easy = RELEASE | {"name": "easy", "automatic": True, "reason": "made for looking at"}
+    (Path(lake.settings.policies) / "gates" / "easy.yaml").write_text(yaml.safe_dump(easy), encoding="utf-8")
+    assert mix.recipe.release_gate == "easy"
+    say_go(lake, "easy", "policy:easy")
+    with pytest.raises(GateError, match="gate release: no decision on checkpoint"):
+        build_release(lake, "tiny", gate="release", exporter=exporter)  # a stricter one may be asked for
+    release, _ = build_release(lake, "tiny", exporter=exporter)
+    note = "signed automatically by the recorded policy, no human was asked: made for looking at"
+    assert release.payload["gate"]["automatic"] is True and release.payload["gate"]["note"] == note
+    assert note in (lake.storage.local_path(release.path) / "README.md").read_text(encoding="utf-8")
 
 
 def test_a_release_verifies_is_adopted_and_builds_the_same_bytes_again(built: tuple[Lake, Mix]) -> None:
@@ -372,9 +433,11 @@ def test_a_bundle_with_scores_of_an_older_definition_verifies_and_says_so(bundle
     assert "its bits per byte are measured by bits-per-byte/1, not comparable with bits-per-byte/2" in papers()
 
 
-def test_the_command_line_walks_from_mix_to_release(built: tuple[Lake, Mix], bundle: Path, tmp_path: Path) -> None:
+def test_the_command_line_walks_from_mix_to_release(built: tuple[Lake, Mix], bundle: Path, checkout: Path, tmp_path: Path) -> None:
     file = tmp_path / "headrace.yaml"
-    file.write_text(yaml.safe_dump(built[0].settings.model_dump(mode="json")), encoding="utf-8")
+    policies = shutil.copytree(checkout / "governance/policies", tmp_path / "policies")
+    places = built[0].settings.model_dump(mode="json") | {"policies": str(policies)}
+    file.write_text(yaml.safe_dump(places), encoding="utf-8")
 
     commands = typer.Typer()
     for name, app in apps.items():
@@ -389,9 +452,13 @@ def test_the_command_line_walks_from_mix_to_release(built: tuple[Lake, Mix], bun
     assert call("mix", "show", "tiny")["plan"]
     assert len(call("mix", "ls")["mix"]) == 1
     assert call("eval", "show", "tiny")["overall"]["documents"]
-    evidence = call("gate", "evaluate", "release", "--recipe", "tiny")
-    assert set(evidence) == {"gate", "fingerprint", "policy", "passed", "automatic", "self_approval", "approvers", "rules"}
+    evidence = call("gate", "evaluate", "--recipe", "tiny", "--for-release")  # the recipe's own
+    named = {"gate", "fingerprint", "policy", "passed", "triggered_by", "automatic", "self_approval", "approvers", "rules"}
+    assert set(evidence) == named and evidence["gate"] == "release"
     assert not evidence["passed"]  # random weights beat no unigram
+    laxer = CliRunner().invoke(commands, ["gate", "evaluate", "poc", "--recipe", "tiny", "--for-release", "--settings", str(file)])
+    assert isinstance(laxer.exception, GateError) and "cannot stand in for 'release'" in str(laxer.exception)
+    assert [row[0] for row in call("gate", "policies")["gates"]] == ["audit", "poc", "release"]
     words = ["gate", "sign", evidence["fingerprint"], "--signer", "bob", "--settings", str(file)]
     refused = CliRunner().invoke(commands, [*words, "--decision", "go"])
     assert isinstance(refused.exception, HeadraceError) and "waiver" in str(refused.exception)

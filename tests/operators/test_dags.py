@@ -12,14 +12,20 @@ from typing import Any
 import pytest
 import typer
 import yaml
+from airflow._shared.timezones.timezone import coerce_datetime
 from airflow.dag_processing.dagbag import DagBag
+from airflow.models.dagrun import DagRun
 from airflow.sdk.exceptions import AirflowFailException
+from airflow.serialization.serialized_objects import DagSerialization
+from airflow.utils.types import DagRunType
 
 from headrace_lake.engine import load_pipeline
 from headrace_lake.settings import Settings
+from headrace_lake.slices import Slice
 from headrace_operators.gate import GateOperator
 from headrace_operators.operator import HeadraceOperator
-from headrace_operators.templates import known_sources, slices_of
+from headrace_operators.templates import known_sources, slices_of, source_choices
+from headrace_operators.timetable import DailySlices
 
 EXPECTED = {"ingest_text", "pretrain", "evaluate", "release", "poc"}
 
@@ -101,7 +107,9 @@ def test_every_command_in_a_dag_is_one_that_headrace_has(dags: dict[str, Any]) -
     checked = 0
     for dag in dags.values():
         for task in dag.tasks:
-            words = ["gate", "sign"] if isinstance(task, GateOperator) else task.argv if isinstance(task, HeadraceOperator) else []
+            if not isinstance(task, GateOperator | HeadraceOperator):
+                continue
+            words = ["gate", "sign"] if isinstance(task, GateOperator) else task.argv
             command: Any = root
             rest = list(words)
             while rest and hasattr(command, "commands"):
@@ -120,6 +128,7 @@ def test_a_day_is_a_slice(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> No
     day = datetime(2026, 11, 3, tzinfo=UTC)
     run = SimpleNamespace(data_interval_start=day, data_interval_end=day + timedelta(days=1))
     assert slices_of({"source": "debian-handbook-en", "slice": None}, run) == ["debian-handbook-en/2026-11-03"]
+    assert slices_of({"source": "scheduled", "slice": None}, run) == []  # no shipped source asks to be taken each day
     everything = slices_of({"source": "all", "slice": "x"}, run)
     assert everything == [f"{s}/x" for s in known_sources("text")] and len(everything) >= 20
 
@@ -133,7 +142,62 @@ def test_a_run_without_a_valid_slice_fails_at_once(params: dict[str, Any], why: 
         slices_of(params, run)
 
 
-def test_backfills_are_possible(dags: dict[str, Any]) -> None:
+def test_unpausing_ingest_text_takes_only_the_sources_that_ask_to_be_taken_each_day(
+    dags: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    day = datetime(2026, 11, 3, tzinfo=UTC)
+    run = SimpleNamespace(data_interval_start=day, data_interval_end=day + timedelta(days=1))
     dag = dags["ingest_text"]
-    assert type(dag.timetable).__name__ == "CronDataIntervalTimetable" and not dag.catchup
-    assert dag.start_date <= datetime(2026, 11, 1, tzinfo=UTC)
+    default = {name: dag.params.get_param(name).value for name in dag.params}
+    assert dag.get_task("slices").python_callable(params=default, dag_run=run) == []
+    assert "no source says 'schedule: daily'" in caplog.text
+    assert dag.get_task("crawl").upstream_task_ids == {"slices"}
+    for name, more in (("often", "schedule: daily\n"), ("seldom", ""), ("tomorrow", "# schedule: daily\n")):
+        (tmp_path / f"{name}.yaml").write_text(f"id: {name}\nmodality: text\n{more}", encoding="utf-8")
+    (tmp_path / "headrace.yaml").write_text(yaml.safe_dump({"sources": str(tmp_path)}), encoding="utf-8")
+    monkeypatch.setenv("HEADRACE_SETTINGS", str(tmp_path / "headrace.yaml"))
+    assert dag.get_task("slices").python_callable(params=default, dag_run=run) == ["often/2026-11-03"]
+    assert source_choices("text")["scheduled"] == "scheduled: sources with 'schedule: daily' (now: often)"
+    named = default | {"source": "seldom"}
+    assert dag.get_task("slices").python_callable(params=named, dag_run=run) == ["seldom/2026-11-03"]
+
+
+def test_run_ids_name_the_day_of_the_slice(dags: dict[str, Any]) -> None:
+    dag = DagSerialization.from_dict(DagSerialization.to_dict(dags["ingest_text"]))  # as the scheduler and the API server know it
+    assert isinstance(dag.timetable, DailySlices) and not dag.catchup
+    first, last = datetime(2026, 11, 3, tzinfo=UTC), datetime(2026, 11, 4, tzinfo=UTC)
+    infos = list(dag.iter_dagrun_infos_between(first, last))
+    assert len(infos) == 2
+    for info, name in zip(infos, ("2026-11-03", "2026-11-04"), strict=True):
+        assert str(Slice.of_interval("s", *info.data_interval)) == f"s/{name}"
+        scheduled = dag.timetable.generate_run_id(run_type=DagRunType.SCHEDULED, run_after=info.run_after, data_interval=info.data_interval)
+        assert scheduled == f"scheduled__{name}"
+        backfilled = DagRun.generate_run_id(run_type=DagRunType.BACKFILL_JOB, logical_date=info.logical_date, run_after=info.run_after)
+        assert backfilled == f"backfill__{name}T23:59:59+00:00"
+    noon = coerce_datetime(datetime(2026, 11, 3, 12, 30, tzinfo=UTC))
+    interval = dag.timetable.infer_manual_data_interval(run_after=noon)
+    now = coerce_datetime(datetime(2026, 12, 1, 8, 5, 6, 789, tzinfo=UTC))
+    assert str(Slice.of_interval("s", *interval)) == "s/2026-11-03"
+    by_hand = dag.timetable.generate_run_id(run_type=DagRunType.MANUAL, run_after=now, data_interval=interval)
+    assert by_hand == "manual__2026-11-03__080506000789"
+    nameless = dag.timetable.generate_run_id(run_type=DagRunType.MANUAL, run_after=now, data_interval=None)
+    assert nameless == "manual__2026-12-01T08:05:06.000789+00:00"
+
+
+def test_the_form_of_release_offers_only_gates_that_a_human_signs_and_the_recipes_own_with_what_each_is(dags: dict[str, Any]) -> None:
+    gate = dags["release"].params.get_param("gate")
+    assert gate.schema["enum"] == ["release", "own"] and gate.value == "release"
+    shown = gate.schema["values_display"]
+    assert shown["release"] == "release: signed by a person, never by who triggered the run; a decision holds for 72 hours"
+    assert shown["own"] == "the recipe's own: tiny → poc (AUTOMATIC, no human is asked)"
+    assert all(words in gate.schema["description_md"] for words in shown.values())
+
+
+def test_every_dag_says_whose_it_is_and_what_it_and_its_tasks_do(dags: dict[str, Any]) -> None:
+    for dag in dags.values():
+        assert dag.description and dag.doc_md, dag.dag_id
+        for task in dag.tasks:
+            assert task.doc_md and task.owner != "airflow", f"{dag.dag_id}.{task.task_id}"
+        for name in dag.params:
+            param = dag.params.get_param(name)
+            assert param.description or param.schema.get("description_md"), f"{dag.dag_id}: {name}"

@@ -7,12 +7,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 
 from headrace_operators.evidence import evidence_page, read_evidence
 from headrace_operators.gate import GateOperator, refuse_approval
+from headrace_operators.refusal import RefusalTrigger
 
 RULE = {"rule": "bits_per_byte.en <= 4.0", "value": 3.2145678, "low": 3.1, "high": 3.3, "passed": True, "inputs": ["checkpoint ab12"]}
 GO = {"gate": "quality", "fingerprint": "f" * 32, "policy": "poc", "passed": True, "rules": [RULE]}
@@ -74,9 +76,41 @@ def test_a_rejection_is_recorded_and_fails_the_run(ray_settings: Path, new_conte
         _recorded(gate, context, deferred.value)
 
 
-def test_who_triggered_the_run_cannot_approve_it(new_context: Callable[..., Any]) -> None:
+class _Supervisor:
+    """Keeps what a task sends to its supervisor, which runs it in Airflow only."""
+
+    def __init__(self) -> None:
+        self.sent: list[Any] = []
+
+    def send(self, msg: Any) -> None:
+        self.sent.append(msg)
+
+
+@pytest.mark.parametrize(("starter", "evidence"), [("alice", GO), ("scheduler", {**GO, "triggered_by": "Alice"})])
+def test_a_refused_approval_is_replaced_by_its_reason_on_the_page_before_the_gate_fails(
+    new_context: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, starter: str, evidence: dict[str, Any]
+) -> None:
+    supervisor, context, gate = _Supervisor(), new_context(xcom=evidence, user=starter), _gate()
+    monkeypatch.setattr("airflow.sdk.execution_time.task_runner.SUPERVISOR_COMMS", supervisor, raising=False)
+    context["ti"].id = uuid4()
+    with pytest.raises(TaskDeferred) as deferred:
+        gate.execute_complete(context, _answer("Approve", "alice"))
+    (taken_off,) = supervisor.sent
+    assert taken_off.ti_id == context["ti"].id and "cannot sign it" in taken_off.body
+    path, arguments = deferred.value.trigger.serialize()
+    assert path == f"{RefusalTrigger.__module__}.{RefusalTrigger.__name__}"
+    trigger = RefusalTrigger(**arguments)
+
+    async def fire() -> Any:
+        async for event in trigger.run():
+            return event.payload
+
+    event = asyncio.run(fire())
+    written = supervisor.sent[-1]
+    assert (written.ti_id, written.chosen_options) == (context["ti"].id, ["Reject"])
+    assert written.params_input["reason"].startswith("REFUSED: alice triggered this run and cannot approve its gate")
     with pytest.raises(AirflowFailException, match="alice triggered this run and cannot approve"):
-        _gate().execute_complete(new_context(xcom=GO, user="alice"), _answer("Approve", "alice"))
+        getattr(gate, deferred.value.method_name)(context, event, **(deferred.value.kwargs or {}))
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,24 @@
 """Decisions: who signed what, when, until when; and `require_go`, which everything irreversible calls first.
 
-A decision is one of: Go (every rule held), waiver (a person approved a No-Go, with a reason), No-Go. The newest decision
-on the same inputs counts. Nothing is ever rewritten: a change of mind is a new decision.
+A decision is one of: Go (every rule held), waiver (a person approved a No-Go, with a reason), No-Go. Nothing is ever rewritten: a
+change of mind is a new decision, which names those that it supersedes. So the newest one is known without comparing clocks; of two that
+were signed at the same moment, neither knowing the other, the No-Go counts.
+
+A decision is about one checkpoint, under one policy as it was when its rules were judged. When the policy's file has changed since, the
+evidence is neither signed nor accepted: looser rules or another signer would otherwise open by what was signed before.
+
+What this cannot do: tell a user at the command line from who he says he is. Whoever may write to the lake may write anything into it;
+names that Airflow knows are kept with the evidence and cannot be left out again.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from headrace_jobs.gates.judge import EVIDENCE_KIND, GateEvidence
-from headrace_jobs.gates.policy import AUTOMATIC_SIGNER, GatePolicy, may_sign
+from headrace_jobs.gates.policy import AUTOMATIC_SIGNER, GatePolicy, changed_fields, known_gates, load_policy, may_sign
 from headrace_lake.errors import GateError, InputError
 from headrace_lake.fingerprint import digest_of
 from headrace_lake.lake import Lake
@@ -46,25 +54,30 @@ def sign(
     """Record a signed decision on evidence; returns it and `computed` or `adopted` (a retry of the same signature).
 
     Raises:
-        GateError: the signer may not sign, or approves a No-Go without a reason.
+        GateError: the signer may not sign, approves a No-Go without a reason, or the policy's file has changed since its rules were judged.
     """
     moment = now or datetime.now(UTC)
     found = find_evidence(lake, fingerprint)
     evidence = parse(found.payload["evidence"], GateEvidence, where="recorded evidence")
     policy = parse(found.payload["policy"], GatePolicy, where="recorded policy")
-    may_sign(policy, triggered_by if decision == "go" else "", signer)  # who triggered a run may always stop it
+    _unchanged(policy, load_policy(lake.settings, policy.name))
+    signer, triggered_by = signer.strip(), triggered_by.strip() or evidence.triggered_by
+    # Who triggered a run may always stop it.
+    may_sign(policy, (*_asked_by(lake, found), triggered_by) if decision == "go" else "", signer)
     automatic = signer.startswith(AUTOMATIC_SIGNER)
+    if automatic and decision == "no-go":
+        raise GateError(f"gate {policy.name}: a policy signs only a Go", "a person signs a No-Go")
     if decision == "go" and not evidence.passed:
         if automatic:
             raise GateError(f"gate {policy.name} is a No-Go; a policy signs only a Go", "a person may sign a waiver, with --reason")
         if not reason.strip():
             raise GateError(f"gate {policy.name} is a No-Go: {_failing(evidence)}", "approving it is a waiver: give --reason")
     verdict = NO_GO if decision == "no-go" else GO if evidence.passed else WAIVER
-    previous = _decisions(lake, evidence_fingerprint=found.fingerprint)
-    if previous:
-        last = previous[-1]
+    earlier = _decisions(lake, found.name, found.payload["inputs"])
+    last = _newest([d for d in earlier if found.fingerprint in d.parents])
+    if last is not None and last == _newest(earlier):
         same = (last.payload["decision"], last.payload["signer"], last.payload["reason"]) == (verdict, signer, reason)
-        if same and _expires(last) > moment:
+        if same and _expires(last, policy) > moment:
             return last, "adopted"
     payload: dict[str, Any] = {
         "gate": policy.name,
@@ -77,6 +90,7 @@ def sign(
         "signed_at": moment.isoformat(),
         "expires_at": (moment + timedelta(hours=policy.expiry_hours)).isoformat(),
         "opens": list(policy.opens),
+        "supersedes": [d.fingerprint for d in earlier],
         "evidence": evidence.model_dump(mode="json"),
         "inputs": found.payload["inputs"],
         "recipe": found.payload["recipe"],
@@ -96,41 +110,114 @@ def sign(
     return artifact, "computed"
 
 
-def require_go(lake: Lake, fingerprint: str, *, gate: str | None = None, opens: str = "release", now: datetime | None = None) -> Artifact:
-    """The valid decision that lets work on `fingerprint` go on.
+def require_go(lake: Lake, gate: str, inputs: Mapping[str, str], *, opens: str = "release", now: datetime | None = None) -> Artifact:
+    """The valid decision of a gate that lets work on `inputs` go on.
 
     Args:
-        fingerprint: the checkpoint, evaluation or mix that the decision must have looked at.
-        gate: name of the gate; any gate that opens `opens` by default.
+        gate: name of the gate's policy.
+        inputs: kind → fingerprint of what the work is about (`checkpoint`, `evaluation`, `mix`); a decision that looked at another one of
+            any of these kinds does not count.
 
     Raises:
-        GateError: there is no decision, the newest one is a No-Go or has expired, or it looked at something else.
+        GateError: there is no decision, the newest one is a No-Go, has expired, was made under another policy or by who may not sign it,
+            or all decisions are about something else or under another gate's name. Says which, and what to do.
     """
     moment = now or datetime.now(UTC)
-    named = [d for d in _decisions(lake) if (gate is None or d.name == gate) and opens in d.payload["opens"]]
-    mine = [d for d in named if fingerprint in d.payload["inputs"].values()]
-    what = f"gate {gate}" if gate else f"a gate that opens '{opens}'"
-    if not mine:
-        other = f"; its {len(named)} decisions are about other inputs" if named else ""
-        raise GateError(f"{what}: no decision on {fingerprint[:12]}{other}", "run 'headrace gate evaluate', then 'headrace gate sign'")
-    last = mine[-1]
+    policy = load_policy(lake.settings, gate)
+    if opens not in policy.opens:
+        raise GateError(f"gate {gate} opens {', '.join(policy.opens)}, not '{opens}'", f"gates: {', '.join(known_gates(lake.settings))}")
+    every = lake.artifacts(GATE_KIND)
+    mine = [d for d in every if d.name == gate and all(d.payload["inputs"].get(kind) == value for kind, value in inputs.items())]
+    last = _newest(mine)
+    if last is None:
+        raise GateError(f"gate {gate}: {_nothing_on(every, gate, inputs)}", _SIGN_AGAIN.format(gate=gate))
     p = last.payload
-    if p["decision"] == NO_GO:
+    if p["decision"] not in (GO, WAIVER):
+        raise GateError(f"gate {gate}: No-Go, signed by {p['signer']}: {p['reason'] or 'no reason given'}", "mend it, or sign a waiver")
+    evidence, then = _evidence_of(lake, last)
+    _unchanged(then, policy)
+    if _expires(last, policy) <= moment:
         raise GateError(
-            f"gate {last.name}: No-Go, signed by {p['signer']}: {p['reason'] or 'no reason given'}", "mend it, or sign a waiver"
+            f"gate {gate}: the decision of {p['signed_at'][:16]} expired at {_expires(last, policy).isoformat()[:16]}", "sign again"
         )
-    if _expires(last) <= moment:
-        raise GateError(f"gate {last.name}: the decision of {p['signed_at'][:16]} expired at {p['expires_at'][:16]}", "sign again")
+    if p["decision"] == GO and not evidence.passed:
+        raise GateError(f"gate {gate}: a Go is recorded, but rules do not hold: {_failing(evidence)}", "sign a waiver, with --reason")
+    may_sign(policy, (evidence.triggered_by, str(p["triggered_by"])), str(p["signer"]))
     return last
 
 
-def _decisions(lake: Lake, *, evidence_fingerprint: str | None = None) -> list[Artifact]:
-    """Decisions, oldest first."""
-    return [d for d in lake.artifacts(GATE_KIND) if evidence_fingerprint is None or evidence_fingerprint in d.parents]
+def describe(decision: Artifact) -> str:
+    """A decision in one line, for logs and lists: gate, verdict, signer and how it was signed."""
+    p = decision.payload
+    return f"gate {p['gate']}: {p['decision']}, signed by {p['signer']} until {p['expires_at'][:16]} UTC; {p['note']}"
 
 
-def _expires(decision: Artifact) -> datetime:
-    return datetime.fromisoformat(decision.payload["expires_at"])
+_SIGN_AGAIN = "run 'headrace gate evaluate {gate} --recipe RECIPE', then 'headrace gate sign'"
+
+
+def _nothing_on(every: Sequence[Artifact], gate: str, inputs: Mapping[str, str]) -> str:
+    """What to say when no decision of the gate is on these inputs: which there are instead."""
+    kind, value = next(iter(inputs.items()))
+    others = sorted({d.name for d in every if d.name != gate and d.payload["inputs"].get(kind) == value})
+    elsewhere = [d for d in every if d.name == gate]
+    older = [d for d in elsewhere if d.payload["inputs"].get(kind) == value]
+    said = f"no decision on {kind} {value[:12]}"
+    if older:
+        differ = sorted({k for d in older for k, v in inputs.items() if d.payload["inputs"].get(k) != v})
+        return f"{said} with its newest {' and '.join(differ)}; its {len(older)} decisions are about other inputs"
+    if elsewhere:
+        said += f"; its {len(elsewhere)} decisions are about other inputs"
+    return said + (f"; what gates {', '.join(others)} decided does not count here" if others else "")
+
+
+def _unchanged(then: GatePolicy, now: GatePolicy) -> None:
+    fields = changed_fields(then, now)
+    if fields:
+        raise GateError(
+            f"gate {now.name}: its policy was changed ({', '.join(fields)}) after its rules were judged", _SIGN_AGAIN.format(gate=now.name)
+        )
+
+
+def _asked_by(lake: Lake, evidence: Artifact) -> tuple[str, ...]:
+    """Who is known to have asked for this gate on the same inputs, by whichever evidence: a name cannot be left out by signing another."""
+    same = [a for a in lake.artifacts(EVIDENCE_KIND) if a.name == evidence.name and a.payload["inputs"] == evidence.payload["inputs"]]
+    return tuple(sorted({str(a.payload["evidence"].get("triggered_by") or "") for a in same} - {""}))
+
+
+def _evidence_of(lake: Lake, decision: Artifact) -> tuple[GateEvidence, GatePolicy]:
+    """Evidence and policy that a decision was signed on.
+
+    Raises:
+        GateError: the lake has none, or it is not what the decision says.
+    """
+    found = next((a for a in lake.artifacts(EVIDENCE_KIND) if a.fingerprint in decision.parents), None)
+    if found is None:
+        raise GateError(f"gate {decision.name}: the decision has no evidence in the lake", _SIGN_AGAIN.format(gate=decision.name))
+    evidence = parse(found.payload["evidence"], GateEvidence, where="recorded evidence")
+    policy = parse(found.payload["policy"], GatePolicy, where="recorded policy")
+    held = digest_of(found.payload["evidence"]) == found.digest and found.payload["inputs"] == decision.payload["inputs"]
+    if not held or decision.name != policy.name or decision.payload["automatic"] != decision.payload["signer"].startswith(AUTOMATIC_SIGNER):
+        raise GateError(f"gate {decision.name}: the decision is not what its evidence says", _SIGN_AGAIN.format(gate=decision.name))
+    return evidence, policy
+
+
+def _decisions(lake: Lake, gate: str, inputs: Mapping[str, str]) -> list[Artifact]:
+    """Decisions of a gate about the same checkpoint (or the same mix, where it looks at no checkpoint)."""
+    kind = "checkpoint" if "checkpoint" in inputs else "mix"
+    return [d for d in lake.artifacts(GATE_KIND) if d.name == gate and d.payload["inputs"].get(kind) == inputs[kind]]
+
+
+def _newest(decisions: Sequence[Artifact]) -> Artifact | None:
+    """The decision that no other supersedes; of several, the No-Go."""
+    superseded = {fingerprint for d in decisions for fingerprint in d.payload.get("supersedes", ())}
+    heads = [d for d in decisions if d.fingerprint not in superseded]
+    return max(heads, key=lambda d: (d.payload["decision"] == NO_GO, d.created_at), default=None)
+
+
+def _expires(decision: Artifact, policy: GatePolicy) -> datetime:
+    """When it ends: as recorded, but never later than the policy allows."""
+    p = decision.payload
+    return min(datetime.fromisoformat(p["expires_at"]), datetime.fromisoformat(p["signed_at"]) + timedelta(hours=policy.expiry_hours))
 
 
 def _failing(evidence: GateEvidence) -> str:

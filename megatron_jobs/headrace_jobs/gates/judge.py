@@ -12,6 +12,7 @@ from headrace_jobs.evaluation.bits_per_byte import require_comparable
 from headrace_jobs.evaluation.run import newest_checkpoint
 from headrace_jobs.gates.policy import GatePolicy, Rule
 from headrace_jobs.mix.compile import mix_slices, newest_mix
+from headrace_jobs.mix.recipe import DEFAULT_GATE
 from headrace_lake.errors import ConfigError, InputError
 from headrace_lake.fingerprint import code_digest, digest_of
 from headrace_lake.lake import Lake
@@ -35,12 +36,17 @@ class RuleResult(StrictModel):
 
 
 class GateEvidence(StrictModel):
-    """What was found. `headrace_operators.evidence.Evidence` reads the same fields."""
+    """What was found. `headrace_operators.evidence.Evidence` reads the same fields.
+
+    Attributes:
+        triggered_by: who asked for it, where that is known (Airflow knows who triggered the run).
+    """
 
     gate: str
     fingerprint: str
     policy: str
     passed: bool
+    triggered_by: str = ""
     automatic: bool = False
     self_approval: bool = False
     approvers: tuple[str, ...] = ()
@@ -138,7 +144,8 @@ def _where(rule: Rule) -> str:
 
 def gather(lake: Lake, policy: GatePolicy, recipe: str) -> dict[str, Artifact]:
     """Kind → the artifact that the gate looks at: the recipe's newest mix, its newest checkpoint, and what belongs to it; for
-    `court`, the newest verdict on removals that covers every slice of the mix and is still about what the lake holds.
+    `court`, the newest verdict on removals that covers every slice of the mix and is still about what the lake holds. A gate that
+    opens a release is always about a checkpoint, whatever its rules look at.
 
     Raises:
         InputError: one is missing, or the evaluation is of another definition; says which command makes it.
@@ -147,7 +154,7 @@ def gather(lake: Lake, policy: GatePolicy, recipe: str) -> dict[str, Artifact]:
     found = {"mix": mix}
     if "court" in policy.evidence:
         found["court"] = court_on(lake, mix_slices(lake, mix))
-    if set(policy.evidence) - {"mix", "court"}:
+    if set(policy.evidence) - {"mix", "court"} or "release" in policy.opens:
         checkpoint = newest_checkpoint(lake, mix.fingerprint)
         found["checkpoint"] = checkpoint
         for run in lake.artifacts("run"):
@@ -165,12 +172,23 @@ def gather(lake: Lake, policy: GatePolicy, recipe: str) -> dict[str, Artifact]:
     return found
 
 
-def evaluate_gate(lake: Lake, policy: GatePolicy, recipe: str) -> tuple[GateEvidence, str]:
-    """Judge a gate for a recipe and record the evidence; returns it and `computed` or `adopted`."""
+def own_gate(mix: Artifact) -> str:
+    """Name of the gate that the recipe of a compiled mix names for its releases; mixes of before it was recorded have the default."""
+    return str(mix.payload.get("release_gate") or DEFAULT_GATE)
+
+
+def evaluate_gate(lake: Lake, policy: GatePolicy, recipe: str, *, triggered_by: str = "") -> tuple[GateEvidence, str]:
+    """Judge a gate for a recipe and record the evidence; returns it and `computed` or `adopted`.
+
+    Args:
+        triggered_by: who asked for it; who did cannot sign it, so each of them gets evidence of his own.
+    """
     artifacts = gather(lake, policy, recipe)
     used: dict[str, Artifact] = {kind: artifacts[kind] for kind in sorted(policy.evidence)}
     inputs = {kind: [a.fingerprint, a.digest] for kind, a in artifacts.items()}
     identity = {"kind": EVIDENCE_KIND, "policy": policy.model_dump(mode="json"), "inputs": inputs}
+    if triggered_by:
+        identity["triggered_by"] = triggered_by
     fingerprint = digest_of({**identity, "code": code_digest(__name__)})
     found = lake.find_artifact(EVIDENCE_KIND, fingerprint=fingerprint)
     if found is not None:
@@ -183,6 +201,7 @@ def evaluate_gate(lake: Lake, policy: GatePolicy, recipe: str) -> tuple[GateEvid
         fingerprint=fingerprint,
         policy=policy.name,
         passed=all(r.passed for r in results),
+        triggered_by=triggered_by,
         automatic=policy.automatic,
         self_approval=policy.self_approval,
         approvers=policy.approvers,
@@ -218,6 +237,7 @@ def evidence_markdown(evidence: GateEvidence) -> str:
     lines = [
         f"### Gate `{evidence.gate}`: {'**Go**, every rule holds' if evidence.passed else '**No-Go**'}",
         "",
+        *(["This policy is automatic: it signs a Go by itself, no human is asked.", ""] if evidence.automatic else []),
         "| rule | value | 95 % interval | holds | measured on |",
         "|---|---|---|---|---|",
     ]

@@ -1,11 +1,16 @@
 """A gate's policy: a YAML in `governance/policies/gates` that says what must hold, who may sign, and for how long.
 
+A recipe names the gate of its releases (`release_gate`). A release may be judged by another policy only if that one is signed by a
+person and asks for no less (`weaker_than`).
+
 A metric is a path into the evidence: `evaluation.overall.bits_per_byte`, `mix.by_language.*.share`. One `*` walks a
 list or a mapping; each entry is judged for itself, and `where` picks the entries.
 """
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +24,9 @@ GATES = "gates"
 Op = Literal["<", "<=", ">", ">=", "=="]
 Use = Literal["value", "lower", "upper"]
 AUTOMATIC_SIGNER = "policy:"
+OWN = "own"
+"""Stands for the recipe's own gate, where a gate is named."""
+_LIKE_A_POLICY = re.compile(r"\s*policy\s*[:/]", re.IGNORECASE)
 
 
 class Condition(StrictModel):
@@ -85,7 +93,18 @@ class GatePolicy(StrictModel):
     def _automatic_has_a_reason(self) -> GatePolicy:
         if self.automatic and not self.reason.strip():
             raise ValueError("an automatic gate must say why: give 'reason'")
+        if self.name == OWN:
+            raise ValueError(f"'{OWN}' stands for the recipe's own gate: give another name")
         return self
+
+    def who_signs(self) -> str:
+        """Who signs, what is forbidden and how long it holds, in one line; for forms, pages and logs."""
+        hours = f"a decision holds for {self.expiry_hours:g} hours"
+        if self.automatic:
+            return f"AUTOMATIC: signs a Go by itself when every rule holds, no human is asked ({self.reason}); {hours}"
+        who = f"signed by {' or '.join(self.approvers)}" if self.approvers else "signed by a person"
+        own = "who triggered the run may sign it" if self.self_approval else "never by who triggered the run"
+        return f"{who}, {own}; {hours}"
 
 
 def load_policy(settings: Settings, name: str) -> GatePolicy:
@@ -109,8 +128,76 @@ def known_gates(settings: Settings) -> list[str]:
     return sorted(p.stem for p in (settings.resolve(settings.policies) / GATES).glob("*.yaml"))
 
 
-def may_sign(policy: GatePolicy, triggered_by: str, signer: str) -> None:
-    """Whether `signer` may answer the gate of a run that `triggered_by` started.
+def changed_fields(then: GatePolicy, now: GatePolicy) -> list[str]:
+    """Names of the fields in which two versions of a policy differ."""
+    old, new = then.model_dump(mode="json"), now.model_dump(mode="json")
+    return sorted(k for k in new if old[k] != new[k])
+
+
+def weaker_than(own: GatePolicy, other: GatePolicy) -> list[str]:
+    """In what `other` asks for less than a recipe's own gate; empty if a release may be judged by it instead.
+
+    Any gate that a person signs asks for more than an automatic one. Otherwise every rule of the recipe's own gate must be among the
+    other's, and signers, self-approval and expiry may only be tighter.
+    """
+    if other.name == own.name:
+        return []
+    if other.automatic:
+        return ["it is automatic: no human would be asked"]
+    if own.automatic:
+        return []
+    found = []
+    if other.self_approval and not own.self_approval:
+        found.append("it lets who triggered the run sign")
+    if own.approvers and not (other.approvers and set(other.approvers) <= set(own.approvers)):
+        found.append(f"others than {', '.join(own.approvers)} may sign it")
+    if other.expiry_hours > own.expiry_hours:
+        found.append(f"its decisions hold for {other.expiry_hours:g} hours, not {own.expiry_hours:g}")
+    asked = [rule.model_dump(exclude={"why"}) for rule in other.rules]
+    found += [
+        f"it lacks the rule {rule.metric} {rule.op} {rule.threshold}" for rule in own.rules if rule.model_dump(exclude={"why"}) not in asked
+    ]
+    return found
+
+
+def gate_of_release(settings: Settings, own: str, named: str | None = None) -> GatePolicy:
+    """The policy whose decision a release needs: the recipe's own, or another that asks for no less.
+
+    Args:
+        own: name of the recipe's own gate.
+        named: the gate that somebody chose instead; None or `own` is the recipe's own.
+
+    Raises:
+        GateError: the chosen gate opens no release, or is weaker than the recipe's own.
+    """
+    policy = load_policy(settings, own if named in (None, OWN) else str(named))
+    if "release" not in policy.opens:
+        raise GateError(
+            f"gate {policy.name} opens {', '.join(policy.opens)}, not a release", f"gates of releases: {', '.join(release_gates(settings))}"
+        )
+    lacking = weaker_than(load_policy(settings, own), policy)
+    if lacking:
+        raise GateError(
+            f"gate {policy.name} cannot stand in for '{own}', the recipe's own gate: {'; '.join(lacking)}",
+            f"leave the gate out, and '{own}' counts; another gate may only be stricter",
+        )
+    return policy
+
+
+def release_gates(settings: Settings) -> dict[str, GatePolicy]:
+    """The policies that open a release and that a person signs: what may be chosen for a release. Name → policy."""
+    read = (load_policy(settings, name) for name in known_gates(settings))
+    return {policy.name: policy for policy in read if "release" in policy.opens and not policy.automatic}
+
+
+def same_person(one: str, other: str) -> bool:
+    """Whether two names of users are the same but for case, outer spaces and Unicode's compatible forms."""
+    first, second = (unicodedata.normalize("NFKC", name).strip().casefold() for name in (one, other))
+    return bool(first) and first == second
+
+
+def may_sign(policy: GatePolicy, triggered_by: str | tuple[str, ...], signer: str) -> None:
+    """Whether `signer` may answer the gate of a run that `triggered_by` started (one name, or all that are known).
 
     Raises:
         GateError: nobody signed, the signer is no approver, or signs his own run where the policy forbids it.
@@ -121,7 +208,10 @@ def may_sign(policy: GatePolicy, triggered_by: str, signer: str) -> None:
         if not policy.automatic or signer != f"{AUTOMATIC_SIGNER}{policy.name}":
             raise GateError(f"gate {policy.name}: '{signer}' may not sign", "only an automatic policy signs by itself, under its own name")
         return
-    if signer == triggered_by and not policy.self_approval:
+    if _LIKE_A_POLICY.match(unicodedata.normalize("NFKC", signer)):
+        raise GateError(f"gate {policy.name}: '{signer}' is neither a person nor a policy", f"a policy signs as '{AUTOMATIC_SIGNER}NAME'")
+    starters = (triggered_by,) if isinstance(triggered_by, str) else triggered_by
+    if any(same_person(signer, name) for name in starters) and not policy.self_approval:
         raise GateError(f"gate {policy.name}: {signer} triggered the run and cannot sign its gate", "ask somebody else")
     if policy.approvers and signer not in policy.approvers:
         raise GateError(f"gate {policy.name}: {signer} is no approver", f"approvers: {', '.join(policy.approvers)}")

@@ -338,6 +338,7 @@ def _store(lake: Lake, record: dict[str, Any], documents: pa.Table, held_out: pa
     payload = {
         **summary,
         "version": record["recipe"]["version"],
+        "release_gate": record["recipe"]["release_gate"],
         "tokenizer_digest": record["tokenizer_digest"],
         "summary": f"{sum(p['tokens'] for p in record['phases']):,} tokens planned in {len(record['phases'])} phases",
     }

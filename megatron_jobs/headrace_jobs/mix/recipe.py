@@ -21,6 +21,7 @@ from headrace_lake.strict import StrictModel, load_yaml
 
 RECIPES = "megatron_jobs/configs/recipes"
 REST = "rest"
+DEFAULT_GATE = "release"
 UNJUDGED = "unjudged"
 _KEYS = ("source", "language", "licence", "tier")
 
@@ -81,6 +82,8 @@ class Recipe(StrictModel):
         licences: licence classes that may enter; everything else never does. A class stands for its duties (`share-alike` for attribution
             and share-alike), and a licence enters only if all its duties are accepted: CC-BY-NC-SA needs `share-alike` and
             `non-commercial`. No shipped recipe names `non-commercial`, `no-derivatives`, `restricted` or `unknown`.
+        release_gate: the gate (`governance/policies/gates`) that its releases must pass. Part of the mix, so it is settled before training
+            and cannot be swapped for a laxer one when the model is there.
         train: fields of the trainer's configuration, checked by the trainer.
     """
 
@@ -92,6 +95,7 @@ class Recipe(StrictModel):
     caps: Caps = Field(default_factory=Caps)
     held_out: HeldOut = Field(default_factory=HeldOut)
     seed: int = 1
+    release_gate: str = Field(default=DEFAULT_GATE, pattern="^[a-z0-9_-]+$")
     phases: tuple[Phase, ...] = Field(min_length=1)
     train: dict[str, Any] = Field(default_factory=dict)
 
@@ -113,8 +117,9 @@ class Recipe(StrictModel):
         return any("tier" in parse_selector(selector) for phase in self.phases for selector in phase.weights)
 
     def mix_record(self) -> dict[str, Any]:
-        """What decides the mix: everything but the trainer's fields."""
-        return self.model_dump(mode="json", exclude={"train"})
+        """What decides the mix: everything but the trainer's fields, and the gate where it is the usual one."""
+        usual = {"release_gate"} if self.release_gate == DEFAULT_GATE else set()
+        return self.model_dump(mode="json", exclude={"train"} | usual)
 
 
 def parse_selector(selector: str) -> dict[str, str]:

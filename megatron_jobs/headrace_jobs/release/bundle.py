@@ -21,6 +21,8 @@ from typing import Any
 from headrace_governance.sources import load_sources
 from headrace_jobs.evaluation.run import checkpoint_folder, load_evaluation
 from headrace_jobs.gates.decide import require_go
+from headrace_jobs.gates.judge import own_gate
+from headrace_jobs.gates.policy import gate_of_release
 from headrace_jobs.mix.compile import load_mix, newest_mix
 from headrace_jobs.mix.licences import policy_of
 from headrace_jobs.release.choose import newest_evaluation
@@ -44,16 +46,20 @@ def build_release(lake: Lake, recipe: str, *, gate: str | None = None, exporter:
     """Build the release of a recipe's newest evaluated checkpoint; returns it and `computed` or `adopted`.
 
     Args:
-        gate: the gate whose decision counts; any gate that opens a release by default.
+        gate: the gate whose decision counts instead of that of the recipe's own gate; it may only be stricter.
         exporter: by default the exporter of Megatron checkpoints.
 
     Raises:
-        GateError: no valid Go or waiver on this evaluation.
+        GateError: no valid Go or waiver on this checkpoint and its newest evaluation.
         InputError: something it is made of is missing.
     """
     mix_artifact = newest_mix(lake, recipe)
     checkpoint, evaluation = newest_evaluation(lake, mix_artifact)
-    decision = require_go(lake, evaluation.fingerprint, gate=gate, opens="release")
+    about = {"checkpoint": checkpoint.fingerprint, "mix": mix_artifact.fingerprint}
+    needed = gate_of_release(lake.settings, own_gate(mix_artifact), gate)
+    if "evaluation" in needed.evidence:
+        about["evaluation"] = evaluation.fingerprint
+    decision = require_go(lake, needed.name, about, opens="release")
     inputs = {
         "checkpoint": checkpoint.fingerprint,
         "mix": mix_artifact.fingerprint,

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from airflow.configuration import conf
 from airflow.plugins_manager import AirflowPlugin
 
 from headrace_operators.plugin.app import app
+from headrace_operators.services.one_writer import middlewares
+from headrace_operators.timetable import DailySlices
 
 
 class HeadracePlugin(AirflowPlugin):
@@ -17,6 +20,8 @@ class HeadracePlugin(AirflowPlugin):
 
     name = "headrace"
     fastapi_apps: list[Any] = [{"app": app, "url_prefix": "/headrace", "name": "Headrace"}]  # noqa: RUF012 - as the base class declares it
+    fastapi_root_middlewares: list[Any] = middlewares(conf.get("database", "sql_alchemy_conn"))
+    timetables: list[Any] = [DailySlices]  # noqa: RUF012
     external_views: list[Any] = [  # noqa: RUF012
         {"name": "Headrace", "href": "/headrace/lake", "destination": "nav", "category": "browse", "url_route": "headrace"},
         {"name": "Receipts", "href": "/headrace/runs/{RUN_ID}?dag_id={DAG_ID}", "destination": "dag_run", "url_route": "headrace-receipts"},

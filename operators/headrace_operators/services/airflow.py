@@ -44,6 +44,8 @@ the task holds its place."""
 LOCKED_FOR_S = 30
 """How long a component waits for SQLite's lock before it says "database is locked" (Python's default is 5; two busy cores took longer).
 Less than a client of the API waits for its answer (60 s), so that a refusal comes as one and not as silence."""
+WRITERS_WAIT = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS": "headrace_operators.services.sqlite_writers.CONNECT_ARGS"}
+"""Without it SQLite refuses some writers at once instead of letting them wait (see there)."""
 TRIGGERER_SILENT_S = 15
 """The same for the triggerer, which reports every 2 s: another one then takes over what it watched."""
 ORPHANS_EVERY_S = 20
@@ -107,6 +109,7 @@ class LocalAirflow:
             "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": str(TRIGGERER_SILENT_S),
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
             "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": str(REPORT_EVERY_S),
+            **(WRITERS_WAIT if "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN" not in self.configuration else {}),
             **self.configuration,
         }
 

@@ -64,7 +64,9 @@ def documents() -> list[str]:
     return sorted(found)
 
 
-def run(texts: list[str], language: str = "en", skip_markup: bool = True, **thresholds: Any) -> tuple[pa.Table, pa.Table]:
+def run(
+    texts: list[str], language: str = "en", skip_markup: bool = True, form: str = "markdown", **thresholds: Any
+) -> tuple[pa.Table, pa.Table]:
     """Statistics and verdict, with the shipped parameters but for what is given."""
     params = parse(yaml.safe_load((FOLDER / "line_statistics.yaml").read_text()), LineStatisticsParams, where="line_statistics.yaml")
     stage = LineStatistics(params.model_copy(update={"skip_markup": skip_markup}))
@@ -74,6 +76,7 @@ def run(texts: list[str], language: str = "en", skip_markup: bool = True, **thre
             {
                 "uid": [str(i) for i in range(len(texts))],
                 "text": pa.array(texts, pa.large_string()),
+                "format": [form] * len(texts),
                 "verdict_language.language": pa.array([language] * len(texts), pa.string()),
             }
         )

@@ -22,11 +22,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numba import njit
 
-from headrace_governance.text.text_format import MARKDOWN
+from headrace_governance.text.text_format import HEADING, ITEM, MARKDOWN, ROW, TEXT
 from headrace_governance.text.utf8 import buffers
 
-TEXT, HEADING, ITEM, ROW = range(4)
-"""Kinds of lines: of no mark, and of the mark that was taken away (ROW: of a table)."""
 LINE_FROM, LINE_TO, LINE_KIND = range(3)
 _MARKS = 24
 """List and quote signs before one line."""
@@ -56,6 +54,11 @@ class Prose:
     firsts: Ints
     lines: Ints
     code: Ints
+
+    def one(self, row: int) -> tuple[str, npt.NDArray[np.int32], Ints]:
+        """Text, origins and lines of one text."""
+        _, places = buffers(self.texts)
+        return self.texts[row].as_py(), self.origins[places[row] : places[row + 1]], self.lines[self.firsts[row] : self.firsts[row + 1]]
 
 
 def prose_of(batch: pa.Table, *, origins: bool = False) -> Prose:
@@ -141,7 +144,10 @@ def _markdown(data: Any, first: int, last: int, out: Any, pos: int, origins: Any
                     code += data[at] & 0xC0 != 0x80
             left_out = True
             continue
-        at, item = _signs(data, s, e)
+        begin_text, item = _signs(data, s, e)
+        at = begin_text
+        while at < e and (data[at] == 0x20 or data[at] == 0x09):
+            at += 1
         run = _run(data, at, e, 0x60)
         if run >= 3 and later[i] >= run and _none_after(data, at + run, e, 0x60):
             fence = run
@@ -167,7 +173,7 @@ def _markdown(data: Any, first: int, last: int, out: Any, pos: int, origins: Any
                 level = _run(data, at, e, 0x23)
                 if 1 <= level <= 6 and at + level < e and data[at + level] == 0x20:
                     kind = HEADING
-                    at += level + 1
+                    begin_text = at + level + 1
         line_begin = pos
         if n > begin_line:
             out[pos] = 0x0A
@@ -179,7 +185,7 @@ def _markdown(data: Any, first: int, last: int, out: Any, pos: int, origins: Any
         if is_row:
             pos, special = _cells(data, at + 1, close - 1, first, out, pos, origins)
         else:
-            for k in range(at, e):
+            for k in range(begin_text, e):
                 c = data[k]
                 out[pos] = c
                 if len(origins):
@@ -398,8 +404,8 @@ def _inline(out: Any, a: int, b: int, origins: Any, dead: Any) -> int:
                     next_run[run] = _find_run(out, i + run, b, run)
                 close = next_run[run]
                 if close < b:
-                    dead[i - a : i + run - a] = True
-                    dead[close - a : close + run - a] = True
+                    _mark(dead, i - a, i + run - a)
+                    _mark(dead, close - a, close + run - a)
                     i = close
             i += run
         elif c == 0x2A:
@@ -411,8 +417,8 @@ def _inline(out: Any, a: int, b: int, origins: Any, dead: Any) -> int:
                 if before != 0x20 and not _is_alnum(after):
                     for k in range(n_stars - 1, -1, -1):
                         if lengths[k] == run:
-                            dead[stars[k] - a : stars[k] + run - a] = True
-                            dead[i - a : i + run - a] = True
+                            _mark(dead, stars[k] - a, stars[k] + run - a)
+                            _mark(dead, i - a, i + run - a)
                             n_stars = k
                             closed = True
                             break
@@ -434,7 +440,7 @@ def _inline(out: Any, a: int, b: int, origins: Any, dead: Any) -> int:
                     dead[opened - a] = True
                     if opened > a and out[opened - 1] == 0x21:
                         dead[opened - 1 - a] = True
-                    dead[i - a : close - a] = True
+                    _mark(dead, i - a, close - a)
                     i = close - 1
             i += 1
         else:
@@ -449,6 +455,12 @@ def _inline(out: Any, a: int, b: int, origins: Any, dead: Any) -> int:
                 origins[at] = origins[i]
             at += 1
     return at
+
+
+@njit(cache=True)
+def _mark(flags: Any, at: int, end: int) -> None:
+    for k in range(at, end):
+        flags[k] = True
 
 
 @njit(cache=True)

@@ -94,9 +94,7 @@ def without_markup(texts: pa.Array, markdown: npt.NDArray[np.bool_], *, origins:
 
 
 @njit(cache=True)
-def _prose(
-    data: Any, places: Any, markdown: Any, out: Any, out_places: Any, origins: Any, firsts: Any, lines: Any, code: Any
-) -> int:
+def _prose(data: Any, places: Any, markdown: Any, out: Any, out_places: Any, origins: Any, firsts: Any, lines: Any, code: Any) -> int:
     pos = n = 0
     for row in range(len(places) - 1):
         first, last = places[row], places[row + 1]

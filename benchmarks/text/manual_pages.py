@@ -9,6 +9,7 @@ import hashlib
 import multiprocessing
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -35,18 +36,17 @@ _NONE = {"aptitude-doc-zh-cn", "aptitude-doc-de", "developers-reference-zh-cn"}
 """Editions that Debian does not have."""
 
 
-def manual_pages() -> pa.Table:
+def manual_pages(languages: Sequence[str] = _LANGUAGES) -> pa.Table:
     """`language`, `package`, `path`, `text`, of at least 200 characters each."""
     CACHE.mkdir(parents=True, exist_ok=True)
     used = {e.package for section in SECTIONS for e in section.editions}
     tables = []
-    for language, packages in SETS.items():
-        for package in (_ENGLISH.get(p, p) for p in packages if p not in _NONE):
+    for language in languages:
+        for package in (_ENGLISH.get(p, p) for p in SETS[language] if p not in _NONE):
             assert package not in used, package
             tables.append(_pages_of(package, language))
-    # One guide has all its languages in one package.
-    for language in ("en", "de", "ja", "zh"):
-        tables.append(_pages_of("debmake-doc", language))
+        if language != "ru":  # one guide has all its languages in one package
+            tables.append(_pages_of("debmake-doc", language))
     return pa.concat_tables(tables)
 
 

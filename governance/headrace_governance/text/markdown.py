@@ -2,7 +2,8 @@
 
 Compiled: tokeniser and tree (`html_tokens`), blocks (`html_blocks`). Then names (`html_rules`) and sums of text and links choose the main
 blocks, with a confidence (`main_content`). Below `CONFIDENT`, unless the page is a mere index, trafilatura (Barbaresi 2021) reads it too,
-and its answer is taken unless it found much less, or only the page's links beside it. Speed: about 1,100 manual pages of 53 KB a second a core where sure
+and its answer is taken unless it found much less, or only the page's links beside it. Speed: about 1,100 manual pages of 53 KB a second a
+core where sure
 (`benchmarks/text/bench_extraction.py`).
 """
 

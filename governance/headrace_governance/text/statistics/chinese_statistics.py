@@ -1,6 +1,7 @@
 """Stage `chinese_statistics`: documents and their language → `chinese_statistics`, what the rules for Chinese compare.
 
-Measured is the text without its markup (`prose`). Languages that are not wanted get zeros: nothing is computed for them. No threshold is known here, only structure: which words at
+Measured is the text without its markup (`prose`). Languages that are not wanted get zeros: nothing is computed for them. No threshold
+is known here, only structure: which words at
 the end of a line ask to expand something, and how short a short line is.
 """
 

@@ -14,7 +14,8 @@ from headrace_governance.text.text_format import TEXT
 from headrace_governance.text.utf8 import buffers, code_point
 
 FACTS = ("starts", "ends", "tokens", "words", "characters", "uppercase", "digits")
-"""What is known of a line: its bytes in the stored text, `str.split` tokens, tokens of fastText that begin with a letter or number, characters."""
+"""What is known of a line: its bytes in the stored text, `str.split` tokens, tokens of fastText that begin with a letter or number,
+characters."""
 TOKENS, UPPERCASE, DIGITS = 4, 0.25, 0.5
 """A line is kept if it has fewer tokens than this, or a higher share of capitals or of digits than these."""
 

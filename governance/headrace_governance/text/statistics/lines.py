@@ -1,7 +1,8 @@
 """Stage `line_statistics`: documents and their language → `line_statistics`, what rules about single lines compare.
 
 Lines are measured without their Markdown (`prose`): "- 3 likes" is a counter, and code blocks have no lines here. Places are those of the
-stored text, because there the shards are cut: a line goes with its marks. Of most lines only their words are counted; a row keeps the lines that such a rule could touch (few words, many capitals or
+stored text, because there the shards are cut: a line goes with its marks. Of most lines only their words are counted; a row keeps the
+lines that such a rule could touch (few words, many capitals or
 digits), and places of boilerplate: counters ("3 likes") and phrases ("Sign-in"). Which words and phrases those are is structure
 and stands in `filters/line_statistics.yaml`; how much of something is too much is a threshold of the verdict.
 

@@ -258,7 +258,7 @@ def _run(data: Any, at: int, end: int, byte: int) -> int:
 
 @njit(cache=True)
 def _none_after(data: Any, at: int, end: int, byte: int) -> bool:
-    for k in range(at, end):
+    for k in range(at, end):  # noqa: SIM110 - compiled
         if data[k] == byte:
             return False
     return True

@@ -3,12 +3,12 @@ rules for Chinese beside plain references (tests/governance), which are written 
 
     python benchmarks/text/bench_filters.py --documents 50000
 
-Data: pages of the sample packages in twelve languages (`corpus.py`; about 28,000 pages, the rest are made of them). Both sides use
-the shipped thresholds of each language and the same tokenisers. datatrove's filters are called one after the other on documents in
-memory, as its pipelines do, each splitting words anew. Ours runs `text_statistics` and the four verdict stages over Arrow tables of
-256 documents. The pages are Markdown, and measured without their markup: datatrove gets
-the same text without it, made beforehand. Every verdict and reason is compared; differences are shown. Times are of the processor, in this one process, language
-by language. Ours runs twice: with words that it meets for the first time, and with all of them known.
+Data: pages of the sample packages in twelve languages (`corpus.py`; about 28,000 pages, the rest are made of them). Both sides use the
+shipped thresholds of each language and the same tokenisers. datatrove's filters are called one after the other on documents in memory, as
+its pipelines do, each splitting words anew. Ours runs `text_statistics` and the four verdict stages over Arrow tables of 256 documents. The
+pages are Markdown, and measured without their markup: datatrove gets the same text without it, made beforehand. Every verdict and reason is
+compared; differences are shown. Times are of the processor, in this one process, language by language. Ours runs twice: with words that it
+meets for the first time, and with all of them known.
 """
 
 from __future__ import annotations

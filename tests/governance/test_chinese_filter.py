@@ -36,7 +36,7 @@ def locales(language: str) -> list[str]:
     return ["\n".join(strings(json.loads(f.read_text(encoding="utf-8")))) for f in sorted(folder.glob("*.json"))]
 
 
-def measure(texts: list[str], language: str = "zh") -> pa.Table:
+def measure(texts: list[str], language: str = "zh", form: str = "plain") -> pa.Table:
     stage = ChineseStatistics(
         parse(yaml.safe_load((FOLDER / "chinese_statistics.yaml").read_text()), ChineseStatisticsParams, where="chinese_statistics.yaml")
     )
@@ -46,6 +46,7 @@ def measure(texts: list[str], language: str = "zh") -> pa.Table:
             {
                 "uid": [str(i) for i in range(len(texts))],
                 "text": pa.array(texts, pa.large_string()),
+                "format": [form] * len(texts),
                 "verdict_language.language": pa.array([language] * len(texts), pa.string()),
             }
         )

@@ -60,6 +60,28 @@ def test_tables_become_pipe_tables_whatever_their_cells_hold() -> None:
     assert "| package2 | 2 |" in markdown(f"<table><tr><th>name<th>size</tr>{names}</table>")
 
 
+def test_a_short_page_keeps_its_headings_and_lists_when_a_second_reading_adds_only_the_menus_around_it() -> None:
+    bar = "".join(f'<td><a href="{n}.html">{n}. A chapter about the mill and the canal</a></td>' for n in (1, 2, 3))
+    bars = [f'<div class="navheader"><table><tr>{bar}</tr></table></div>', f'<div class="navfooter"><table><tr>{bar}</tr></table></div>']
+    page = read_page(f"<body>{bars[0]}<div><h3>2. The wheel</h3><ul><li>It turns the stone.</li></ul></div>{bars[1]}</body>")
+    assert (page.method, page.text) == ("fast", "### 2. The wheel\n\n- It turns the stone.")
+
+
+def test_admonitions_that_a_table_draws_are_paragraphs_and_lists_and_a_table_of_data_stays_one() -> None:
+    def admonition(label: str, body: str) -> str:
+        icon = '<td rowspan="2" align="center" width="25"><img alt="[x]" src="x.png"></td>'
+        return f'<div class="note"><table border="0"><tr>{icon}<th align="left">{label}</th></tr><tr><td>{body}</td></tr></table></div>'
+
+    one = admonition("Note", "<p>Keep the sluice open.</p><p>Even in winter.</p>")
+    two = admonition("Warning", "<p>Never do this:</p><ul><li><p>stop the wheel</p></li><li><p>sleep</p></li></ul>")
+    data = "<table><tr><th>Part</th><th>Use</th></tr><tr><td><p>wheel</p></td><td>turns</td></tr></table>"
+    long = "<table><tr><th>Parts of the mill</th><td></td></tr>" + "<tr><td><p>wheel</p></td><td>turns</td></tr>" * 2 + "</table>"
+    text = markdown(f"<p>{PROSE}</p>{one}<ol><li><p>First.</p>{two}</li></ol>{data}<p>{PROSE}</p>{long}")
+    assert "\n\nNote\n\nKeep the sluice open.\n\nEven in winter.\n\n" in text
+    assert "- stop the wheel" in text and "- sleep" in text and "Warning" in text
+    assert text.count("| --- |") == 2 and "| Part | Use |" in text and "| Parts of the mill |  |" in text
+
+
 def test_headings_breaks_links_and_images() -> None:
     assert markdown("<h2>A <a href=#>b</a></h2><p>x</p>") == "## A b\n\nx"
     assert markdown("<p>first line,<br>second line<br><br><br>third line.</p>") == "first line,\nsecond line\n\nthird line."

@@ -9,12 +9,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from line_rules_reference import corrected, share_removed, words
+from prose_reference import prose
 
 from headrace_governance.documents import drops, story
 from headrace_governance.fetching import fetch_slice
@@ -22,6 +24,7 @@ from headrace_governance.sources import Source
 from headrace_governance.text.filters.refinedweb import RefinedWeb, RefinedWebParams, RefinedWebThresholds
 from headrace_governance.text.pii.mask import mask_text
 from headrace_governance.text.statistics.lines import LineStatistics, LineStatisticsParams
+from headrace_governance.text.statistics.prose import without_markup
 from headrace_lake.engine import load_pipeline, run_pipeline
 from headrace_lake.engine.pipeline import Pipeline
 from headrace_lake.errors import ConfigError
@@ -64,7 +67,9 @@ def documents() -> list[str]:
     return sorted(found)
 
 
-def run(texts: list[str], language: str = "en", skip_markup: bool = True, **thresholds: Any) -> tuple[pa.Table, pa.Table]:
+def run(
+    texts: list[str], language: str = "en", skip_markup: bool = True, form: str = "markdown", **thresholds: Any
+) -> tuple[pa.Table, pa.Table]:
     """Statistics and verdict, with the shipped parameters but for what is given."""
     params = parse(yaml.safe_load((FOLDER / "line_statistics.yaml").read_text()), LineStatisticsParams, where="line_statistics.yaml")
     stage = LineStatistics(params.model_copy(update={"skip_markup": skip_markup}))
@@ -74,6 +79,7 @@ def run(texts: list[str], language: str = "en", skip_markup: bool = True, **thre
             {
                 "uid": [str(i) for i in range(len(texts))],
                 "text": pa.array(texts, pa.large_string()),
+                "format": [form] * len(texts),
                 "verdict_language.language": pa.array([language] * len(texts), pa.string()),
             }
         )
@@ -88,6 +94,20 @@ def left(text: str, row: dict[str, Any]) -> str:
     return mask_text(text.encode(), (), (), (), {}, zip(row["starts"], row["ends"], strict=True)).decode()
 
 
+def prose_left(text: str, row: dict[str, Any]) -> str:
+    """The text without its markup, and without what the cuts take from the stored text."""
+    written, origins, stored = without_markup(pa.array([text], pa.large_string()), np.array([True]), origins=True).one(0)
+    cuts = list(zip(row["starts"], row["ends"], strict=True))
+    out, at = [], 0
+    for line, (start, end, _) in zip(written.split("\n"), stored.tolist(), strict=True):
+        places = origins[at : at + len(line.encode())]
+        at += len(line.encode()) + 1
+        if (start, end) not in cuts:
+            kept = [b for b, o in zip(line.encode(), places, strict=True) if not any(s <= o < e for s, e in cuts)]
+            out.append(bytes(kept).decode())
+    return "\n".join(out)
+
+
 def lines(text: str) -> list[str]:
     return [line for line in text.split("\n") if line.strip()]
 
@@ -96,8 +116,8 @@ def check(texts: list[str], skip_markup: bool) -> int:
     statistics, verdict = run(texts, skip_markup=skip_markup)
     dropped = 0
     for text, facts, row in zip(texts, statistics.to_pylist(), verdict.to_pylist(), strict=True):
-        assert facts["words"] == words(text)
-        if not text.strip():
+        assert facts["words"] == words(prose(text))
+        if not prose(text).strip():
             assert row["reason"] == "empty"
             continue
         share = share_removed(text, skip_markup)
@@ -105,7 +125,7 @@ def check(texts: list[str], skip_markup: bool) -> int:
         assert row["reason"] == (None if row["keep"] else "word_removal_ratio")
         if not row["keep"]:
             assert json.loads(row["measured"]) == {"language": "en", "value": round(share, 4)}
-        assert lines(left(text, row)) == lines(corrected(text, skip_markup)), text[:200]
+        assert lines(prose_left(text, row)) == lines(corrected(text, skip_markup)), text[:200]
         dropped += not row["keep"]
     return dropped
 
@@ -160,6 +180,57 @@ def test_manuals_keep_their_titles_and_code_and_other_languages_all_their_lines(
     assert verdict["keep"].to_pylist() == [True] and verdict["starts"].to_pylist() == [[]]
     _, verdict = run(["水渠\n磨坊\n" * 20, "EIN WORT\nund\n"], language="zh")
     assert verdict["keep"].to_pylist() == [True, True] and verdict["starts"].to_pylist() == [[], []]
+
+
+def test_a_line_goes_with_its_marks_and_a_phrase_is_cut_where_it_stands_in_the_stored_text() -> None:
+    text = (
+        PROSE * 3 + "> TERMS AND CONDITIONS\n> stay\n\n- 3 likes\n- see **the mill** of `a` Read more...\n- ONE\n\n| 3 | views |\n\n# ABS\n"
+    )
+    _, verdict = run([text], max_removed=1.0)
+    row = verdict.to_pylist()[0]
+    cut = [text.encode()[s:e].decode() for s, e in zip(row["starts"], row["ends"], strict=True)]
+    assert cut == ["> TERMS AND CONDITIONS", "> stay", "- 3 likes", " Read more..."]
+    assert "- see **the mill** of `a`\n" in left(text, row) and "- ONE" in left(text, row) and "| 3 | views |" in left(text, row)
+
+
+def test_plain_text_has_no_headings_or_items_to_leave_alone() -> None:
+    text = PROSE * 3 + "# ABS IN CAPITALS\n- ONE\n```\n}\n```\n"
+    _, verdict = run([text], form="plain", max_removed=1.0)
+    row = verdict.to_pylist()[0]
+    assert [text[s:e] for s, e in zip(row["starts"], row["ends"], strict=True)] == ["# ABS IN CAPITALS", "- ONE", "```", "}", "```"]
+
+
+def test_a_language_whose_rules_are_off_loses_no_words_to_counters_and_phrases() -> None:
+    text = PROSE + "3 likes and more\n3 likes\nSign-in for the mill\n"
+    facts, verdict = run([text], enabled=False, max_removed=0.0)
+    assert facts["mark_kinds"].to_pylist() == [["counter", "phrase"]]
+    assert verdict["keep"].to_pylist() == [True] and verdict["starts"].to_pylist() == [[]]
+    _, verdict = run([text], enabled=True, max_removed=0.0)
+    assert json.loads(verdict["measured"][0].as_py())["value"] == round(3 / words(text), 4)
+
+
+def test_boilerplate_inside_of_a_line_that_goes_anyway_is_cut_and_counted_once() -> None:
+    text = PROSE + "SIGN-IN OR REGISTER TO READ\n" + PROSE
+    facts, verdict = run([text], max_removed=1.0)
+    assert facts["mark_kinds"].to_pylist() == [["phrase"]]
+    assert verdict["starts"].to_pylist() == [[len(PROSE)]] and verdict["ends"].to_pylist() == [[len(PROSE) + 27]]
+    _, verdict = run([text], max_removed=0.0)
+    assert json.loads(verdict["measured"][0].as_py())["value"] == round(5 / words(text), 4)
+    # One that begins before the line's cut or ends behind it does not lie inside.
+    _, verdict = run([text], max_removed=1.0, max_uppercase=1.0)
+    assert verdict["ends"].to_pylist() == [[len(PROSE) + 8]]
+
+
+def test_rows_without_lines_and_marks_keep_their_place_among_others() -> None:
+    texts = [PROSE * 9, PROSE * 9 + "3 likes\n", "", PROSE * 9, PROSE * 9 + "word\n", PROSE * 9]
+    _, verdict = run(texts)
+    assert [len(s) for s in verdict["starts"].to_pylist()] == [0, 1, 0, 0, 1, 0]
+    assert verdict["keep"].to_pylist() == [True, True, False, True, True, True]
+    facts, _ = run(texts)
+    assert len(RefinedWeb().process(facts.slice(0, 0))) == 0
+    broken = facts.set_column(facts.schema.get_field_index("mark_ends"), "mark_ends", pa.array([[]] * len(texts), pa.list_(pa.int64())))
+    with pytest.raises(ValueError, match="zip"):
+        RefinedWeb(RefinedWebParams(languages={"en": RefinedWebThresholds()})).process(broken)
 
 
 def test_a_rule_is_off_and_a_threshold_counts_without_the_text_being_read_again() -> None:

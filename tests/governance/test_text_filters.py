@@ -17,6 +17,7 @@ import yaml
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from prose_reference import prose
 
 from headrace_governance.text.filters.c4 import C4
 from headrace_governance.text.filters.fineweb import FineWeb
@@ -109,12 +110,17 @@ def stage_of(cls: type[Stage], file: str = "") -> Any:
     return stage
 
 
-def verdicts(cls: type[Stage], texts: list[tuple[str, str]]) -> list[dict[str, Any]]:
-    """Rows of a verdict over (language, text), through the statistics where the verdict reads them."""
+def verdicts(cls: type[Stage], texts: list[tuple[str, str]], form: str = "plain") -> list[dict[str, Any]]:
+    """Rows of a verdict over (language, text), through the statistics where the verdict reads them.
+
+    Args:
+        form: of the texts (`documents.format`).
+    """
     documents = pa.table(
         {
             "uid": [str(i) for i in range(len(texts))],
             "text": pa.array([t for _, t in texts], pa.large_string()),
+            "format": [form] * len(texts),
             "verdict_language.language": pa.array([lang for lang, _ in texts], pa.string()),
         }
     )
@@ -166,6 +172,28 @@ def test_verdicts_equal_datatroves_on_more_than_300_documents_in_26_languages() 
             assert (row["keep"], row["reason"]) == (kept, reason), (cls.name, language, text[:80])
             dropped += not kept
     assert dropped > 100
+
+
+def as_markdown(text: str) -> str:
+    """The text with headings, a table, code, inline marks, and every third line a list item."""
+    lines = [f"- **{line}** in `a_b`" if k % 3 == 1 and line.strip() else line for k, line in enumerate(text.split("\n"))]
+    return "# A title\n\n" + "\n".join(lines) + "\n\n| key | value |\n| --- | --- |\n| a | - |\n\n```c\nint f() { return 0; }\n```\n"
+
+
+def test_verdicts_on_markdown_equal_datatroves_on_the_text_without_its_markup() -> None:
+    from datatrove.data import Document
+
+    texts = [(language, as_markdown(text)) for language, text in documents()]
+    changed = 0
+    for cls in FILTERS:
+        rows, stored = verdicts(cls, texts, "markdown"), verdicts(cls, texts)
+        filters = {language: direct(cls, language) for language in {lang for lang, _ in texts}}
+        for row, before, (language, text) in zip(rows, stored, texts, strict=True):
+            result = True if filters[language] is None else filters[language].filter(Document(text=prose(text), id=""))
+            kept, reason = result if isinstance(result, tuple) else (result, None)
+            assert (row["keep"], row["reason"]) == (kept, reason), (cls.name, language, text[:80])
+            changed += row["reason"] != before["reason"]
+    assert changed > 50
 
 
 PROSE = "the mill and the wheel have to be kept with the canal that feeds it. " * 2
@@ -233,6 +261,7 @@ def test_every_rule_of_c4_decides_as_datatroves_does_whether_it_is_on_or_off(rul
         {
             "uid": [str(i) for i in range(len(texts))],
             "text": pa.array(texts, pa.large_string()),
+            "format": ["plain"] * len(texts),
             "verdict_language.language": ["en"] * len(texts),
         }
     )

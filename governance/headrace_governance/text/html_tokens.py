@@ -94,6 +94,8 @@ def only_places(t: Any, presentation: int) -> bool:
     """Whether a table only places things; its cells are then read as any other container."""
     if t[T_ROWS] == 0 or t[T_COLUMNS] <= 1 or t[T_NESTED] or t[T_PRE] or presentation:
         return True
+    if t[T_HEADER] == 1 and t[T_ROWS] <= 2 and t[T_BLOCKS]:
+        return True  # one label over one text of blocks: an admonition as DocBook draws it (icon, "Note", paragraphs)
     if t[T_HEADER]:
         return False
     if t[T_LAYOUT]:
@@ -315,9 +317,9 @@ def _tokenise(data: Any, table: Any, properties: Any) -> tuple[Any, Any, Any, in
                 columns += 1
                 tables[open_table, T_COLUMNS] = max(tables[open_table, T_COLUMNS], columns)
                 if tag == _TH:
-                    tables[open_table, T_HEADER] = 1
+                    tables[open_table, T_HEADER] += 1
             elif tag == _CAPTION:
-                tables[open_table, T_HEADER] = 1
+                tables[open_table, T_HEADER] += 2
             elif tag == _TABLE:
                 tables[open_table, T_NESTED] = 1
             if _LAYOUT_TAGS[tag]:

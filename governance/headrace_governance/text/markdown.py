@@ -2,7 +2,8 @@
 
 Compiled: tokeniser and tree (`html_tokens`), blocks (`html_blocks`). Then names (`html_rules`) and sums of text and links choose the main
 blocks, with a confidence (`main_content`). Below `CONFIDENT`, unless the page is a mere index, trafilatura (Barbaresi 2021) reads it too,
-and its answer is taken unless it found much less. Speed: about 1,100 manual pages of 53 KB a second a core where sure
+and its answer is taken unless it found much less, or only the page's links beside it. Speed: about 1,100 manual pages of 53 KB a second a
+core where sure
 (`benchmarks/text/bench_extraction.py`).
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import html
 import re
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +34,11 @@ _WHITE_SPACE = re.compile(
     r" ?(?:&(?:#0{0,9}(?:9|10|12|13)(?:;|(?!\d))|#[xX]0{0,9}[9aAcCdD](?:;|(?![\dA-Fa-f]))|Tab;|NewLine;)){1,9} ?", re.ASCII
 )
 """Character references to white space, which is no more than a space outside of code; never the begin of another one (`&#97;`)."""
+_WORD = re.compile(r"\w+")
+_ANCHOR = re.compile(r"<a\b[^>]{1,1000}>(.{1,500}?)</a>", re.IGNORECASE | re.DOTALL)
+_TAG = re.compile(r"<[^>]{0,500}>")
+STRAY = 0.25
+"""Share of the words a second reading adds that need not be in links: a navigation bar repeats the page's own title."""
 _DEFINED = frozenset(number(n) for n in "dt dd td th".split())
 _INVISIBLE = "\u00ad\u200b\u2060\ufeff"
 _UNSEEN = str.maketrans("", "", _INVISIBLE)
@@ -81,7 +88,7 @@ def read_page(markup: str | bytes, *, fallback: bool = True, xml: bool = False) 
     if not fallback or confidence >= CONFIDENT or (is_index(written) and not _UNREAD.search(data)):
         return PageText(text, title or None, confidence, "fast")
     other = _trafilatura(data.decode("utf-8", "replace"))
-    if len(other) * 3 < len(text):
+    if len(other) * 3 < len(text) or _adds_only_links(other, text, data):
         return PageText(text, title or None, confidence, "fast")
     return PageText(other.strip(), title or None, confidence, "trafilatura")
 
@@ -97,6 +104,16 @@ def _trafilatura(markup: str) -> str:
         return extract(markup, output_format="markdown", include_formatting=True, include_comments=False, **alone) or ""
     except ValueError:  # lxml writes no control characters; the first reading stays
         return ""
+
+
+def _adds_only_links(other: str, text: str, data: bytes) -> bool:
+    """Whether a second reading has all of the first, and hardly anything else than what is in links: the menus of a short page."""
+    more, own = Counter(_WORD.findall(other)), Counter(_WORD.findall(text))
+    if not own or own - more:
+        return False
+    more -= own
+    anchors = " ".join(_TAG.sub(" ", a) for a in _ANCHOR.findall(data.decode("utf-8", "replace")))
+    return (more - Counter(_WORD.findall(html.unescape(anchors)))).total() <= STRAY * more.total()
 
 
 def _assemble(tokens: Tokens, written: Blocks, chosen: Any) -> str:

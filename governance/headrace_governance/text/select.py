@@ -27,6 +27,7 @@ class SelectParams(StrictModel):
 
     verdicts: tuple[str, ...] = (
         "language",
+        "structure",
         "gopher_repetition",
         "fineweb",
         "gopher_quality",

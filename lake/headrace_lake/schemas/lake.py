@@ -47,6 +47,9 @@ LAKE_TABLES = [
             field("licence", STRING, "licence id"),
             field("licence_class", STRING, "class in the licence policy"),
             field("content_digest", STRING, "digest of the capture it came from"),
+            field(
+                "format", STRING, "markdown: the text is in Markdown; plain: marks are content; null: from before this was noted", null=True
+            ),
         ],
         "one document a row",
     ),

@@ -8,8 +8,8 @@ from headrace_lake.schemas.fields import BOOL, FLOAT64, INT64, ROW, SLICE, STRIN
 
 _STATISTICS = [
     field("language", STRING, "ISO 639-1 code by which words were split"),
-    field("blank", BOOL, "nothing but white space"),
-    *counts("characters", characters="length of the text"),
+    field("blank", BOOL, "nothing but white space and code blocks"),
+    *counts("characters", characters="length of the text without its markup (`prose`), which all that follows is counted on"),
     *counts(
         "words",
         words="as datatrove splits them",
@@ -39,6 +39,11 @@ _STATISTICS = [
         **{f"top_{n}_gram_characters": f"of the most frequent {n}-gram, times its count" for n in (2, 3, 4)},
         **{f"duplicate_{n}_gram_characters": f"in {n}-grams that occurred before" for n in range(5, 11)},
     ),
+    # Null in rows from before they were counted.
+    field("code_characters", INT64, "in code blocks, which nothing else is counted on", unit="characters", null=True),
+    field("item_lines", INT64, "lines whose list sign was taken away", unit="lines", null=True),
+    field("plain_words", INT64, "runs of letters and digits", unit="words", null=True),
+    field("licence_words", INT64, "those in passages that stand in a known licence", unit="words", null=True),
 ]
 
 _PASSAGES = [
@@ -48,8 +53,8 @@ _PASSAGES = [
 ]
 _LINE_STATISTICS = [
     field("language", STRING, "ISO 639-1 code"),
-    field("blank", BOOL, "nothing but white space"),
-    *counts("words", words="between white space, that begin with a letter or number"),
+    field("blank", BOOL, "nothing but white space and code blocks"),
+    *counts("words", words="between white space, that begin with a letter or number, markup and code blocks left out"),
     *(
         field(name, pa.list_(INT64), doc, unit=unit)
         for name, doc, unit in (
@@ -75,10 +80,10 @@ _LINE_STATISTICS = [
 ]
 _CHINESE_STATISTICS = [
     field("language", STRING, "ISO 639-1 code"),
-    field("blank", BOOL, "nothing but white space, in a language that is measured"),
+    field("blank", BOOL, "nothing but white space and code blocks, in a language that is measured"),
     *counts(
         "characters",
-        characters="length of the text; 0 in a language that is not measured, as everything",
+        characters="length of the text without its markup; 0 in a language that is not measured, as everything",
         han_characters="Chinese characters",
         digits="digits, full-width ones too",
         alnum_characters="letters and numbers, Chinese characters among them",
@@ -142,6 +147,7 @@ TEXT_TABLES = [
         ],
     ),
     spec("text_statistics", [*ROW, *_STATISTICS], "statistics of each text, which rules compare with their thresholds"),
+    verdict("verdict_structure", "what a document consists of: licence text, code, list items"),
     verdict("verdict_gopher_quality", "Gopher quality rules (Rae et al. 2021, table A1)"),
     verdict("verdict_gopher_repetition", "Gopher repetition rules (Rae et al. 2021, table A1)"),
     verdict("verdict_c4", "C4 rules (Raffel et al. 2020)"),

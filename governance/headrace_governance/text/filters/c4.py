@@ -1,7 +1,7 @@
 """Verdict `c4`: Raffel et al. 2020, https://arxiv.org/abs/1910.10683, section 2.2, as datatrove reads it.
 
 Lines that break a line rule do not count; a document is dropped for `lorem ipsum`, a curly bracket in a counted line,
-or too few sentences in the lines that are left. The rules are about English prose: source code and manuals lose.
+or too few sentences in the lines that are left. Judged is the text without its markup (`prose`): code blocks have no lines here.
 """
 
 from __future__ import annotations
@@ -66,20 +66,21 @@ class C4(Stage):
     params: C4Params
 
     def inputs(self) -> Inputs:
-        return Inputs("documents", ("uid", "text"), {"verdict_language": ("language",)})
+        return Inputs("documents", ("uid", "text", "format"), {"verdict_language": ("language",)})
 
     def begin(self, part: PartWriter, shared: Mapping[str, pa.Table]) -> None:
         from headrace_governance.text.filters.words import words_of
+        from headrace_governance.text.statistics.prose import prose_of
 
-        self._words_of = words_of
+        self._words_of, self._prose_of = words_of, prose_of
 
     def process(self, batch: pa.Table) -> pa.Table:
         languages = [language or "und" for language in batch["verdict_language.language"].to_pylist()]
-        verdicts = [self.judge(t, language) for t, language in zip(batch["text"].to_pylist(), languages, strict=True)]
+        verdicts = [self.judge(t, language) for t, language in zip(self._prose_of(batch).texts.to_pylist(), languages, strict=True)]
         return verdict_table(batch["uid"], [v[0] for v in verdicts], [v[1] for v in verdicts])
 
     def judge(self, text: str, language: str) -> tuple[str | None, str | None]:
-        """Reason (None: kept) and, for a drop, the measured value as JSON."""
+        """Reason (None: kept) and, for a drop, the measured value as JSON, of a text without markup."""
         if not text.strip():
             return "empty", None
         t = self.params.languages.get(language, self.params.default)

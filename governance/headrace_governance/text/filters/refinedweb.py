@@ -6,7 +6,8 @@ The text is never rewritten: `starts` and `ends` say which bytes are left out wh
 
 The order of the rules and the counting of words are DCLM's (Li et al. 2024, https://arxiv.org/abs/2406.11794,
 github.com/mlfoundations/dclm, baselines/mappers/modifiers.py). Two differences: its dots in "Read more..." match any
-characters, ours are dots; headings and lines of code blocks are left alone (`line_statistics`, `skip_markup`).
+characters, ours are dots; lines are measured without their Markdown, code blocks are left alone, and so are headings, list items and rows
+of tables but for counters and phrases in items (`line_statistics`, `skip_markup`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Stage `chinese_statistics`: documents and their language → `chinese_statistics`, what the rules for Chinese compare.
 
-Languages that are not wanted get zeros: nothing is computed for them. No threshold is known here, only structure: which words at
+Measured is the text without its markup (`prose`). Languages that are not wanted get zeros: nothing is computed for them. No threshold
+is known here, only structure: which words at
 the end of a line ask to expand something, and how short a short line is.
 """
 
@@ -44,15 +45,16 @@ class ChineseStatistics(Stage):
     params: ChineseStatisticsParams
 
     def inputs(self) -> Inputs:
-        return Inputs("documents", ("uid", "text"), {"verdict_language": ("language",)})
+        return Inputs("documents", ("uid", "text", "format"), {"verdict_language": ("language",)})
 
     def begin(self, part: PartWriter, shared: Mapping[str, pa.Table]) -> None:
         from headrace_governance.text.statistics.chinese_kernel import COUNTS, chinese_facts
+        from headrace_governance.text.statistics.prose import prose_of
 
-        self._names, self._facts = COUNTS, chinese_facts
+        self._names, self._facts, self._prose_of = COUNTS, chinese_facts, prose_of
 
     def process(self, batch: pa.Table) -> pa.Table:
-        texts = batch["text"].combine_chunks().cast(pa.large_string())
+        texts = self._prose_of(batch).texts
         languages = pc.fill_null(batch["verdict_language.language"], "und")
         wanted = pc.is_in(languages, value_set=pa.array(self.params.languages, pa.string())).to_numpy()
         counts, entropy = self._facts(texts, wanted, self.params.endings, self.params.short_line)

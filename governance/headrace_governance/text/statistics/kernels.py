@@ -216,7 +216,7 @@ def put(keys: Any, values: Any, key: Any, value: int) -> None:
 
 
 @njit(cache=True)
-def _get(keys: Any, values: Any, key: Any) -> int:
+def get(keys: Any, values: Any, key: Any) -> int:
     """The value of a key, -1 if it has none."""
     mask = len(keys) - 1
     slot = np.int64(_spread(key) & np.uint64(mask))
@@ -278,7 +278,7 @@ def stretches(points: Any, keys: Any, values: Any, starts: Any, ends: Any, hashe
             h = np.uint64(1)
         ends[n] = at
         hashes[n] = h
-        found[n] = _get(keys, values, h)
+        found[n] = get(keys, values, h)
         unknown += found[n] < 0
         n += 1
     return n, unknown
@@ -321,7 +321,7 @@ def look_up(points: Any, starts: Any, ends: Any, keys: Any, values: Any, hashes:
         if h == 0:
             h = np.uint64(1)
         hashes[i] = h
-        found[i] = _get(keys, values, h)
+        found[i] = get(keys, values, h)
         unknown += found[i] < 0
     return unknown
 

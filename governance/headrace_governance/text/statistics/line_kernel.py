@@ -6,41 +6,45 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 from numba import njit
 
 from headrace_governance.text.character_classes import ALNUM, DIGIT, SPACE, UPPER, character_classes
+from headrace_governance.text.statistics.prose import LINE_FROM, LINE_KIND, LINE_TO, Prose
+from headrace_governance.text.text_format import TEXT
 from headrace_governance.text.utf8 import buffers, code_point
 
 FACTS = ("starts", "ends", "tokens", "words", "characters", "uppercase", "digits")
-"""What is known of a line: its bytes, `str.split` tokens, tokens of fastText that begin with a letter or number, characters."""
+"""What is known of a line: its bytes in the stored text, `str.split` tokens, tokens of fastText that begin with a letter or number,
+characters."""
 TOKENS, UPPERCASE, DIGITS = 4, 0.25, 0.5
 """A line is kept if it has fewer tokens than this, or a higher share of capitals or of digits than these."""
 
 
-def line_facts(column: pa.Array, skip_markup: bool) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """(int64[n, 2] words and tokens of each text, int64[n + 1] offsets into the lines, int64[lines, `FACTS`]) of a large_string array.
+def line_facts(prose: Prose, skip_markup: bool) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """(int64[n, 2] words and tokens of each text, int64[n + 1] offsets into the lines, int64[lines, `FACTS`]) of texts without markup.
+
+    Starts and ends are those of the stored lines; everything else is measured on the lines without their marks.
 
     Args:
-        skip_markup: leave headings, and lines between code fences, out.
+        skip_markup: leave headings, list items and rows of tables out.
     """
-    data, places = buffers(column)
-    most = int(np.count_nonzero(data[places[0] : places[-1]] == 0x0A)) + len(column)
-    words, offsets = np.zeros((len(column), 2), np.int64), np.zeros(len(column) + 1, np.int64)
-    lines = np.empty((most, len(FACTS)), np.int64)
-    found = _line_facts(data, places, character_classes(), skip_markup, words, offsets, lines) if len(column) else 0
+    data, places = buffers(prose.texts)
+    n = len(prose.texts)
+    words, offsets = np.zeros((n, 2), np.int64), np.zeros(n + 1, np.int64)
+    lines = np.empty((len(prose.lines), len(FACTS)), np.int64)
+    found = _line_facts(data, places, prose.firsts, prose.lines, character_classes(), skip_markup, words, offsets, lines) if n else 0
     return words, offsets, lines[:found]
 
 
 @njit(cache=True)
-def _line_facts(data: Any, places: Any, classes: Any, skip_markup: bool, words: Any, offsets: Any, lines: Any) -> int:
+def _line_facts(
+    data: Any, places: Any, firsts: Any, stored: Any, classes: Any, skip_markup: bool, words: Any, offsets: Any, lines: Any
+) -> int:
     found = 0
     for row in range(len(places) - 1):
         at, last = places[row], places[row + 1]
-        base = at
-        in_code = False
         total = total_tokens = 0
-        while at < last:
+        for line in range(firsts[row], firsts[row + 1]):
             start = at
             characters = tokens = counted = uppercase = digits = 0
             in_token = in_word = False
@@ -66,15 +70,10 @@ def _line_facts(data: Any, places: Any, classes: Any, skip_markup: bool, words: 
             at += 1  # the line feed
             total += counted
             total_tokens += tokens
-            if end == start:
-                continue
-            fence = end - start >= 3 and data[start] == 0x60 and data[start + 1] == 0x60 and data[start + 2] == 0x60
-            if fence:
-                in_code = not in_code
-            if skip_markup and (fence or in_code or data[start] == 0x23):
+            if end == start or (skip_markup and stored[line, LINE_KIND] != TEXT):
                 continue
             if tokens < TOKENS or uppercase > UPPERCASE * characters or digits > DIGITS * characters:
-                lines[found, 0], lines[found, 1] = start - base, end - base
+                lines[found, 0], lines[found, 1] = stored[line, LINE_FROM], stored[line, LINE_TO]
                 lines[found, 2], lines[found, 3], lines[found, 4] = tokens, counted, characters
                 lines[found, 5], lines[found, 6] = uppercase, digits
                 found += 1

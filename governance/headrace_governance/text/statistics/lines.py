@@ -1,6 +1,8 @@
 """Stage `line_statistics`: documents and their language → `line_statistics`, what rules about single lines compare.
 
-Of most lines only their words are counted; a row keeps the lines that such a rule could touch (few words, many capitals or
+Lines are measured without their Markdown (`prose`): "- 3 likes" is a counter, and code blocks have no lines here. Places are those of the
+stored text, because there the shards are cut: a line goes with its marks. Of most lines only their words are counted; a row keeps the
+lines that such a rule could touch (few words, many capitals or
 digits), and places of boilerplate: counters ("3 likes") and phrases ("Sign-in"). Which words and phrases those are is structure
 and stands in `filters/line_statistics.yaml`; how much of something is too much is a threshold of the verdict.
 
@@ -12,7 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +22,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
+from headrace_governance.text.text_format import HEADING, ROW
 from headrace_lake.stage import DROP_DETAIL, DROP_REASON, Inputs, PartWriter, Resources, Stage
 from headrace_lake.strict import StrictModel
+
+if TYPE_CHECKING:
+    from headrace_governance.text.statistics.prose import Prose
 
 COUNTER, PHRASE = "counter", "phrase"
 LINE_COLUMNS = ("line_starts", "line_ends", "line_tokens", "line_words", "line_characters", "line_uppercase", "line_digits")
@@ -47,8 +53,8 @@ class LineStatisticsParams(StrictModel):
     """Parameters of `line_statistics`.
 
     Attributes:
-        skip_markup: leave headings out, and lines between the fences of a code block: our text is Markdown, in which a brace alone or a
-            title in capitals is no debris.
+        skip_markup: keep no headings, list items and rows of tables, and look for no boilerplate in headings and rows: a title in
+            capitals, an item or a row of one word is no debris.
         languages: ISO 639-1 code → boilerplate; a language without an entry has only its lines counted.
     """
 
@@ -79,19 +85,20 @@ class LineStatistics(Stage):
     params: LineStatisticsParams
 
     def inputs(self) -> Inputs:
-        return Inputs("documents", ("uid", "text"), {"verdict_language": ("language",)})
+        return Inputs("documents", ("uid", "text", "format"), {"verdict_language": ("language",)})
 
     def begin(self, part: PartWriter, shared: Mapping[str, pa.Table]) -> None:
         from headrace_governance.text.statistics.line_kernel import line_facts
+        from headrace_governance.text.statistics.prose import prose_of
 
-        self._line_facts = line_facts
+        self._line_facts, self._prose_of = line_facts, prose_of
         self._finders = {language: Finder(p, self.params.skip_markup) for language, p in sorted(self.params.languages.items())}
 
     def process(self, batch: pa.Table) -> pa.Table:
-        texts = batch["text"].combine_chunks().cast(pa.large_string())
+        prose = self._prose_of(batch, origins=True)
         languages = pa.array([language or "und" for language in batch["verdict_language.language"].to_pylist()], pa.string())
-        words, offsets, lines = self._line_facts(texts, self.params.skip_markup)
-        marks = self._marks(texts, languages)
+        words, offsets, lines = self._line_facts(prose, self.params.skip_markup)
+        marks = self._marks(prose, languages)
         columns = {name: _lists(offsets, lines[:, i]) for i, name in enumerate(LINE_COLUMNS)}
         for name in MARK_COLUMNS:
             attribute = name.removeprefix("mark_")[: None if name in ("mark_tokens", "mark_words") else -1]
@@ -109,12 +116,13 @@ class LineStatistics(Stage):
             }
         )
 
-    def _marks(self, texts: pa.Array, languages: pa.Array) -> list[list[Mark]]:
-        marks: list[list[Mark]] = [[] for _ in range(len(texts))]
+    def _marks(self, prose: Prose, languages: pa.Array) -> list[list[Mark]]:
+        marks: list[list[Mark]] = [[] for _ in range(len(languages))]
         for language, finder in self._finders.items():
             rows = np.flatnonzero(pc.equal(languages, language).to_numpy(zero_copy_only=False))
-            for row in rows[finder.candidates(texts.take(pa.array(rows)))]:
-                marks[row] = finder.find(texts[int(row)].as_py())
+            for row in rows[finder.candidates(prose.texts.take(pa.array(rows)))]:
+                text, origins, lines = prose.one(int(row))
+                marks[row] = finder.find(text, origins, lines)
         return marks
 
 
@@ -144,23 +152,24 @@ class Finder:
         found: npt.NDArray[np.bool_] = pc.match_substring_regex(texts, self._candidate, ignore_case=True).to_numpy(zero_copy_only=False)
         return found
 
-    def find(self, text: str) -> list[Mark]:
-        """The boilerplate of a text, by place; a line is a counter, or has phrases, or neither."""
+    def find(self, text: str, origins: npt.NDArray[np.int32], lines: npt.NDArray[np.int64]) -> list[Mark]:
+        """The boilerplate of a text without markup, by place in the stored text; a line is a counter, or has phrases, or neither.
+
+        Args:
+            origins, lines: as in `Prose`, of this text.
+        """
         marks: list[Mark] = []
-        in_code = False
         at = 0
-        for line in text.split("\n"):
-            fence = line.startswith("```")
-            in_code ^= fence
-            if not (self._skip_markup and (fence or in_code or line.startswith("#"))):
-                marks += self._in_line(line, at)
-            at += len(line.encode("utf-8")) + 1
+        for line, (start, end, kind) in zip(text.split("\n"), lines.tolist(), strict=True):
+            size = len(line.encode("utf-8"))
+            if not (self._skip_markup and kind in (HEADING, ROW)):
+                marks += self._in_line(line, origins[at : at + size], start, end)
+            at += size + 1
         return marks
 
-    def _in_line(self, line: str, at: int) -> Iterator[Mark]:
-        end = at + len(line.encode("utf-8"))
+    def _in_line(self, line: str, origins: npt.NDArray[np.int32], start: int, end: int) -> Iterator[Mark]:
         if self._counter is not None and self._counter.fullmatch(line.lower()):
-            yield Mark(COUNTER, at, end, len(line.split()), counted_words(line))
+            yield Mark(COUNTER, start, end, len(line.split()), counted_words(line))
             return
         # A later phrase can come about when an earlier one is taken out, but only then.
         if not any(pattern.search(line) for pattern in self._phrases):
@@ -173,12 +182,12 @@ class Finder:
                     cut[i] = True
             left = "".join(c for c, gone in zip(line, cut, strict=True) if not gone)
         if not left or left.isspace():
-            yield Mark(PHRASE, at, end, len(line.split()), counted_words(line))
+            yield Mark(PHRASE, start, end, len(line.split()), counted_words(line))
             return
         words = counted_words(line) - counted_words(left)
-        for start, stop in _runs(cut):
-            first = at + len(line[:start].encode("utf-8"))
-            yield Mark(PHRASE, first, first + len(line[start:stop].encode("utf-8")), len(line.split()), words)
+        for a, b in _runs(cut):
+            first, behind = (len(line[:k].encode("utf-8")) for k in (a, b))
+            yield Mark(PHRASE, int(origins[first]), int(origins[behind - 1]) + 1, len(line.split()), words)
             words = 0  # of all places of the line together
 
 

@@ -176,7 +176,7 @@ def ticks(low: float, high: float, most: int = 6) -> list[float]:
     span = (high - low) or abs(high) or 1.0
     size = 10 ** math.floor(math.log10(span / most))
     step = next(size * m for m in (1, 2, 5, 10) if span / (size * m) <= most)
-    count = math.ceil(high / step) - math.floor(low / step)
+    count = max(1, math.ceil(high / step) - math.floor(low / step))
     return [round((math.floor(low / step) + i) * step, 10) for i in range(count + 1)]
 
 

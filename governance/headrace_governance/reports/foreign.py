@@ -21,6 +21,12 @@ def visible(words: str, most: int = 300) -> Element:
     return el("span", shown(short), "…" if len(words) > most else None, class_="foreign", dir="auto")
 
 
+def named(words: str, most: int = 120) -> str:
+    """Foreign text as plain words, for a heading or a window's title: one line, unseen characters by their names in brackets."""
+    short = " ".join(words[:most].split())
+    return "".join(f"[{_name(c)}]" if _is_unseen(c) else c for c in short) + ("…" if len(words) > most else "")
+
+
 def shown(words: str) -> Element:
     """Foreign text as HTML, its unseen characters as signs."""
     out: list[str] = []
@@ -39,5 +45,8 @@ def _is_unseen(c: str) -> bool:
 
 
 def _sign(c: str) -> Element:
-    number = f"U+{ord(c):04X}"
-    return el("span", _NAMES.get(c, number), class_="sign", title=f"{number} {unicodedata.name(c, 'unnamed character')}")
+    return el("span", _name(c), class_="sign", title=f"U+{ord(c):04X} {unicodedata.name(c, 'unnamed character')}")
+
+
+def _name(c: str) -> str:
+    return _NAMES.get(c, f"U+{ord(c):04X}")

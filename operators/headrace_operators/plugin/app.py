@@ -17,8 +17,10 @@ from typing import Any
 
 from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse
 
+from headrace_governance.reports.foreign import named
 from headrace_governance.reports.html import el
 from headrace_governance.reports.links import Links
 from headrace_governance.reports.slice_pages import Cut, Dropped, as_rows, cut, drops_body, receipt_body, slice_body
@@ -28,8 +30,8 @@ from headrace_lake.slices import Slice
 from headrace_operators.plugin.overview import overview_body
 from headrace_operators.plugin.pages import error_page, lineage_body, respond, slices_body, stale_body
 from headrace_operators.plugin.run_tab import run_body
-from headrace_operators.plugin.staleness import Staleness
 from headrace_operators.plugin.view import LakeView, current_view, newest
+from headrace_operators.staleness import Staleness
 
 app = FastAPI(title="Headrace", docs_url=None, redoc_url=None, openapi_url=None)
 staleness = Staleness()
@@ -41,6 +43,20 @@ _REFRESH_S = 3
 def explain(request: Request, problem: HeadraceError) -> HTMLResponse:
     """An error as a page: what is wrong and the way out, 404 for what is not there."""
     return error_page(problem, _links(request), status=404 if isinstance(problem, InputError) else 503)
+
+
+@app.exception_handler(RequestValidationError)
+def explain_query(request: Request, problem: RequestValidationError) -> HTMLResponse:
+    """A query that is no number where one belongs."""
+    where = ", ".join(str(e["loc"][-1]) for e in problem.errors())
+    return error_page(InputError(f"the address is wrong: {where[:200]}", "follow the links of the pages"), _links(request), status=400)
+
+
+@app.exception_handler(Exception)
+def explain_fault(request: Request, problem: Exception) -> HTMLResponse:
+    """What nobody foresaw; Airflow logs it."""
+    what = f"this page could not be made: {type(problem).__name__}"
+    return error_page(HeadraceError(what, "the log of Airflow's API server says where"), _links(request), status=500)
 
 
 def _links(request: Request) -> Links:
@@ -175,7 +191,7 @@ def document_page(request: Request, user: GetUserDep, source: str, interval: str
         told = story(view.lake, uid, slice_)
         captured = view.lake.read("captures", slice_, where=f"uid = '{told.uid}'").to_pylist()
     body = document_body(told, captured[0] if captured else None, links, at=at)
-    title = str((told.document or {}).get("title") or f"Document {told.uid[:12]}")[:120]
+    title = named(str((told.document or {}).get("title") or f"Document {told.uid[:12]}"))
     return respond(title, body, links, tab="slices", crumbs=_crumbs(links, slice_, told.uid[:12]))
 
 
@@ -204,7 +220,7 @@ def run_page(request: Request, user: GetUserDep, run_id: str, dag_id: str = "", 
 
     view, links = current_view(), _links(request)
     here = f"{links.root}/runs/{quote(run_id, safe='')}?{urlencode({'dag_id': dag_id})}"
-    return respond(f"{dag_id} {run_id}".strip(), run_body(view, dag_id, run_id, links, page_=page, here=here), links)
+    return respond(named(f"{dag_id} {run_id}".strip()), run_body(view, dag_id, run_id, links, page_=page, here=here), links)
 
 
 def _slice(view: LakeView, source: str, interval: str) -> tuple[Slice, list[Receipt]]:

@@ -16,9 +16,9 @@ from headrace_governance.reports.links import Links
 from headrace_lake.errors import HeadraceError
 from headrace_lake.receipts import Artifact
 from headrace_lake.slices import Slice
-from headrace_operators.plugin.staleness import Known
 from headrace_operators.plugin.view import LakeView, newest
 from headrace_operators.ray_jobs import Job, RayJobs
+from headrace_operators.staleness import Known
 
 COMMITS, SOURCES, ARTIFACTS = 8, 12, 8
 RAY_ANSWERS_WITHIN_S = 2.0

@@ -13,8 +13,8 @@ from headrace_governance.reports.links import Links
 from headrace_governance.reports.slice_pages import cut, pager
 from headrace_lake.errors import HeadraceError
 from headrace_lake.slices import Slice
-from headrace_operators.plugin.staleness import Known, Late
 from headrace_operators.plugin.view import LakeView, newest
+from headrace_operators.staleness import Known, Late
 
 TABS = (
     ("Overview", "overview"),

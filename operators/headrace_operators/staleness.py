@@ -1,6 +1,6 @@
 """What is out of date in the lake, worked out beside the pages: in a process of its own, since it imports every stage.
 
-    python -m headrace_operators.plugin.staleness      prints the list as one JSON line (the settings are those of the environment)
+    python -m headrace_operators.staleness      prints the list as one JSON line (the settings are those of the environment)
 
 The pages ask `Staleness.known()`, which answers at once: the list of the lake's version, or that it is being worked out. Costs some seconds
 for each version of the lake that somebody looks at, and about 300 MB while it runs.
@@ -87,7 +87,7 @@ class Staleness:
 
 
 def _ask() -> tuple[Late, ...]:
-    words = [sys.executable, "-m", "headrace_operators.plugin.staleness"]
+    words = [sys.executable, "-m", "headrace_operators.staleness"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=WITHIN_S, check=False)
     lines = done.stdout.strip().split("\n")
     if done.returncode:

@@ -272,7 +272,7 @@ def _judged(r: Receipt) -> Element | None:
         mark = tag("none", "not judged") if e.success is None else tag("good", "pass") if e.success else tag("bad", "failed")
         told = ", ".join(f"{k} {v}" for k, v in e.arguments.items())
         seen = "" if e.observed is None else cell(f"{e.observed:,.6g}", e.observed, class_="n")
-        rows.append([e.table, e.expectation, told, seen, e.severity, mark, visible(e.note)])
+        rows.append([mark, e.table, e.expectation, told, seen, e.severity, visible(e.note)])
     heads = [
         ("table", False),
         ("expectation", False),

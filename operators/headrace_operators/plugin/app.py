@@ -24,7 +24,7 @@ from headrace_governance.reports.foreign import named
 from headrace_governance.reports.html import el
 from headrace_governance.reports.links import Links
 from headrace_governance.reports.slice_pages import Cut, Dropped, as_rows, cut, drops_body, receipt_body, slice_body
-from headrace_lake.errors import HeadraceError, InputError
+from headrace_lake.errors import HeadraceError, InputError, ServiceError
 from headrace_lake.receipts import Receipt
 from headrace_lake.slices import Slice
 from headrace_operators.plugin.overview import overview_body
@@ -198,12 +198,15 @@ def document_page(request: Request, user: GetUserDep, source: str, interval: str
 @app.get("/slices/{source}/{interval}/documents/{uid}/lineage")
 def lineage_page(request: Request, user: GetUserDep, source: str, interval: str, uid: str) -> HTMLResponse:
     """Which mixes, checkpoints and releases a document went into."""
-    from headrace_jobs import lineage
+    if not (uid.isascii() and uid.isalnum()):
+        raise InputError("that is no document's id", "the slice's page leads to its documents")
+    try:
+        from headrace_jobs import lineage
+    except ModuleNotFoundError as exc:  # the image of Airflow's own processes leaves out what training needs
+        raise ServiceError(f"lineage needs package {exc.name}, which is not installed here", f"run 'headrace lineage down {uid}'") from exc
 
     view, links = current_view(), _links(request)
     slice_ = Slice(source, interval)
-    if not uid.isalnum():
-        raise InputError("that is no document's id", "the slice's page leads to its documents")
     with view.lock:
         nodes = lineage.down(view.lake, uid)
     crumbs = [*_crumbs(links, slice_, el("a", uid[:12], href=links.document(uid, slice_))), "lineage"]

@@ -57,9 +57,7 @@ def main() -> None:
         shoot(page, inside(page), chosen.out / "page-overview.png", names)
         for path, name in plain_pages(context.new_page(), chosen.slice):
             page.goto(f"/headrace/{path}")
-            while "Being worked out" in page.content():
-                page.wait_for_timeout(3_000)
-                page.reload()
+            page.get_by_text("Being worked out").wait_for(state="detached")  # the page loads itself again
             shoot(page, page.main_frame, chosen.out / f"page-{name}.png", names)
         browser.close()
 

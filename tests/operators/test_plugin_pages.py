@@ -282,7 +282,7 @@ def test_the_tab_of_a_run_shows_the_receipts_of_that_run_alone_also_without_ray(
     page = get(f"/runs/{RUN_ID}?dag_id=ingest_text")
     assert re.findall(r"receipts/(\w+)\?run", page) == ["gopher_quality", "extract", "crawl"]
     assert "does not answer" in page and "crawl</td>" in page
-    assert "left no receipt" in get(f"/runs/{RUN_ID}?dag_id=release") and "left no receipt" in get("/runs/other")
+    assert "No receipt names this run" in get(f"/runs/{RUN_ID}?dag_id=release") and "No receipt names this run" in get("/runs/other")
 
 
 def test_a_finished_run_shows_its_curve_launches_phases_and_evaluations(get: Get) -> None:

@@ -23,6 +23,8 @@ from headrace_operators.ray_jobs import Job, RayJobs, result_of
 
 RECEIPTS = 100
 """On one page."""
+_COUNTS = ("kept", "dropped", "failed")
+_NOT_TOLD = ("page", "checkpoint", "path", "fingerprint", "tag", "vocabulary", "root")
 _STATES = {"SUCCEEDED": "good", "FAILED": "bad", "STOPPED": "warn"}
 
 
@@ -65,7 +67,10 @@ def _receipts(receipts: Sequence[Receipt], links: Links) -> Element:
         )
     heads = [("task", False), ("slice", False), ("stage", False), ("read", True), ("kept", True), ("dropped", True), ("failed", True)]
     heads += [("took", True), ("finished (UTC)", False)]
-    none = "This run left no receipt: what it asked for was done already (`adopted` above), or it has not committed yet."
+    none = (
+        "No receipt names this run: what it asked for was done already (`adopted` above), it has not committed yet, or it ran before "
+        "receipts recorded whom they were made for."
+    )
     why = "What this run computed and committed, the newest first; stages that ran in one pass began together."
     return el("section", el("h2", "Receipts"), prose(why) if rows else None, table(heads, rows, name="receipts", none=prose(none)))
 
@@ -96,16 +101,20 @@ def _job_row(j: Job, result: dict[str, Any]) -> Sequence[Child]:
         f"{datetime.fromtimestamp(j.started, UTC):%H:%M:%S}" if j.started else "",
         took,
         visible(told(result), 300),
-        el("code", j.submission_id),
+        el("td", el("code", j.submission_id), class_="id"),
     ]
 
 
 def told(result: dict[str, Any]) -> str:
-    """A command's result in one line: counts of what its stages did, or its plain values."""
-    actions = Counter(stage.get("action") for s in result.get("slices") or [] if isinstance(s, dict) for stage in s.get("stages", []))
-    plain = [f"{k} {_shown(v)}" for k, v in result.items() if isinstance(v, str | int | float) and k not in ("page", "checkpoint", "path")]
-    stages = [f"{n:,} stages {action}" for action, n in sorted(actions.items(), key=str)]
-    return ", ".join([*stages, *plain])
+    """A command's result in one line: what its stages did, counts of its slices, its plain values."""
+    slices = [s for s in result.get("slices") or [] if isinstance(s, dict)]
+    actions = Counter(stage.get("action") for s in slices for stage in s.get("stages", []))
+    said = [f"{n:,} stages {action}" for action, n in sorted(actions.items(), key=str)]
+    for name in _COUNTS:
+        if any(name in s for s in slices):
+            said.append(f"{name} {sum(int(s.get(name) or 0) for s in slices):,}")
+    plain = [f"{k.replace('_', ' ')} {_shown(v)}" for k, v in result.items() if isinstance(v, str | int | float) and k not in _NOT_TOLD]
+    return ", ".join([*said, *plain])
 
 
 def _shown(value: str | float) -> str:

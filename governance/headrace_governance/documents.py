@@ -22,6 +22,20 @@ _PASSPORT = ["uid", "source", "slice", "part", "ordinal", "token_start", "token_
 _WHERE_IDS_ARE = "`headrace drops` and `headrace table show documents` list ids, --settings names another lake"
 
 
+@dataclass(frozen=True, order=True)
+class Span:
+    """A place in a stored text that a verdict names: bytes of its UTF-8, `end` exclusive.
+
+    Attributes:
+        kind: what lies there, if the verdict says so (`email`).
+    """
+
+    start: int
+    end: int
+    verdict: str
+    kind: str = ""
+
+
 @dataclass
 class Story:
     """What became of one document.
@@ -32,6 +46,7 @@ class Story:
         exclusions: (stage, reason, detail) of every drop.
         quarantine: (stage, error) of every failure.
         passport: where its tokens lie, None if it has none.
+        spans: places that verdicts name in the stored text, in the order of their beginning.
     """
 
     uid: str
@@ -41,6 +56,7 @@ class Story:
     exclusions: list[tuple[str, str, str | None]] = field(default_factory=list)
     quarantine: list[tuple[str, str]] = field(default_factory=list)
     passport: dict[str, Any] | None = None
+    spans: list[Span] = field(default_factory=list)
 
     @property
     def outcome(self) -> str:
@@ -71,7 +87,8 @@ def story(lake: Lake, uid: str, slice_: Slice | None = None) -> Story:
     """
     if not _UID.fullmatch(uid):
         raise InputError(f"'{uid}' is no document id", "ids are 32 hex digits; `headrace table show documents` lists them")
-    found = [(u, s) for u, s in find_documents(lake, uid) if slice_ in (None, s)]
+    whole = slice_ is not None and len(uid) == 32  # nothing to look for: the rows of one slice tell whether it is there
+    found = [] if whole else [(u, s) for u, s in find_documents(lake, uid) if slice_ in (None, s)]
     uid, home = found[-1] if found else (uid, slice_ or _home(lake, f"uid = '{uid}'"))
     where = f"uid = '{uid}'"
     if home is None:
@@ -81,7 +98,10 @@ def story(lake: Lake, uid: str, slice_: Slice | None = None) -> Story:
     for name, spec in TABLES.items():
         if spec.is_verdict:
             rows = _rows(lake, name, home, where)
-            told.verdicts += [(name.removeprefix("verdict_"), r["keep"], r["reason"], r["measured"]) for r in rows]
+            verdict = name.removeprefix("verdict_")
+            told.verdicts += [(verdict, r["keep"], r["reason"], r["measured"]) for r in rows]
+            told.spans += [span for r in rows for span in _spans(verdict, r)]
+    told.spans.sort()
     told.exclusions = [(r["stage"], r["reason"], r["detail"]) for r in _rows(lake, "exclusions", home, where)]
     told.quarantine = [(r["stage"], r["error"]) for r in _rows(lake, "quarantine", home, where)]
     told.passport = next(iter(lake.read("passports", home, columns=_PASSPORT, where=where).to_pylist()), None)
@@ -91,6 +111,16 @@ def story(lake: Lake, uid: str, slice_: Slice | None = None) -> Story:
             f"leave --slice out to look in every slice; {_WHERE_IDS_ARE}",
         )
     return told
+
+
+def _spans(verdict: str, row: dict[str, Any]) -> list[Span]:
+    """The places that a verdict's row names, whichever columns it has for them."""
+    starts, ends = row.get("starts") or [], row.get("ends") or []
+    kinds = row.get("kinds") or [""] * len(starts)
+    found = [Span(start, end, verdict, kind) for start, end, kind in zip(starts, ends, kinds, strict=False)]
+    if row.get("start") is not None and row.get("end") is not None:
+        found.append(Span(row["start"], row["end"], verdict, str(row.get("set") or "")))
+    return found
 
 
 def _home(lake: Lake, where: str) -> Slice | None:

@@ -39,7 +39,7 @@ def slice_run(
     Stages that look at other slices (duplicates) run when every slice named here has passed the stages that do not. Then the
     pipeline's guards.
     """
-    from headrace_lake.engine import load_pipeline, run_guards, run_slices
+    from headrace_lake.engine import load_pipeline, run_counts, run_guards, run_slices
 
     if executor not in ("local", "ray"):
         raise ConfigError(f"no executor '{executor}'", "use local or ray")
@@ -55,7 +55,7 @@ def slice_run(
     reports = run_slices(lake, chosen, wanted, executor="ray" if executor == "ray" else "local", on_stage=_say_stage)
     for line in run_guards(lake, chosen, wanted):
         typer.echo(line)
-    emit_result({"slices": [report.summary() for report in reports]})
+    emit_result({"slices": [report.summary() for report in reports], **run_counts(lake, reports)})
 
 
 def _say_stage(slice_: Slice, stage: StageReport) -> None:

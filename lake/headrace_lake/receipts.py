@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import socket
@@ -121,6 +122,33 @@ class ExpectationResult(StrictModel):
         return f"{self.table}: {self.expectation} ({shown}){seen}"
 
 
+ORIGIN_ENV = "HEADRACE_ORIGIN"
+"""Environment variable in which an orchestrator tells a command which of its tasks it works for: `Origin` as JSON."""
+
+
+class Origin(StrictModel):
+    """The orchestrator's task that a run worked for.
+
+    Attributes:
+        job: the cluster's job, `headrace-...` of Ray.
+    """
+
+    dag_id: str = ""
+    run_id: str = ""
+    task_id: str = ""
+    map_index: str = ""
+    job: str = ""
+
+
+def origin() -> Origin | None:
+    """What `ORIGIN_ENV` says of this process; None where nobody set it or it cannot be read: a receipt must not fail for it."""
+    try:
+        told = json.loads(os.environ.get(ORIGIN_ENV, ""))
+        return Origin(**{name: str(told.get(name, ""))[:250] for name in Origin.model_fields})
+    except (ValueError, AttributeError):
+        return None
+
+
 class Receipt(StrictModel):
     """What a stage run leaves. It becomes visible in the same commit as the outputs it describes.
 
@@ -128,6 +156,7 @@ class Receipt(StrictModel):
         tables: the tables whose slice the run owns, also where it wrote no row.
         params: the checked parameters.
         expectations: how the tables fared against their suites; no part of the fingerprint.
+        origin: the orchestrator's task that it ran for, if one did; no part of the fingerprint.
     """
 
     run_id: str
@@ -149,6 +178,7 @@ class Receipt(StrictModel):
     process: int
     notes: tuple[str, ...] = ()
     expectations: tuple[ExpectationResult, ...] = ()
+    origin: Origin | None = None
 
     @property
     def slice_(self) -> Slice:
@@ -160,8 +190,8 @@ class Receipt(StrictModel):
 
 
 def here() -> dict[str, Any]:
-    """Host and process, as receipts record them."""
-    return {"host": socket.gethostname(), "process": os.getpid()}
+    """Host, process and orchestrator's task, as receipts record them."""
+    return {"host": socket.gethostname(), "process": os.getpid(), "origin": origin()}
 
 
 class Artifact(StrictModel):

@@ -18,6 +18,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from headrace_lake.settings import Settings
+from headrace_operators.assets import event_extra
 from headrace_operators.operator_env import SETTINGS_ENV, current_settings
 from headrace_operators.ray_jobs import JobRequest, Owner, RayJobs, settings_digest
 from headrace_operators.trigger import RayJobTrigger
@@ -114,7 +115,7 @@ class HeadraceOperator(BaseOperator):
         self.log.info("Ray job %s succeeded", sid)
         result = summary(dict(event.get("result") or {}))
         for asset in self.outlets:
-            context["outlet_events"][asset].extra = result
+            context["outlet_events"][asset].extra = event_extra(event.get("result") or {})
         if len(json.dumps(result)) > MAX_XCOM_BYTES:
             raise AirflowFailException(f"the result of {sid} is larger than {MAX_XCOM_BYTES} bytes: results are summaries")
         return result

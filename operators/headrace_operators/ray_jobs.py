@@ -29,6 +29,7 @@ import httpx
 
 from headrace_lake.errors import ServiceError
 from headrace_lake.lines import data_lines
+from headrace_lake.receipts import ORIGIN_ENV, Origin
 from headrace_lake.settings import RaySettings, Settings
 
 TERMINAL = frozenset({"SUCCEEDED", "FAILED", "STOPPED"})
@@ -71,6 +72,11 @@ class Owner:
             "generation": str(self.generation),
             "user": self.user,
         }
+
+    def origin(self, job: str) -> str:
+        """What the command writes into its receipts of whom it worked for."""
+        told = Origin(dag_id=self.dag_id, run_id=self.run_id, task_id=self.task_id, map_index=str(self.map_index), job=job)
+        return told.model_dump_json()
 
     def same_task(self, metadata: Mapping[str, str]) -> bool:
         """Was the job submitted by this task of this run (in any generation)?"""
@@ -331,7 +337,7 @@ class RayJobs:
             "entrypoint": request.entrypoint,
             "submission_id": sid,
             "metadata": owner.metadata(),
-            "runtime_env": {"env_vars": {"PYTHONUNBUFFERED": "1", **request.env}},
+            "runtime_env": {"env_vars": {"PYTHONUNBUFFERED": "1", ORIGIN_ENV: owner.origin(sid), **request.env}},
         }
         if request.cpus:
             body["entrypoint_num_cpus"] = request.cpus

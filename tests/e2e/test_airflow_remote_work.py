@@ -265,11 +265,16 @@ def test_what_follows_an_open_gate_runs_and_fails_by_itself(stack: Any, begun: d
 
 
 def test_plugin_pages_refuse_strangers_and_serve_users(stack: Any, sign_in: Callable[[str], Page]) -> None:
-    for path in ("/headrace/lake", "/headrace/runs/x"):
+    for path in ("/headrace/lake", "/headrace/runs/x", "/headrace/slices/a/b/documents/x"):
         assert httpx.get(f"{stack.services.airflow.address}{path}", trust_env=False).status_code == 401
     page = sign_in("admin")
     page.goto("/plugin/headrace")
-    expect(page.frame_locator("iframe").get_by_text("Stages: current receipts")).to_be_visible(timeout=20_000)
+    frame = page.frame_locator("iframe")
+    for name in ("Ledger", "Slices", "Data docs", "Training", "Stale", "Overview"):  # links work in the frame that Airflow makes
+        frame.get_by_role("link", name=name, exact=True).click()
+        expect(frame.locator(f"a[aria-current=page]:text-is('{name}')").or_(frame.get_by_text("there is no lake"))).to_be_visible(
+            timeout=20_000
+        )
 
 
 def test_everything_listens_on_loopback_only(stack: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
@@ -13,6 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
+# At the end: `conftest` must stay the one of tests/lake for the tests there.
+sys.path.append(str(Path(__file__).parent))
 # Airflow writes its configuration on import; this must not be the user's.
 os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="headrace-airflow-"))
 os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")

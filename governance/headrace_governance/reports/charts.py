@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from headrace_governance.reports.html import Child, Element, el
@@ -73,6 +74,118 @@ def nested(title: str, rows: Sequence[tuple[str, Sequence[float], str]], *, labe
             marks.append(el("rect", tip, x=label, y=y + inset, width=wide, height=_ROW - 2 * inset, rx=2, class_=f"s{min(4, level + 1)}"))
         marks.append(el("text", shown, x=label + _length(values[0] if values else 0, most, room) + 8, y=y + 16, class_="soft"))
     return _svg(title, marks, len(rows) * _ROW, WIDTH)
+
+
+def curve(
+    title: str,
+    raw: Sequence[tuple[float, float]],
+    *,
+    smooth: Sequence[tuple[float, float]] = (),
+    limit: tuple[float, str] | None = None,
+    marks: Sequence[tuple[float, str]] = (),
+    x_name: str,
+    y_name: str,
+    width: int = WIDTH,
+) -> Element:
+    """A line over a measured quantity: the points as they are (pale), smoothed (dark), a level to compare with, places that are marked.
+
+    Args:
+        raw: (x, y), x ascending; a point without a finite y is left out.
+        limit: a level and its name.
+        marks: (x, what happened there).
+    """
+    points = [(x, y) for x, y in raw if math.isfinite(y)]
+    if not points:
+        return el("p", "no point to draw yet", class_="quiet")
+    left, right, top, height = 56, 16, 14, 270
+    base = height - 34
+    values = [y for _, y in points] + ([limit[0]] if limit else [])
+    low, high = min(values), max(values)
+    steps = ticks(low, high)
+    low, high = min(low, steps[0]), max(high, steps[-1])
+    first, last = points[0][0], points[-1][0]
+
+    def at(x: float, y: float) -> tuple[float, float]:
+        across = (x - first) / ((last - first) or 1)
+        return round(left + across * (width - left - right), 1), round(base - (y - low) / ((high - low) or 1) * (base - top), 1)
+
+    drawn: list[Child] = []
+    for y in steps:
+        _, place = at(first, y)
+        drawn += [
+            el("line", x1=left, x2=width - right, y1=place, y2=place, class_="grid"),
+            el("text", f"{y:g}", x=left - 8, y=place + 4, text_anchor="end", class_="soft"),
+        ]
+    for x in ticks(first, last):
+        if first <= x <= last:
+            place, _ = at(x, low)
+            drawn.append(el("text", short(x), x=place, y=base + 18, text_anchor="middle", class_="soft"))
+    drawn.append(el("line", x1=left, x2=width - right, y1=base, y2=base, class_="axis"))
+    if limit:
+        _, place = at(first, limit[0])
+        drawn += [
+            el("line", x1=left, x2=width - right, y1=place, y2=place, class_="limit"),
+            el("text", limit[1], x=width - right, y=place + 14, text_anchor="end", class_="soft"),
+        ]
+    for x, what in marks:
+        if first <= x <= last:
+            place, _ = at(x, low)
+            drawn += [
+                el("line", el("title", what), x1=place, x2=place, y1=top, y2=base, class_="launch"),
+                el("text", what, x=place + 5, y=top + 10, class_="launched"),
+            ]
+    for line, kind in ((points, "l1" if smooth else "l2"), (smooth, "l2")):
+        if line:
+            drawn.append(el("polyline", points=" ".join(f"{x},{y}" for x, y in (at(*p) for p in thinned(line, width))), class_=kind))
+    drawn += [
+        el("text", y_name, x=left, y=top - 3, class_="soft"),
+        el("text", x_name, x=width - right, y=base + 32, text_anchor="end", class_="soft"),
+    ]
+    return _svg(title, drawn, height, width)
+
+
+def sparkline(title: str, points: Sequence[tuple[float, float]]) -> Element:
+    """A line without axes, for a table's cell."""
+    some = thinned([(x, y) for x, y in points if math.isfinite(y)], 80)
+    if len(some) < 2:
+        return Element("")
+    width, height = 120, 24
+    first, last = some[0][0], some[-1][0]
+    low, high = min(y for _, y in some), max(y for _, y in some)
+    drawn = " ".join(
+        f"{(x - first) / ((last - first) or 1) * width:.1f},{2 + (high - y) / ((high - low) or 1) * (height - 4):.1f}" for x, y in some
+    )
+    line = el("polyline", points=drawn, class_="l2")
+    return el("svg", el("title", title), line, viewBox=f"0 0 {width} {height}", role="img", aria_label=title, class_="spark")
+
+
+def thinned(points: Sequence[tuple[float, float]], most: int) -> list[tuple[float, float]]:
+    """At most about so many points; of each stretch the lowest and the highest, so that no spike is lost."""
+    if len(points) <= most:
+        return list(points)
+    stretch = math.ceil(2 * len(points) / most)
+    kept: list[tuple[float, float]] = []
+    for i in range(0, len(points), stretch):
+        some = points[i : i + stretch]
+        kept += sorted({min(some, key=lambda p: p[1]), max(some, key=lambda p: p[1])})
+    return kept
+
+
+def ticks(low: float, high: float, most: int = 6) -> list[float]:
+    """Round numbers from at most `low` to at least `high`."""
+    span = (high - low) or abs(high) or 1.0
+    size = 10 ** math.floor(math.log10(span / most))
+    step = next(size * m for m in (1, 2, 5, 10) if span / (size * m) <= most)
+    count = max(1, math.ceil(high / step) - math.floor(low / step))
+    return [round((math.floor(low / step) + i) * step, 10) for i in range(count + 1)]
+
+
+def short(value: float) -> str:
+    """A large number for people: `1.2 M`."""
+    for unit, size in (("T", 1e12), ("B", 1e9), ("M", 1e6), ("k", 1e3)):
+        if value >= size:
+            return f"{value / size:.3g} {unit}"
+    return f"{value:.0f}"
 
 
 def legend(*names: str) -> Element:

@@ -44,6 +44,50 @@ class _Result:
         return self.receipt.slice_
 
 
+@dataclass(frozen=True)
+class DocPage:
+    """One page: its title, what stands in it, and the link back. Links are relative to the page's own name."""
+
+    title: str
+    body: tuple[Child, ...]
+    back: Child = None
+
+
+class DataDocs:
+    """The pages, each made when it is asked for by its name, such as `tables/documents.html`.
+
+    Args:
+        history: all receipts, oldest first.
+    """
+
+    def __init__(self, history: Sequence[Receipt], suites: Sequence[Suite]) -> None:
+        self._results = [_Result(r, e) for r in current(history) for e in r.expectations]
+        self._suites = suites
+        found = {r.result.table for r in self._results} | {t for t in TABLES for s in suites if s.about(t)}
+        self._tables = {f"tables/{t}.html": t for t in sorted(found)}
+        self._slices = {f"slices/{s.source}/{s.interval}.html": found for s, found in _by_slice(self._results).items()}
+
+    def names(self) -> list[str]:
+        """Of all pages."""
+        return sorted(["index.html", *self._tables, *self._slices])
+
+    def page(self, name: str) -> DocPage:
+        """One page.
+
+        Raises:
+            KeyError: there is none of that name.
+        """
+        if name == "index.html":
+            return _index(self._results, self._suites)
+        if name in self._tables:
+            table_ = self._tables[name]
+            mine = [r for r in self._results if r.result.table == table_]
+            return _table_page(table_, mine, [s for s in self._suites if s.about(table_)])
+        found = self._slices[name]
+        asked = {_key_of(t, e) for t in self._tables.values() for s in self._suites if s.about(t) for e in s.expectations}
+        return _slice_page(found[0].slice_, found, asked)
+
+
 def build_data_docs(lake: ReceiptReader, suites: Sequence[Suite], out: Path) -> int:
     """Write the pages into a folder; returns how many.
 
@@ -53,15 +97,8 @@ def build_data_docs(lake: ReceiptReader, suites: Sequence[Suite], out: Path) -> 
     index = out / "index.html"
     if out.exists() and any(out.iterdir()) and not (index.exists() and MARK in index.read_text(encoding="utf-8", errors="replace")):
         raise ConfigError(f"{out} holds other files", "name a folder that is empty, new, or an earlier result of this command")
-    results = [_Result(r, e) for r in current(lake.receipts()) for e in r.expectations]
-    pages = {"index.html": _index(results, suites)}
-    tables = {r.result.table for r in results} | {t for t in TABLES for s in suites if s.about(t)}
-    for name in tables:
-        mine = [r for r in results if r.result.table == name]
-        pages[f"tables/{name}.html"] = _table_page(name, mine, [s for s in suites if s.about(name)])
-    asked = {_key_of(name, e) for name in tables for s in suites if s.about(name) for e in s.expectations}
-    for slice_, found in _by_slice(results).items():
-        pages[f"slices/{slice_.source}/{slice_.interval}.html"] = _slice_page(slice_, found, asked)
+    docs = DataDocs(lake.receipts(), suites)
+    pages = {name: page(doc.title, *doc.body, back=doc.back) for name in docs.names() for doc in [docs.page(name)]}
     shutil.rmtree(out, ignore_errors=True)
     for path, text in sorted(pages.items()):
         file = out / path
@@ -70,7 +107,7 @@ def build_data_docs(lake: ReceiptReader, suites: Sequence[Suite], out: Path) -> 
     return len(pages)
 
 
-def _index(results: Sequence[_Result], suites: Sequence[Suite]) -> str:
+def _index(results: Sequence[_Result], suites: Sequence[Suite]) -> DocPage:
     rows: list[Sequence[Child]] = []
     for name, spec in TABLES.items():
         mine = [r for r in results if r.result.table == name]
@@ -92,8 +129,7 @@ def _index(results: Sequence[_Result], suites: Sequence[Suite]) -> str:
         for s, found in _by_slice(results).items()
     ]
     fared = [("passed", True), ("warnings", True), ("errors", True), ("not judged", True)]
-    return page(
-        "Data docs",
+    body = (
         prose("What every table is expected to be, and what it was. A table, its slices, their results; or a slice with all its tables."),
         el(
             "section",
@@ -103,9 +139,10 @@ def _index(results: Sequence[_Result], suites: Sequence[Suite]) -> str:
         el("section", el("h2", "Slices"), table([("slice", False), ("tables", True), *fared], slices, name="slices")),
         el("p", f"{MARK}, made from {len({r.receipt.run_id + r.receipt.stage for r in results}):,} receipts", class_="quiet"),
     )
+    return DocPage("Data docs", body)
 
 
-def _table_page(name: str, results: Sequence[_Result], suites: Sequence[Suite]) -> str:
+def _table_page(name: str, results: Sequence[_Result], suites: Sequence[Suite]) -> DocPage:
     spec = TABLES[name]
     expected = [(s, e) for s in suites for e in s.expectations]
     declared: list[Sequence[Child]] = [
@@ -144,8 +181,7 @@ def _table_page(name: str, results: Sequence[_Result], suites: Sequence[Suite]) 
     fields: list[Sequence[Child]] = [
         [el("code", f.name), str(f.type), _meta(f.metadata, b"unit"), _meta(f.metadata, b"doc")] for f in spec.schema
     ]
-    return page(
-        name,
+    body = (
         prose(f"{spec.doc}."),
         el("section", el("h2", "Expected"), table(heads, declared, name="expectations")),
         el(
@@ -159,11 +195,11 @@ def _table_page(name: str, results: Sequence[_Result], suites: Sequence[Suite]) 
             el("h2", "Columns"),
             table([("column", False), ("type", False), ("unit", False), ("meaning", False)], fields, name="columns"),
         ),
-        back=el("a", "Data docs", href="../index.html"),
     )
+    return DocPage(name, body, el("a", "Data docs", href="../index.html"))
 
 
-def _slice_page(slice_: Slice, results: Sequence[_Result], asked: set[_Key]) -> str:
+def _slice_page(slice_: Slice, results: Sequence[_Result], asked: set[_Key]) -> DocPage:
     by_table: dict[str, list[_Result]] = defaultdict(list)
     for r in results:
         by_table[r.result.table].append(r)
@@ -184,7 +220,7 @@ def _slice_page(slice_: Slice, results: Sequence[_Result], asked: set[_Key]) -> 
         sections.append(el("section", title, prose(told), table(heads, rows, name=name), id=name))
     passed, warnings, errors, unjudged = _tally(r.result for r in results)
     told = f"{passed} passed, {warnings} warnings, {errors} errors, {unjudged} not judged."
-    return page(str(slice_), prose(told), *sections, back=el("a", "Data docs", href="../../index.html"))
+    return DocPage(str(slice_), (prose(told), *sections), el("a", "Data docs", href="../../index.html"))
 
 
 def _by_slice(results: Iterable[_Result]) -> dict[Slice, list[_Result]]:

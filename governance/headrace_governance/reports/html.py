@@ -5,12 +5,15 @@ el("td", "a < b", class_="n")   ->   <td class="n">a &lt; b</td>
 
 from __future__ import annotations
 
+import hashlib
+from base64 import b64encode
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from functools import cache
 from html import escape
 from pathlib import Path
 
-_EMPTY = {"br", "hr", "input", "link", "meta", "circle", "line", "rect", "path"}
+_EMPTY = {"br", "hr", "input", "link", "meta", "circle", "line", "rect", "path", "polyline"}
 
 
 class Element(str):
@@ -55,8 +58,12 @@ def tag(kind: str, words: str) -> Element:
     return el("span", words, class_=f"tag {kind}")
 
 
-def page(title: str, *body: Child, back: Child = None) -> str:
-    """A whole page. Its policy forbids every request, so that whoever opens it tells nobody."""
+def page(title: str, *body: Child, back: Child = None, refresh: int | None = None) -> str:
+    """A whole page. Its policy forbids every request, so that whoever opens it tells nobody.
+
+    Args:
+        refresh: seconds after which a browser loads the page again.
+    """
     policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
     head = el(
         "head",
@@ -64,6 +71,7 @@ def page(title: str, *body: Child, back: Child = None) -> str:
         el("meta", http_equiv="Content-Security-Policy", content=policy),
         el("meta", name="viewport", content="width=device-width, initial-scale=1"),
         el("meta", name="color-scheme", content="light dark"),
+        el("meta", http_equiv="refresh", content=str(refresh)) if refresh else None,
         el("title", title),
         el("style", _asset("report.css")),
     )
@@ -72,20 +80,57 @@ def page(title: str, *body: Child, back: Child = None) -> str:
     return f"<!doctype html>\n{whole}\n"
 
 
-def table(columns: Iterable[tuple[str, bool]], rows: Iterable[Iterable[Child]], *, name: str) -> Element:
-    """A table whose rows a reader can sort by any column and filter by words.
+def served_policy() -> str:
+    """Content-Security-Policy header of a page that a server hands out: no request, and no script but the pages' own, by its digest."""
+    digest = b64encode(hashlib.sha256(_asset("report.js").encode()).digest()).decode("ascii")
+    return (
+        f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'self'"
+    )
+
+
+def table(
+    columns: Iterable[tuple[str, bool]],
+    rows: Iterable[Iterable[Child]],
+    *,
+    name: str,
+    find: bool = True,
+    none: Child = "nothing yet",
+) -> Element:
+    """A table whose rows a reader can sort by any column and filter by words, where scripts run.
 
     Args:
         columns: heading, and whether it holds numbers.
         rows: cells; one made by `cell` sorts by its value.
+        find: with a box to filter by, and a height of its own; without for short tables and those that go on on another page.
+        none: said instead of a table without rows.
     """
     heads = list(columns)
     head = [el("th", el("button", title, type="button"), class_="n" if numeric else None, scope="col") for title, numeric in heads]
     body = [el("tr", [_cell(value, numeric) for value, (_, numeric) in zip(row, heads, strict=True)]) for row in rows]
     if not body:
-        return el("p", "nothing yet", class_="quiet")
-    box = el("input", type="search", placeholder=f"filter {len(body):,} rows", aria_label=f"filter {name}")
-    return el("div", box, el("div", el("table", el("thead", el("tr", head)), el("tbody", body)), class_="scroll"), class_="data")
+        return el("p", none, class_="quiet")
+    box = el("input", type="search", placeholder=f"filter {len(body):,} rows", aria_label=f"filter {name}") if find else None
+    whole = el("table", el("thead", el("tr", head)), el("tbody", body))
+    return el("div", box, el("div", whole, class_="scroll"), class_="data" if find else "data wide")
+
+
+def facts(*rows: tuple[str, Child]) -> Element:
+    """Names with their values; a name without a value is left out."""
+    return el("dl", [[el("dt", name), el("dd", value)] for name, value in rows if value not in (None, "", [])], class_="facts")
+
+
+def tiles(*each: tuple[Child, Child]) -> Element:
+    """Figures to begin with: value and what it is."""
+    return el("div", [el("div", el("b", value), el("span", what), class_="tile") for value, what in each], class_="tiles")
+
+
+def when(moment: datetime | None, *, seconds: bool = False) -> Element:
+    """A time in UTC, as a cell that sorts by it and does not wrap."""
+    if moment is None:
+        return el("td")
+    shown = moment.astimezone(UTC)
+    return el("td", f"{shown:%Y-%m-%d %H:%M:%S}" if seconds else f"{shown:%Y-%m-%d %H:%M}", class_="when", data_v=shown.isoformat())
 
 
 def cell(shown: Child, value: float | str, **attributes: str) -> Element:

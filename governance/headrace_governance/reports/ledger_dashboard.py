@@ -16,9 +16,11 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from headrace_governance.ledger import ALL, LEVELS, MOST_EPOCHS
-from headrace_governance.reports.charts import bars, legend, nested, waterfall
+from headrace_governance.reports.charts import bars, legend, nested, short, waterfall
 from headrace_governance.reports.html import Child, Element, cell, el, page, prose, table, tag
+from headrace_governance.reports.links import Links
 from headrace_lake.receipts import ALARM_FROM, ALARM_SHARE, Receipt
+from headrace_lake.slices import Slice
 
 GOAL_LANGUAGES = 10
 """Languages that the pool must hold (done.md, chapter 2)."""
@@ -86,24 +88,32 @@ def ledger_dashboard(lake: ReceiptReader, ledger: pa.Table, *, now: datetime) ->
         now: when the page is made; ages count from it.
     """
     history = lake.receipts()
+    return page("Ledger", *ledger_sections(history, ledger, now=now), _receipts(current(history)))
+
+
+def ledger_sections(history: Sequence[Receipt], ledger: pa.Table, *, now: datetime, links: Links | None = None) -> list[Element]:
+    """The page's sections, without the receipts.
+
+    Args:
+        history: all receipts, oldest first.
+        links: where slices and receipts have pages of their own; without, they are rows of this page.
+    """
     receipts = current(history)
     rows = ledger.to_pylist()
     totals = [r for r in rows if r["language"] == ALL]
     live = [r for r in totals if r["captures"] or r["fetched_documents"]]
     drops = _drops(receipts)
-    return page(
-        "Ledger",
+    return [
         prose(f"What each source and language declared, brought, lost and gave. Made {now:%Y-%m-%d %H:%M} UTC."),
         _tiles(rows, live, receipts, drops),
-        el("div", _languages(rows), _pool(live), class_="pair"),
+        el("div", language_bars(rows), _pool(live), class_="pair"),
         _sources(live),
-        _supply(totals),
-        _entries(rows, receipts),
-        _reasons(drops),
-        _failed(receipts),
-        _freshness(receipts, made(history), now),
-        _receipts(receipts),
-    )
+        _supply(totals, links),
+        _entries(rows, receipts, links),
+        _reasons(drops, links),
+        _failed(receipts, links),
+        _freshness(receipts, made(history), now, links),
+    ]
 
 
 def _tiles(rows: Sequence[dict[str, Any]], live: Sequence[dict[str, Any]], receipts: Sequence[Receipt], drops: Sequence[_Drop]) -> Element:
@@ -130,7 +140,8 @@ def _tiles(rows: Sequence[dict[str, Any]], live: Sequence[dict[str, Any]], recei
     )
 
 
-def _languages(rows: Sequence[dict[str, Any]]) -> Element:
+def language_bars(rows: Sequence[dict[str, Any]]) -> Element:
+    """Admissible tokens by language, of the ledger's rows."""
     sums: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for r in rows:
         if r["language"] != ALL:
@@ -139,7 +150,7 @@ def _languages(rows: Sequence[dict[str, Any]]) -> Element:
     whole = sum(a for a, _ in sums.values()) or 1
     held = sorted(((k, a) for k, (a, _) in sums.items() if a), key=lambda item: (-item[1], item[0]))
     lost = sorted(k for k, (a, f) in sums.items() if f and not a)
-    chart = bars("Admissible tokens by language", [(k, float(a), f"{a / whole:.1%}  {_short(a)}") for k, a in held], label=50, width=560)
+    chart = bars("Admissible tokens by language", [(k, float(a), f"{a / whole:.1%}  {short(a)}") for k, a in held], label=50, width=560)
     note = f"{len(held)} languages hold admissible tokens; the goal is {GOAL_LANGUAGES}."
     gone = f" Fetched, but nothing admissible: {', '.join(lost)}." if lost else ""
     return el("section", el("h2", "Language share of the pool"), prose(note + gone), chart)
@@ -148,7 +159,7 @@ def _languages(rows: Sequence[dict[str, Any]]) -> Element:
 def _pool(live: Sequence[dict[str, Any]]) -> Element:
     sums = {level: sum(r[f"{level}_tokens"] for r in live) for level in LEVELS}
     counted = sum(r["tokens"] for r in live)
-    steps = [(level, float(v), _estimated(v, v != counted, short=True)) for level, v in sums.items()]
+    steps = [(level, float(v), _estimated(v, v != counted, brief=True)) for level, v in sums.items()]
     return el(
         "section",
         el("h2", "From fetched to admissible"),
@@ -176,7 +187,7 @@ def _sources(live: Sequence[dict[str, Any]]) -> Element:
     )
 
 
-def _supply(totals: Sequence[dict[str, Any]]) -> Element:
+def _supply(totals: Sequence[dict[str, Any]], links: Links | None) -> Element:
     """Declared against measured, and how often a mix repeats what there is."""
     rows = []
     for r in totals:
@@ -193,7 +204,7 @@ def _supply(totals: Sequence[dict[str, Any]]) -> Element:
             verdict = tag("warn", f"declared over {MOST_EPOCHS:g} times")
         rows.append(
             [
-                _source_link(r["source"], bool(r["fetched_documents"])),
+                _source_link(links, r["source"], bool(r["fetched_documents"])),
                 *(declared, _tokens(found, r["estimated_tokens"]), times, r["planned_tokens"], epochs, verdict),
             ]
         )
@@ -213,7 +224,7 @@ def _supply(totals: Sequence[dict[str, Any]]) -> Element:
     return el("section", el("h2", "Declared, measured, repeated"), prose(why), table(heads, rows, name="supply"))
 
 
-def _entries(rows: Sequence[dict[str, Any]], receipts: Sequence[Receipt]) -> Element:
+def _entries(rows: Sequence[dict[str, Any]], receipts: Sequence[Receipt], links: Links | None) -> Element:
     known = {r.source for r in receipts}
     heads = [("source", False), ("language", False), ("captures", True), ("MB", True), ("documents", True)]
     heads += [(level, True) for level in LEVELS] + [("tokens", True), ("bytes/token", True)]
@@ -225,7 +236,7 @@ def _entries(rows: Sequence[dict[str, Any]], receipts: Sequence[Receipt]) -> Ele
         shown = "" if ratio is None else f"{'~' if r['ratio_of'] == 'pool' else ''}{ratio:.2f}"
         body.append(
             [
-                _source_link(r["source"], r["source"] in known),
+                _source_link(links, r["source"], r["source"] in known),
                 "all" if r["language"] == ALL else r["language"],
                 *(r["captures"], None if size is None else cell(f"{size / 1e6:,.2f}", size, class_="n"), r["admissible_documents"]),
                 *(_tokens(r[f"{level}_tokens"], r[f"{level}_tokens"] - r["tokens"]) for level in LEVELS),
@@ -247,14 +258,14 @@ def _drops(receipts: Sequence[Receipt]) -> list[_Drop]:
     return sorted(found, key=lambda d: (d.source, -d.rows, d.stage, d.reason))
 
 
-def _reasons(drops: Sequence[_Drop]) -> Element:
+def _reasons(drops: Sequence[_Drop], links: Links | None) -> Element:
     by_source: dict[str, list[_Drop]] = defaultdict(list)
     for d in drops:
         by_source[d.source].append(d)
     shown = [d for found in by_source.values() for d in found if d.alarm or found.index(d) < _SHOWN_REASONS]
     body = [
         [
-            _source_link(d.source, True, d.stage),
+            _source_link(links, d.source, True, d.stage),
             *(d.stage, d.reason, d.rows, cell(f"{d.share:.1%}", d.share, class_="n")),
             tag("warn", f"over {ALARM_SHARE:.0%}") if d.alarm else "",
         ]
@@ -268,10 +279,10 @@ def _reasons(drops: Sequence[_Drop]) -> Element:
     return el("section", el("h2", "What the rules dropped"), prose(why), table(heads, body, name="reasons"))
 
 
-def _failed(receipts: Sequence[Receipt]) -> Element:
+def _failed(receipts: Sequence[Receipt], links: Links | None) -> Element:
     body = [
         [
-            _receipt_link(r),
+            _receipt_link(links, r),
             e.table,
             e.expectation,
             _arguments(e.arguments),
@@ -287,7 +298,7 @@ def _failed(receipts: Sequence[Receipt]) -> Element:
     return el("section", el("h2", "Expectations that failed"), prose(why), table(heads, body, name="failed expectations"))
 
 
-def _freshness(receipts: Sequence[Receipt], made_at: Mapping[_Made, datetime], now: datetime) -> Element:
+def _freshness(receipts: Sequence[Receipt], made_at: Mapping[_Made, datetime], now: datetime, links: Links | None) -> Element:
     slices: dict[tuple[str, str], list[Receipt]] = defaultdict(list)
     for r in receipts:
         slices[r.source, r.slice].append(r)
@@ -295,9 +306,10 @@ def _freshness(receipts: Sequence[Receipt], made_at: Mapping[_Made, datetime], n
     for (source, interval), found in slices.items():
         times = {anchor(r): made_at[_made_key(r)] for r in found}
         oldest, newest = min(found, key=lambda r: times[anchor(r)]), max(found, key=lambda r: times[anchor(r)])
-        age = (now - times[anchor(oldest)]).total_seconds()
-        ends = [_receipt_link(r, f"{times[anchor(r)]:%Y-%m-%d %H:%M}") for r in (oldest, newest)]
-        body.append([source, interval, len(found), *ends, cell(_age(age), age, class_="n")])
+        since = (now - times[anchor(oldest)]).total_seconds()
+        ends = [_receipt_link(links, r, f"{times[anchor(r)]:%Y-%m-%d %H:%M}") for r in (oldest, newest)]
+        shown: Child = interval if links is None else el("a", interval, href=links.slice_(Slice(source, interval)))
+        body.append([source, shown, len(found), *ends, cell(age(since), since, class_="n")])
     heads = [("source", False), ("slice", False), ("stages", True), ("oldest result (UTC)", False), ("newest result (UTC)", False)]
     why = "When the results that are visible were computed; restoring or judging them again makes nothing younger. Age is the oldest's."
     return el("section", el("h2", "Freshness of slices"), prose(why), table([*heads, ("age", True)], body, name="slices"))
@@ -321,31 +333,30 @@ def _receipts(receipts: Sequence[Receipt]) -> Element:
     return el("section", el("h2", "Receipts"), prose(why), table(heads, body, name="receipts"), id="receipts")
 
 
-def _source_link(source: str, known: bool, stage: str = "") -> Child:
-    """A source's name, leading to its receipts (of one stage) by filling in their filter."""
-    return el("a", source, href="#receipts", data_filter=f"{source} {stage}".strip()) if known else source
+def _source_link(links: Links | None, source: str, known: bool, stage: str = "") -> Child:
+    """A source's name, leading to its slices; in a page by itself to its receipts (of one stage) by filling in their filter."""
+    if not known:
+        return source
+    if links is not None:
+        return el("a", source, href=links.slices(q=source))
+    return el("a", source, href="#receipts", data_filter=f"{source} {stage}".strip())
 
 
-def _receipt_link(receipt: Receipt, shown: str = "") -> Element:
-    return el("a", shown or f"{receipt.slice_} {receipt.stage}", href=f"#{anchor(receipt)}")
+def _receipt_link(links: Links | None, receipt: Receipt, shown: str = "") -> Element:
+    href = f"#{anchor(receipt)}" if links is None else links.receipt(receipt)
+    return el("a", shown or f"{receipt.slice_} {receipt.stage}", href=href)
 
 
 def _tokens(value: int, estimated: int) -> Element:
     return cell(_estimated(value, bool(estimated)), value, class_="n")
 
 
-def _estimated(value: int, is_estimate: bool, *, short: bool = False) -> str:
-    return ("~" if is_estimate else "") + (_short(value) if short else f"{value:,}")
+def _estimated(value: int, is_estimate: bool, *, brief: bool = False) -> str:
+    return ("~" if is_estimate else "") + (short(value) if brief else f"{value:,}")
 
 
-def _short(value: float) -> str:
-    for unit, size in (("T", 1e12), ("B", 1e9), ("M", 1e6), ("k", 1e3)):
-        if value >= size:
-            return f"{value / size:.3g} {unit}"
-    return f"{value:.0f}"
-
-
-def _age(seconds: float) -> str:
+def age(seconds: float) -> str:
+    """A length of time in one unit: `3 h`."""
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= size:
             return f"{seconds / size:.0f} {unit}"

@@ -1,5 +1,6 @@
 // Theme, and tables that sort by a column and filter by words; html.py puts it into every page.
 (function(){
+document.documentElement.classList.add("js");
 var root=document.documentElement,themes=["","light","dark"],b=document.getElementById("theme");
 b.addEventListener("click",function(){var n=themes[(themes.indexOf(root.dataset.theme||"")+1)%3];
 if(n)root.dataset.theme=n;else delete root.dataset.theme;b.textContent="Theme"+(n?": "+n:"");});

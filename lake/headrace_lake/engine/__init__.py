@@ -4,6 +4,7 @@
 `check_slice` judges committed tables by their suites again.
 """
 
+from headrace_lake.engine.counts import run_counts
 from headrace_lake.engine.guard import Guard, run_guards
 from headrace_lake.engine.pipeline import Pipeline, load_pipeline
 from headrace_lake.engine.plan import Step, preview_pipeline
@@ -20,6 +21,7 @@ __all__ = [
     "check_slice",
     "load_pipeline",
     "preview_pipeline",
+    "run_counts",
     "run_guards",
     "run_pipeline",
     "run_slices",

@@ -1,113 +1,266 @@
-"""The plugin's pages: what the lake holds, and what a run did on the cluster. Read-only, plain HTML, no scripts.
+"""The plugin's routes: read-only HTML pages about the lake, its runs and its documents.
 
-Every route depends on `GetUserDep`: without a signed-in user Airflow answers 401.
+    /lake                                       which lake, what it holds, what runs, what wants attention
+    /ledger   /docs/...   /training   /stale    what each source gave; expectations; loss curves; what is out of date
+    /slices   /slices/SOURCE/INTERVAL           a slice → /receipts/STAGE → /drops → /documents/UID → /lineage
+    /runs/RUN_ID?dag_id=                        the tab of a DAG run: its receipts and Ray jobs
+
+Every route depends on `GetUserDep`: without a signed-in user Airflow answers 401. Pages are made on the server, need no script, send no
+request elsewhere, and show foreign text escaped. No route opens a file by a name that a request gives.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import time
 from datetime import UTC, datetime
-from html import escape
 from typing import Any
 
 from airflow.api_fastapi.core_api.security import GetUserDep
-from fastapi import FastAPI
+from fastapi import FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse
 
-from headrace_lake.errors import HeadraceError
-from headrace_lake.lake import Lake
-from headrace_lake.settings import Settings
-from headrace_operators.operator_env import current_settings
-from headrace_operators.ray_jobs import RayJobs, result_of
+from headrace_governance.reports.foreign import named
+from headrace_governance.reports.html import el
+from headrace_governance.reports.links import Links
+from headrace_governance.reports.slice_pages import Cut, Dropped, as_rows, cut, drops_body, receipt_body, slice_body
+from headrace_lake.errors import HeadraceError, InputError, ServiceError
+from headrace_lake.receipts import Receipt
+from headrace_lake.slices import Slice
+from headrace_operators.plugin.overview import overview_body
+from headrace_operators.plugin.pages import error_page, lineage_body, respond, slices_body, stale_body
+from headrace_operators.plugin.run_tab import run_body
+from headrace_operators.plugin.view import LakeView, current_view, newest
+from headrace_operators.staleness import Staleness
 
-app = FastAPI(title="Headrace")
+app = FastAPI(title="Headrace", docs_url=None, redoc_url=None, openapi_url=None)
+staleness = Staleness()
 
-_STYLE = (
-    "body{font:14px system-ui,sans-serif;margin:1.5rem;color:#1a2a33;background:#fff}"
-    "h1{font-size:1.2rem}h2{font-size:1rem;margin-top:1.5rem}"
-    "table{border-collapse:collapse}td,th{padding:.25rem .7rem;border-bottom:1px solid #d5dfe4;text-align:left;vertical-align:top}"
-    "td.n{text-align:right;font-variant-numeric:tabular-nums}code{font-size:12px}p.quiet{color:#5b6b74}"
-)
-_SHOWN_ARTIFACTS = 30
+_REFRESH_S = 3
 
 
-@app.get("/lake", response_class=HTMLResponse)
-def lake_page(user: GetUserDep) -> str:
-    """Receipts by stage, tokens by source, the latest artifacts."""
+@app.exception_handler(HeadraceError)
+def explain(request: Request, problem: HeadraceError) -> HTMLResponse:
+    """An error as a page: what is wrong and the way out, 404 for what is not there."""
+    return error_page(problem, _links(request), status=404 if isinstance(problem, InputError) else 503)
+
+
+@app.exception_handler(RequestValidationError)
+def explain_query(request: Request, problem: RequestValidationError) -> HTMLResponse:
+    """A query that is no number where one belongs."""
+    where = ", ".join(str(e["loc"][-1]) for e in problem.errors())
+    return error_page(InputError(f"the address is wrong: {where[:200]}", "follow the links of the pages"), _links(request), status=400)
+
+
+@app.exception_handler(Exception)
+def explain_fault(request: Request, problem: Exception) -> HTMLResponse:
+    """What nobody foresaw; Airflow logs it."""
+    what = f"this page could not be made: {type(problem).__name__}"
+    return error_page(HeadraceError(what, "the log of Airflow's API server says where"), _links(request), status=500)
+
+
+def _links(request: Request) -> Links:
+    return Links(str(request.scope.get("root_path", "")).rstrip("/"))
+
+
+# -- the lake as a whole --------------------------------------------------------------------------------------------------
+
+
+@app.get("/lake")
+def lake_page(request: Request, user: GetUserDep) -> HTMLResponse:
+    """Which lake, what it holds, what runs now, what came last."""
+    view, links = current_view(), _links(request)
+    stale = staleness.known(f"{view.root} {view.version()}")
+    return respond("Headrace", overview_body(view, stale, links), links, tab="overview")
+
+
+@app.get("/ledger")
+def ledger_page(request: Request, user: GetUserDep) -> HTMLResponse:
+    """What each source and language declared, brought, lost and gave."""
+    from headrace_governance.reports.ledger_dashboard import ledger_sections
+
+    view, links = current_view(), _links(request)
+    sections = ledger_sections(view.receipts(), view.ledger(), now=datetime.now(UTC), links=links)
+    return respond("Ledger", sections, links, tab="ledger")
+
+
+@app.get("/docs/{name:path}")
+def docs_page(request: Request, user: GetUserDep, name: str) -> HTMLResponse:
+    """A page of the data docs, made from the receipts; the name is one of those that there are, never a path."""
+    from headrace_governance.expectations.suite import load_suites
+    from headrace_governance.reports.data_docs import DataDocs
+
+    view, links = current_view(), _links(request)
+    suites = load_suites(view.settings.resolve(view.settings.policies) / "expectations")
+    docs = DataDocs(view.receipts(), suites)
     try:
-        settings, _ = current_settings()
-        return _page("Headrace", _lake_body(settings, Lake.open(settings)), user.get_name())
-    except HeadraceError as exc:
-        return _page("Headrace", f"<p>{escape(str(exc))}</p>", user.get_name())
+        doc = docs.page(name or "index.html")
+    except KeyError as exc:
+        raise InputError(f"the data docs have no page '{name[:200]}'", "the page Data docs lists tables and slices") from exc
+    crumbs = [] if doc.back is None else [el("a", "Data docs", href=links.docs()), doc.title]
+    return respond(doc.title, doc.body, links, tab="docs", crumbs=crumbs)
 
 
-@app.get("/runs/{run_id:path}", response_class=HTMLResponse)
-def run_page(user: GetUserDep, run_id: str, dag_id: str = "") -> str:
-    """What one DAG run did on the cluster: its Ray jobs with their results."""
+@app.get("/training")
+def training_page(request: Request, user: GetUserDep) -> HTMLResponse:
+    """All training runs."""
+    from headrace_jobs.training_report import training_body
+    from headrace_jobs.training_runs import training_runs
+
+    view, links = current_view(), _links(request)
+    runs = training_runs(view.lake, view.artifacts(), now=time.time())
+    return respond("Training", training_body(runs, view.artifacts(), links), links, tab="training")
+
+
+@app.get("/training/{run_id}")
+def training_run_page(request: Request, user: GetUserDep, run_id: str, by: str = "tokens") -> HTMLResponse:
+    """One training run: loss curve, evaluations, launches."""
+    from headrace_jobs.training_report import run_body as training_run_body
+    from headrace_jobs.training_runs import find_run, training_runs
+
+    view, links = current_view(), _links(request)
+    run = find_run(training_runs(view.lake, view.artifacts(), now=time.time()), run_id)
+    body = training_run_body(run, view.artifacts(), links, by=by)
+    crumbs = [el("a", "Training", href=links.training), run.id]
+    return respond(run.recipe, body, links, tab="training", crumbs=crumbs, refresh=30 if run.running else None)
+
+
+@app.get("/stale")
+def stale_page(request: Request, user: GetUserDep, page: int = 1, again: int = 0) -> HTMLResponse:
+    """What is out of date, with causes and the way to mend it."""
+    view, links = current_view(), _links(request)
+    known = staleness.known(f"{view.root} {view.version()}", again=bool(again))
+    body = stale_body(known, len(newest(view.counts())), links, page_=page)
+    return respond("Stale", body, links, tab="stale", refresh=_REFRESH_S if known.working and not known.at else None)
+
+
+# -- slices ---------------------------------------------------------------------------------------------------------------
+
+
+@app.get("/slices")
+def slices_page(request: Request, user: GetUserDep, q: str = Query("", max_length=200), page: int = 1) -> HTMLResponse:
+    """All slices, by pages."""
+    view, links = current_view(), _links(request)
+    return respond("Slices", slices_body(view, links, q=q, page_=page), links, tab="slices")
+
+
+@app.get("/slices/{source}/{interval}")
+def slice_page(request: Request, user: GetUserDep, source: str, interval: str) -> HTMLResponse:
+    """One slice: its stages and what was dropped."""
+    view, links = current_view(), _links(request)
+    slice_, history = _slice(view, source, interval)
+    body = slice_body(slice_, history, view.tokens().get((source, interval), {}), links)
+    return respond(str(slice_), body, links, tab="slices", crumbs=[el("a", "Slices", href=links.slices()), str(slice_)])
+
+
+@app.get("/slices/{source}/{interval}/receipts/{stage}")
+def receipt_page(request: Request, user: GetUserDep, source: str, interval: str, stage: str, run: str = "") -> HTMLResponse:
+    """One receipt: the stage's newest, or that of a run."""
+    view, links = current_view(), _links(request)
+    slice_, history = _slice(view, source, interval)
+    mine = [r for r in history if r.stage == stage]
+    found = next((r for r in reversed(mine) if run in ("", r.run_id)), None)
+    if found is None:
+        which = f" of run {run[:80]}" if run else ""
+        raise InputError(f"slice {slice_} has no receipt of stage '{stage[:80]}'{which}", "the slice's page lists its receipts")
+    body = receipt_body(found, {r.fingerprint: r for r in history}, links, current=found is mine[-1])
+    return respond(f"{stage} of {slice_}", body, links, tab="slices", crumbs=_crumbs(links, slice_, f"receipt of {stage}"))
+
+
+@app.get("/slices/{source}/{interval}/drops")
+def drops_page(
+    request: Request, user: GetUserDep, source: str, interval: str, stage: str = "", reason: str = "", page: int = 1
+) -> HTMLResponse:
+    """The documents that a rule dropped, by pages."""
+    view, links = current_view(), _links(request)
+    slice_, _ = _slice(view, source, interval)
+    rows, by_rule, total, at = _dropped(view, slice_, stage, reason, page)
+    body = drops_body(slice_, rows, by_rule, total, at, links, stage=stage, reason=reason)
+    return respond(f"Dropped from {slice_}", body, links, tab="slices", crumbs=_crumbs(links, slice_, "dropped"))
+
+
+@app.get("/slices/{source}/{interval}/documents/{uid}")
+def document_page(request: Request, user: GetUserDep, source: str, interval: str, uid: str, at: int = 0) -> HTMLResponse:
+    """One document: text, verdicts, provenance, tokens."""
+    from headrace_governance.documents import story
+    from headrace_governance.reports.document_page import document_body
+
+    view, links = current_view(), _links(request)
+    slice_ = Slice(source, interval)
+    with view.lock:
+        told = story(view.lake, uid, slice_)
+        captured = view.lake.read("captures", slice_, where=f"uid = '{told.uid}'").to_pylist()
+    body = document_body(told, captured[0] if captured else None, links, at=at)
+    title = named(str((told.document or {}).get("title") or f"Document {told.uid[:12]}"))
+    return respond(title, body, links, tab="slices", crumbs=_crumbs(links, slice_, told.uid[:12]))
+
+
+@app.get("/slices/{source}/{interval}/documents/{uid}/lineage")
+def lineage_page(request: Request, user: GetUserDep, source: str, interval: str, uid: str) -> HTMLResponse:
+    """Which mixes, checkpoints and releases a document went into."""
+    if not (uid.isascii() and uid.isalnum()):
+        raise InputError("that is no document's id", "the slice's page leads to its documents")
     try:
-        settings, _ = current_settings()
-        return _page(f"{dag_id} {run_id}", _jobs_body(RayJobs.of(settings), dag_id, run_id), user.get_name())
-    except HeadraceError as exc:
-        return _page(run_id, f"<p>{escape(str(exc))}</p>", user.get_name())
+        from headrace_jobs import lineage
+    except ModuleNotFoundError as exc:  # the image of Airflow's own processes leaves out what training needs
+        raise ServiceError(f"lineage needs package {exc.name}, which is not installed here", f"run 'headrace lineage down {uid}'") from exc
+
+    view, links = current_view(), _links(request)
+    slice_ = Slice(source, interval)
+    with view.lock:
+        nodes = lineage.down(view.lake, uid)
+    crumbs = [*_crumbs(links, slice_, el("a", uid[:12], href=links.document(uid, slice_))), "lineage"]
+    return respond(f"Lineage of {uid[:12]}", lineage_body(nodes), links, tab="slices", crumbs=crumbs)
 
 
-def _lake_body(settings: Settings, lake: Lake) -> str:
-    totals: dict[str, list[int]] = {}
-    order: list[str] = []
-    receipts = lake.read("receipts", columns=["stage", "source", "slice", "committed_at", "read", "kept", "dropped", "failed"]).to_pylist()
-    newest = {(r["stage"], r["source"], r["slice"]): r for r in sorted(receipts, key=lambda r: r["committed_at"])}
-    for row in newest.values():
-        if row["stage"] not in totals:
-            order.append(row["stage"])
-        sums = totals.setdefault(row["stage"], [0, 0, 0, 0, 0])
-        for i, value in enumerate((1, row["read"], row["kept"], row["dropped"], row["failed"])):
-            sums[i] += value
-    tokens: dict[str, list[int]] = {}
-    for row in lake.read("token_shards", columns=["source", "documents", "tokens"]).to_pylist():
-        sums = tokens.setdefault(row["source"], [0, 0])
-        sums[0] += row["documents"]
-        sums[1] += row["tokens"]
-    made = [
-        (a.kind, a.name, a.fingerprint[:16], a.created_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S"), a.path)
-        for a in reversed(lake.artifacts()[-_SHOWN_ARTIFACTS:])
-    ]
-    return "".join(
-        [
-            f"<p class=quiet>lake <code>{escape(settings.lake.root)}</code></p>",
-            "<h2>Stages: current receipts</h2>",
-            _table(("stage", "slices", "read", "kept", "dropped", "failed"), ((s, *totals[s]) for s in order)),
-            "<h2>Tokens</h2>",
-            _table(("source", "documents", "tokens"), ((s, *tokens[s]) for s in sorted(tokens))),
-            "<h2>Latest artifacts</h2>",
-            _table(("kind", "name", "fingerprint", "made (UTC)", "path"), made),
-        ]
-    )
+# -- runs -----------------------------------------------------------------------------------------------------------------
 
 
-def _jobs_body(jobs: RayJobs, dag_id: str, run_id: str) -> str:
-    rows = []
-    for job in sorted(jobs.jobs(), key=lambda j: j.started or 0.0):
-        if job.metadata.get("run_id") == run_id and dag_id in ("", job.metadata.get("dag_id")):
-            took = f"{job.ended - job.started:.1f}" if job.started and job.ended else ""
-            started = datetime.fromtimestamp(job.started, UTC).strftime("%H:%M:%S") if job.started else ""
-            result = result_of(jobs.logs(job.submission_id)) if job.terminal else {}
-            shown = ", ".join(f"{k}: {v}" for k, v in result.items() if isinstance(v, (str, int, float, bool)))
-            rows.append((job.metadata.get("task_id", ""), job.status, started, took, job.submission_id, shown[:400]))
-    note = "<p class=quiet>Ray forgets jobs when its head is restarted; receipts stay in the lake.</p>"
-    return _table(("task", "status", "started (UTC)", "seconds", "Ray job", "result"), rows) + note
+@app.get("/runs/{run_id:path}")
+def run_page(request: Request, user: GetUserDep, run_id: str, dag_id: str = "", page: int = 1) -> HTMLResponse:
+    """The tab of a DAG run: its receipts and its jobs on Ray."""
+    from urllib.parse import quote, urlencode
+
+    view, links = current_view(), _links(request)
+    here = f"{links.root}/runs/{quote(run_id, safe='')}?{urlencode({'dag_id': dag_id})}"
+    return respond(named(f"{dag_id} {run_id}".strip()), run_body(view, dag_id, run_id, links, page_=page, here=here), links)
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    body = "".join("<tr>" + "".join(_cell(value) for value in row) + "</tr>" for row in rows)
-    if not body:
-        return "<p class=quiet>nothing yet</p>"
-    return "<table><tr>" + "".join(f"<th>{escape(h)}</th>" for h in head) + f"</tr>{body}</table>"
+def _slice(view: LakeView, source: str, interval: str) -> tuple[Slice, list[Receipt]]:
+    """A slice and its receipts, oldest first."""
+    slice_ = Slice(source, interval)
+    with view.lock:
+        history = view.lake.receipts(slice_)
+    if not history:
+        raise InputError(f"slice {slice_} is not in the lake at {view.root}", "the page Slices lists those that are")
+    return slice_, history
 
 
-def _cell(value: Any) -> str:
-    return f"<td class=n>{value:,}</td>" if isinstance(value, int) else f"<td>{escape(str(value))}</td>"
+def _crumbs(links: Links, slice_: Slice, last: Any) -> list[Any]:
+    return [el("a", "Slices", href=links.slices()), el("a", str(slice_), href=links.slice_(slice_)), last]
 
 
-def _page(title: str, body: str, user: str) -> str:
-    head = f"<!doctype html><meta charset=utf-8><title>{escape(title)}</title><style>{_STYLE}</style>"
-    return f"{head}<h1>{escape(title)}</h1>{body}<p class=quiet>signed in as {escape(user)}</p>"
+def _dropped(
+    view: LakeView, slice_: Slice, stage: str, reason: str, page: int
+) -> tuple[list[Dropped], list[tuple[str, str, int]], int, Cut]:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    with view.lock:
+        every = view.lake.read("exclusions", slice_, columns=["uid", "stage", "reason", "detail"])
+        groups = every.group_by(["stage", "reason"], use_threads=False).aggregate([([], "count_all")]).to_pylist()
+        rows = every
+        for column, wanted in (("stage", stage), ("reason", reason)):
+            if wanted:
+                rows = rows.filter(pc.equal(rows[column], wanted))
+        at = cut(rows.num_rows, page)
+        shown = (
+            rows.sort_by([("uid", "ascending"), ("stage", "ascending"), ("reason", "ascending")])
+            .slice(at.first, at.last - at.first)
+            .to_pylist()
+        )
+        known = view.lake.read("documents", slice_, columns=["uid", "title", "url", "characters"])
+        known = known.filter(pc.is_in(known["uid"], value_set=pa.array([r["uid"] for r in shown], pa.string())))
+    documents = {d["uid"]: d for d in known.to_pylist()}
+    by_rule = sorted(((g["stage"], g["reason"], g["count_all"]) for g in groups), key=lambda g: (-g[2], g[0], g[1]))
+    return as_rows(shown, documents), by_rule, rows.num_rows, at

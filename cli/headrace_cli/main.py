@@ -30,6 +30,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("headrace_cli.doctor", "doctor"),
     "poc": ("headrace_operators.poc.cli", "poc"),
     "services": ("headrace_operators.cli", "app"),
+    "jobs": ("headrace_operators.jobs_cli", "app"),
     "samples": ("headrace_governance.cli", "samples"),
     "source": ("headrace_governance.cli", "source"),
     "crawl": ("headrace_governance.cli", "crawl"),

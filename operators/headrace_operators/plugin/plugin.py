@@ -9,6 +9,7 @@ from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 
+from headrace_operators.janitor import janitor_app
 from headrace_operators.plugin.app import app
 
 
@@ -16,7 +17,10 @@ class HeadracePlugin(AirflowPlugin):
     """Registers the FastAPI application and its views."""
 
     name = "headrace"
-    fastapi_apps: list[Any] = [{"app": app, "url_prefix": "/headrace", "name": "Headrace"}]  # noqa: RUF012 - as the base class declares it
+    fastapi_apps: list[Any] = [  # noqa: RUF012 - as the base class declares it
+        {"app": app, "url_prefix": "/headrace", "name": "Headrace"},
+        {"app": janitor_app, "url_prefix": "/headrace-janitor", "name": "Headrace janitor"},
+    ]
     external_views: list[Any] = [  # noqa: RUF012
         {"name": "Headrace", "href": "/headrace/lake", "destination": "nav", "category": "browse", "url_route": "headrace"},
         {"name": "Receipts", "href": "/headrace/runs/{RUN_ID}?dag_id={DAG_ID}", "destination": "dag_run", "url_route": "headrace-receipts"},

@@ -217,7 +217,8 @@ class JobLedger:
         """Jobs, in the order in which they were asked for."""
         wanted = select(_jobs).where(where).order_by(_jobs.c.asked_at)
         return [
-            Entry(r.submission_id, r.state, r.reason, bool(r.by_hand), r.commits, r.asked_at) for r in self._rows(lambda c: c.execute(wanted))
+            Entry(r.submission_id, r.state, r.reason, bool(r.by_hand), r.commits, r.asked_at)
+            for r in self._rows(lambda c: c.execute(wanted))
         ]
 
     def owners(self, submission_id: str) -> list[Owner]:

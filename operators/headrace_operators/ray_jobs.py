@@ -33,6 +33,7 @@ from headrace_lake.errors import ServiceError
 from headrace_lake.job_owner import Owner
 from headrace_lake.lines import data_lines
 from headrace_lake.settings import RaySettings, Settings
+from headrace_operators.job_log import error_line, last_words, result_of
 
 if TYPE_CHECKING:
     from headrace_lake.job_ledger import JobLedger
@@ -50,13 +51,6 @@ RETRY_FOR_S = 60.0
 """How long 500s and refused connections are retried; a Ray head on 2 busy cores needs up to 30 s (measured 5-11 s idle)."""
 STOP_WITHIN_S = 30.0
 """How long a stopped job may take to end: Ray sends SIGTERM, and SIGKILL after 3 s."""
-RESULT_PREFIX = "HEADRACE_RESULT "
-"""Last line of a command's output: this prefix and one JSON object (small: it travels through XCom)."""
-
-_RAYS_MANAGER = "INFO job_manager.py:"
-_RAYS_OWN = "Running entrypoint for job "
-"""How the line begins that Ray puts before a command's own."""
-
 Decision = Literal["submitted", "attached", "done"]
 
 
@@ -129,33 +123,6 @@ class Ensured:
 def settings_digest(settings: Settings) -> str:
     """Digest of the settings that decide where work reads and writes (secrets are references, not values)."""
     return hashlib.sha256(settings.model_dump_json().encode()).hexdigest()[:16]
-
-
-def result_of(log: str) -> dict[str, Any]:
-    """The JSON object of the last `HEADRACE_RESULT` line of a log, or an empty one. Only LF ends a line (JSON Lines)."""
-    for line in reversed(data_lines(log)):
-        if line.startswith(RESULT_PREFIX):
-            try:
-                value = json.loads(line[len(RESULT_PREFIX) :])
-            except json.JSONDecodeError:
-                return {}
-            return value if isinstance(value, dict) else {}
-    return {}
-
-
-def error_line(log: str) -> str:
-    """The one line of a failed command's log that says why: its last non-empty line."""
-    lines = [line.strip() for line in data_lines(log) if line.strip()]
-    errors = [line for line in lines if line.lower().startswith(("error", "headrace: "))]
-    return (errors or lines or ["(the command printed nothing)"])[-1][:500]
-
-
-def last_words(log: str, most: int = 160) -> str:
-    """The last line of a running command's log that is for people."""
-    lines = (
-        line.strip() for line in reversed(data_lines(log)) if not line.startswith((RESULT_PREFIX, _RAYS_OWN)) and _RAYS_MANAGER not in line
-    )
-    return next((line for line in lines if line), "")[:most]
 
 
 class _TokenAuth(httpx.Auth):
@@ -360,7 +327,8 @@ class RayJobs:
             stopped = self.ledger.release_older(sid, owner, f"{owner} was cleared") if cleared else False
             stopped = stopped or self.ledger.join(sid, owner) not in ("asked", "confirmed")
         if stopped:
-            say(f"{sid} {'belongs to this task before it was cleared: stopping it' if cleared else 'is being stopped: waiting for its end'}")
+            why = "belongs to this task before it was cleared: stopping it" if cleared else "is being stopped: waiting for its end"
+            say(f"{sid} {why}")
             self.stop_and_wait(sid)
         return not stopped
 

@@ -52,7 +52,9 @@ def ray_settings(ray_head: RayHead, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def new_context() -> Callable[..., dict[str, Any]]:
     """Makes the context of one task of a run of its own; XComs are kept in `context["xcoms"]`."""
 
-    def make(*, run_id: str | None = None, max_tries: int = 0, try_number: int = 1, user: str = "alice", xcom: Any = None) -> dict[str, Any]:
+    def make(
+        *, run_id: str | None = None, max_tries: int = 0, try_number: int = 1, user: str = "alice", xcom: Any = None
+    ) -> dict[str, Any]:
         pushed: dict[str, Any] = {}
         ti = SimpleNamespace(
             dag_id="d",

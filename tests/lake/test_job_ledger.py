@@ -185,7 +185,7 @@ def _state(ledger: JobLedger) -> str:
     return entry.state
 
 
-def _wait_until(true: Any, within_s: float = 60) -> None:
+def _wait_until(true: Any, within_s: float = 180) -> None:
     deadline = time.monotonic() + within_s
     while not true():
         assert time.monotonic() < deadline

@@ -220,7 +220,7 @@ def _ended_stopped(jobs: RayJobs, sid: str) -> bool:
 
 
 def _status(jobs: RayJobs, sid: str) -> str:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         job = jobs.job(sid)
         if job is not None and job.terminal:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import difflib
 import getpass
-import shlex
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -143,11 +143,11 @@ def _command(job: Job) -> str:
     return text
 
 
-def _cluster(settings: object) -> RayJobs:
+def _cluster(settings: Path | None) -> RayJobs:
     from headrace_lake.settings import load_settings
     from headrace_operators.ray_jobs import RayJobs
 
-    named = RayJobs.of(load_settings(settings))  # type: ignore[arg-type]
+    named = RayJobs.of(load_settings(settings))
     # A person waits for this: one who asks a cluster that is down is told so at once.
     return RayJobs(named.address, named.token_file, timeout_s=10.0, retry_for_s=3.0, ledger=named.ledger)
 
@@ -191,7 +191,7 @@ def _near(text: str, names: set[str]) -> str:
     return f"did you mean {', '.join(near)}? `headrace jobs ls` lists them" if near else "there are none; `headrace jobs ls` lists them"
 
 
-def _described(jobs: RayJobs, job: Job) -> dict[str, object]:
+def _described(jobs: RayJobs, job: Job) -> dict[str, Any]:
     assert jobs.ledger is not None
     entry, task = jobs.ledger.entry(job.submission_id), job.metadata
     status = job.status
@@ -208,7 +208,7 @@ def _described(jobs: RayJobs, job: Job) -> dict[str, object]:
         "ended": job.ended,
         "commits": entry.commits if entry is not None else 0,
         "why": entry.reason if entry is not None else "",
-        "command": _command(job) if job.entrypoint else shlex.join([]),
+        "command": _command(job),
     }
 
 

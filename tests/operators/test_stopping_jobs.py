@@ -58,7 +58,7 @@ def _owner(run: str = "", generation: int = 0) -> Owner:
     return Owner("ingest_text", run or f"manual__{uuid.uuid4().hex[:8]}", "clean", generation=generation, user="alice")
 
 
-def _wait(true: Callable[[], Any], within_s: float = 60.0) -> Any:
+def _wait(true: Callable[[], Any], within_s: float = 150.0) -> Any:
     deadline = time.monotonic() + within_s
     while not (found := true()):
         assert time.monotonic() < deadline, "waited in vain"
@@ -160,7 +160,7 @@ def test_a_follower_of_a_log_ends_with_the_job_and_says_how(cluster: RayJobs) ->
 
 
 def _headrace(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "headrace_cli", *words], capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run([sys.executable, "-m", "headrace_cli", *words], capture_output=True, text=True, timeout=300, check=False)
 
 
 def test_a_waiting_job_is_listed_as_waiting(cluster: RayJobs) -> None:

@@ -61,12 +61,12 @@ class Janitor:
         self.jobs = jobs
         self.ledger = jobs.ledger
         self._look_up = look_up
-        self._first = True
+        self._restless = True  # something may have been recorded as stopped that Ray has not stopped
 
     def sweep(self) -> list[str]:
         """Stop every job that no task at work follows; returns the ids that were stopped in Ray."""
         waiting = self.ledger.open_jobs()
-        if not waiting and not self._first:
+        if not waiting and not self._restless:
             return []
         owners = {sid: self.ledger.owners(sid) for sid in waiting}
         tasks = self._look_up({owner.run_id for each in owners.values() for owner in each}) if waiting else {}
@@ -76,7 +76,7 @@ class Janitor:
                 if not still_at_work(owner, task):
                     self.ledger.release(sid, owner, f"{owner} was {task.state or 'cleared' if task else 'deleted'} in Airflow")
         stopped = self._stop_in_ray()
-        self._first = False
+        self._restless = bool(waiting or stopped)
         return stopped
 
     def _stop_in_ray(self) -> list[str]:

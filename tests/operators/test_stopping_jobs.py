@@ -113,7 +113,7 @@ def test_the_janitor_leaves_a_job_that_another_run_follows_and_ends_what_was_rec
     Janitor(cluster, lambda _: tasks).sweep()
     assert cluster.ledger.owners(sid) == [second] and not cluster.job(sid).terminal
     cluster.ledger.stop(sid, "recorded by one who did not live to stop it")
-    assert Janitor(cluster, lambda _: tasks).sweep() == [sid]
+    assert sid in Janitor(cluster, lambda _: tasks).sweep()
     _ended(cluster, sid)
 
 

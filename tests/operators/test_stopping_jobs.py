@@ -74,7 +74,7 @@ def _key(owner: Owner) -> tuple[str, str, str, int]:
     return (owner.dag_id, owner.run_id, owner.task_id, owner.map_index)
 
 
-def test_the_janitor_stops_jobs_of_ended_cleared_and_deleted_tasks_and_no_others(cluster: RayJobs) -> None:
+def test_the_janitor_takes_jobs_from_ended_cleared_and_deleted_tasks_and_from_no_others(cluster: RayJobs) -> None:
     states = {
         "failed": TaskState("failed", 0),
         "success": TaskState("success", 0),
@@ -85,8 +85,10 @@ def test_the_janitor_stops_jobs_of_ended_cleared_and_deleted_tasks_and_no_others
         "deferred": TaskState("deferred", 0),
         "queued for its retry": TaskState("queued", 0),
     }
-    owners = {name: _owner(f"run {name} {uuid.uuid4().hex[:6]}") for name in states}
-    sids = {name: _start(cluster, SLEEP, owner) for name, owner in owners.items()}
+    owners = {name: _owner(f"run {name}") for name in states}
+    for name, owner in owners.items():
+        cluster.ledger.ask(f"job of {name}", owner)
+        cluster.ledger.confirm(f"job of {name}")
     tasks = {_key(owners[name]): state for name, state in states.items() if state is not None}
     asked: list[set[str]] = []
 
@@ -94,15 +96,19 @@ def test_the_janitor_stops_jobs_of_ended_cleared_and_deleted_tasks_and_no_others
         asked.append(set(runs))
         return tasks
 
-    janitor = Janitor(cluster, look_up)
-    janitor.sweep()
+    Janitor(cluster, look_up).sweep()
     assert asked == [{owner.run_id for owner in owners.values()}]
-    gone = [name for name in states if cluster.ledger.entry(sids[name]).state == "stopped"]
+    gone = [name for name in states if cluster.ledger.entry(f"job of {name}").state == "stopped"]
     assert gone == ["failed", "success", "cleared while it ran", "cleared while it waited", "deleted"]
-    for name in gone:
-        _ended(cluster, sids[name])
-    assert f"{owners['deleted']} was deleted in Airflow" == cluster.ledger.entry(sids["deleted"]).reason
-    assert not [name for name in states if name not in gone and cluster.job(sids[name]).terminal]
+    assert cluster.ledger.entry("job of deleted").reason == f"{owners['deleted']} was deleted in Airflow"
+
+
+def test_the_janitor_ends_the_job_of_a_task_that_was_killed_unheard(cluster: RayJobs) -> None:
+    owner = _owner()
+    sid = _start(cluster, SLEEP, owner)
+    _wait(lambda: "working" in cluster.logs(sid))
+    assert Janitor(cluster, lambda _: {_key(owner): TaskState("failed", 0)}).sweep() == [sid]
+    _ended(cluster, sid)
 
 
 def test_the_janitor_leaves_a_job_that_another_run_follows_and_ends_what_was_recorded_and_not_stopped(cluster: RayJobs) -> None:

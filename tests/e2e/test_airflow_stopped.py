@@ -175,11 +175,11 @@ def _task(api: AirflowApi, run_id: str) -> dict[str, Any]:
         raise
 
 
-def _until_it_runs(api: AirflowApi, run_id: str, within_s: float = 120.0) -> dict[str, Any]:
+def _until_it_runs(api: AirflowApi, run_id: str, within_s: float = 300.0) -> dict[str, Any]:
     deadline = time.monotonic() + within_s
     while (task := _task(api, run_id)).get("state") not in ("running", "deferred", "success", "failed"):
         assert time.monotonic() < deadline, f"{run_id} is {task.get('state')}"
-        time.sleep(0.1)
+        time.sleep(0.25)
     return task
 
 

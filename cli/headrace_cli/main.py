@@ -31,6 +31,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "poc": ("headrace_operators.poc.cli", "poc"),
     "backfill": ("headrace_operators.backfill", "backfill"),
     "services": ("headrace_operators.cli", "app"),
+    "jobs": ("headrace_operators.jobs_cli", "app"),
     "samples": ("headrace_governance.cli", "samples"),
     "source": ("headrace_governance.cli", "source"),
     "crawl": ("headrace_governance.cli", "crawl"),

@@ -16,15 +16,17 @@ from pyiceberg.io import FileIO
 from pyiceberg.manifest import DataFile, ManifestContent, ManifestFile
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import assign_fresh_schema_ids
-from pyiceberg.table import StagedTable, Table, Transaction
+from pyiceberg.table import CommitTableResponse, StagedTable, Table, Transaction
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.snapshots import Operation
+from pyiceberg.table.update import TableRequirement, TableUpdate
 from pyiceberg.table.update.snapshot import _ManifestMergeManager, _OverwriteFiles
 from pyiceberg.transforms import IdentityTransform
 from pyiceberg.typedef import Identifier
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
+from headrace_lake.job_ledger import CommitGuard
 from headrace_lake.schemas import TableSpec
 
 NAMESPACE = "headrace"
@@ -42,6 +44,7 @@ class LakeCatalog(SqlCatalog):
     def __init__(self, name: str, **properties: str) -> None:
         super().__init__(name, **properties)
         self._known: dict[Identifier, Table] = {}
+        self._guard = CommitGuard.of_environment()
 
     def _convert_orm_to_iceberg(self, orm_table: IcebergTables) -> Table:
         identifier = (*Catalog.identifier_to_tuple(orm_table.table_namespace), orm_table.table_name)
@@ -98,11 +101,20 @@ class LakeCatalog(SqlCatalog):
             table = self.load_table((NAMESPACE, spec.name))
         raise CommitFailedException(f"columns of table {spec.name} could not be added")
 
+    def commit_table(
+        self, table: Table, requirements: tuple[TableRequirement, ...], updates: tuple[TableUpdate, ...]
+    ) -> CommitTableResponse:
+        """Commit one table alone (tags, columns, expired snapshots), unless this process's job was stopped."""
+        with self.engine.connect() as connection:
+            self._guard.check(connection)
+        return super().commit_table(table, requirements, updates)
+
     def commit_together(self, transactions: Sequence[Transaction]) -> None:
         """Commit all transactions or none.
 
         Raises:
             CommitFailedException: another writer moved one of the tables; nothing of ours is visible.
+            JobStopped: this process belongs to a job that was stopped; nothing of ours is visible.
         """
         staged: list[tuple[Table, StagedTable]] = []
         for tx in sorted(transactions, key=lambda t: t._table.name()):
@@ -129,7 +141,14 @@ class LakeCatalog(SqlCatalog):
                 if result.rowcount != 1:  # type: ignore[attr-defined]
                     session.rollback()
                     raise CommitFailedException(f"table {name[-1]} was updated by another process")
+            # Last, when the rows above are held: what stops the job comes before this commit or after it, never between.
+            self._guard.admit(session.connection(), [_summary_of(new) for _, new in staged])
             session.commit()
+
+
+def _summary_of(staged: StagedTable) -> dict[str, str]:
+    snapshot = staged.metadata.current_snapshot()
+    return dict(snapshot.summary.additional_properties) if snapshot is not None and snapshot.summary is not None else {}
 
 
 class LakeTransaction(Transaction):

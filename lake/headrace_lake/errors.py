@@ -6,6 +6,7 @@ HeadraceError                 exit code 2 at the command line: the user can mend
 ├── InputError                a data file, table or slice is missing or damaged
 ├── LakeError                 the lake refused an operation
 │   ├── SliceConflict         somebody else committed the same slice meanwhile
+│   ├── JobStopped            the job that this process belongs to was stopped (in `job_ledger`)
 │   └── StorageError          disk full, object store unreachable
 ├── StageError                a stage broke its contract (lost rows, wrong schema)
 │   └── ExpectationError      a table does not meet an expectation of severity `error`; nothing of it was committed

@@ -21,7 +21,8 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table, Transaction
 
 from headrace_lake.catalog import NAMESPACE, LakeCatalog, replace_files
-from headrace_lake.errors import ConfigError, InputError, LakeError, SliceConflict
+from headrace_lake.catalog_address import catalog_address
+from headrace_lake.errors import InputError, LakeError, SliceConflict
 from headrace_lake.fingerprint import digest_of, file_digest
 from headrace_lake.listing import Entry, Listings
 from headrace_lake.objects import object_path
@@ -74,7 +75,7 @@ class Lake:
             if not storage.remote:
                 Path(storage.root).mkdir(parents=True, exist_ok=True)
         with explained(f"catalog of the lake at {storage.root} is not reachable"):
-            catalog = LakeCatalog("headrace", uri=_catalog_uri(settings, storage), schema_version="v1", **storage.iceberg_properties())
+            catalog = LakeCatalog("headrace", uri=catalog_address(settings), schema_version="v1", **storage.iceberg_properties())
             catalog.create_namespace_if_not_exists(NAMESPACE)
         return cls(storage, catalog, settings)
 
@@ -434,24 +435,6 @@ def _summary(commits: Sequence[StageCommit]) -> dict[str, str]:
         "headrace.fingerprint": joined(r.fingerprint for r in rs),
         "headrace.run": joined(r.run_id for r in rs),
     }
-
-
-def _catalog_uri(settings: Settings, storage: Storage) -> str:
-    uri = settings.lake.catalog
-    if not uri:
-        return f"sqlite:///{storage.root}/catalog.db?timeout=60"
-    if uri.startswith("sqlite:///"):
-        path = uri.removeprefix("sqlite:///")
-        return f"sqlite:///{settings.resolve(path).resolve()}?timeout=60"
-    if not uri.startswith("postgresql"):
-        raise ConfigError(
-            f"lake.catalog: '{uri.partition(':')[0]}' is not supported", "use sqlite:///file.db or postgresql+psycopg2://user@host/database"
-        )
-    if settings.lake.catalog_password is None:
-        return uri
-    from sqlalchemy.engine import make_url
-
-    return make_url(uri).set(password=settings.lake.catalog_password.reveal()).render_as_string(hide_password=False)
 
 
 __all__ = ["ANY", "Lake", "StageCommit", "content_digest"]

@@ -131,10 +131,10 @@ class GateOperator(ApprovalOperator):
         if triggered_by := _triggered_by(context):
             words.append(f"--triggered-by={triggered_by}")  # `gate sign` holds the policy once more: it also signs without Airflow
         identity = {"settings": settings_digest(settings), "run": context["ti"].run_id}
-        request = JobRequest([*self.program, *words], identity, {SETTINGS_ENV: file} if file else {})
+        request = JobRequest([*self.program, *words], identity, {SETTINGS_ENV: file} if file else {}, confirm_within_s=120)
         ensured = jobs.ensure(request, owner_of(context), say=self.log.info)
         self.log.info("recording the decision: %s Ray job %s", ensured.decision, ensured.job.submission_id)
-        trigger = RayJobTrigger(jobs.address, str(jobs.token_file.resolve()), ensured.job.submission_id, ensured.owned, 0.5)
+        trigger = RayJobTrigger.of(jobs, ensured, 0.5)
         signed = {"gate": evidence.gate, "decision": option, "signer": signer, "reason": reason, "automatic": evidence.automatic}
         self.defer(trigger=trigger, method_name="signed", kwargs={"decision": signed})
         raise AssertionError("defer raises")

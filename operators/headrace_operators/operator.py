@@ -1,8 +1,9 @@
 """`HeadraceOperator`: one `headrace` command as one Ray job, deferred while it runs.
 
-Life of a task: render the argv → ask Ray for the job (attach to it, find it done, or submit it) → defer to
-`RayJobTrigger`, which costs no worker slot and prints the remote log → resume with the result. A worker killed at
-any of these points loses nothing: the retry asks for the same submission id and adopts what it finds.
+Life of a task: render the argv → ask Ray for the job (attach to it, find it done, or submit it, so that it waits) → defer to
+`RayJobTrigger`, which lets the job begin, costs no worker slot and prints the remote log → resume with the result. A worker killed at
+any of these points loses nothing: the retry asks for the same submission id and adopts what it finds. A task that is marked failed or
+succeeded, cleared or deleted at any of them leaves no job behind (docs/stop-jobs.md).
 
 Only the result line's JSON goes to XCom; it is checked to be small.
 """
@@ -20,7 +21,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from headrace_lake.settings import Settings
 from headrace_operators.assets import event_extra
 from headrace_operators.operator_env import SETTINGS_ENV, current_settings
-from headrace_operators.ray_jobs import JobRequest, Owner, RayJobs, settings_digest
+from headrace_operators.ray_jobs import CONFIRM_WITHIN_S, JobRequest, Owner, RayJobs, settings_digest
 from headrace_operators.trigger import RayJobTrigger
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class HeadraceOperator(BaseOperator):
         self.program = [*(UNLIMITED if all_cores else ()), *program]
         self.cpus = cpus
         self.poll_s = poll_s
-        self._running: tuple[RayJobs, str] | None = None
+        self._running: tuple[RayJobs, str, Owner] | None = None
 
     def execute(self, context: Context) -> Any:
         """Submit or adopt the job, then defer."""
@@ -88,16 +89,18 @@ class HeadraceOperator(BaseOperator):
     def _ask(self, context: Context, *, lost: int) -> None:
         settings, file = current_settings()
         jobs = RayJobs.of(settings)
-        request = self._request(settings, file)
+        request = self._request(settings, file, lost)
         owner = owner_of(context)
         self.log.info("command: %s", request.entrypoint)
-        ensured = jobs.ensure(request, owner, say=self.log.info)
+
+        def claim(sid: str) -> None:
+            self._running = (jobs, sid, owner)
+
+        ensured = jobs.ensure(request, owner, say=self.log.info, claim=claim)
         sid = ensured.job.submission_id
-        self._running = (jobs, sid) if ensured.owned else None
         self.log.info("%s Ray job %s (%s)", ensured.decision, sid, ensured.job.status)
         context["ti"].xcom_push(key="ray_job", value={"submission_id": sid, "decision": ensured.decision, "dashboard": jobs.address})
-        trigger = RayJobTrigger(jobs.address, str(jobs.token_file.resolve()), sid, ensured.owned, self.poll_s, lost)
-        self.defer(trigger=trigger, method_name="resume")
+        self.defer(trigger=RayJobTrigger.of(jobs, ensured, self.poll_s, lost), method_name="resume")
 
     def resume(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """The job has ended: hand its result on, or fail with its own error line."""
@@ -107,9 +110,9 @@ class HeadraceOperator(BaseOperator):
             self._ask(context, lost=lost + 1)  # defers
         if status != "SUCCEEDED":
             text = f"Ray job {sid} ended {status}: {event.get('error') or event.get('message')}"
-            # Exit code 2 is an error that a human must mend: retrying would only repeat it.
+            # Exit code 2 is an error that a human must mend, and what a human stopped is not to begin again: no retry.
             self.log.error("%s", text)
-            if re.search(r"\bexit code 2\b", str(event.get("message"))):
+            if event.get("by_hand") or re.search(r"\bexit code 2\b", str(event.get("message"))):
                 raise AirflowFailException(text)
             raise AirflowException(text)
         self.log.info("Ray job %s succeeded", sid)
@@ -121,18 +124,27 @@ class HeadraceOperator(BaseOperator):
         return result
 
     def on_kill(self) -> None:
-        """The worker is told to stop before it could defer: stop the remote job too."""
-        if self._running is not None:
-            jobs, sid = self._running
-            self.log.info("stopping Ray job %s", sid)
-            jobs.stop(sid)
+        """The worker is told to stop before it could defer: let go of the remote job, which stops it unless others follow it.
 
-    def _request(self, settings: Settings, file: str) -> JobRequest:
+        The submission may still be on its way, from the very call that this signal has interrupted. The ledger knows the job as stopped
+        from here on, so whenever it arrives it ends before its command begins.
+        """
+        if self._running is not None:
+            jobs, sid, owner = self._running
+            assert jobs.ledger is not None
+            if jobs.ledger.entry(sid) is None:
+                jobs.ledger.ask(sid, owner)  # so that it can be known as stopped
+            if jobs.ledger.release(sid, owner, f"{owner} was ended or cleared in Airflow"):
+                self.log.info("stopping Ray job %s", sid)
+                jobs.stop(sid)
+
+    def _request(self, settings: Settings, file: str, lost: int = 0) -> JobRequest:
         env = dict(self.remote_env)
         if file:
             env.setdefault(SETTINGS_ENV, file)
         identity = {"settings": settings_digest(settings), "slice": self.slice_text, "fingerprint": self.fingerprint}
-        return JobRequest([*self.program, *words(self.argv)], identity, env, self.cpus)
+        # A job that nobody confirmed in time (the triggerer was away) waits longer when it is asked for again.
+        return JobRequest([*self.program, *words(self.argv)], identity, env, self.cpus, CONFIRM_WITHIN_S * (lost + 1))
 
 
 def summary(result: dict[str, Any]) -> dict[str, Any]:
@@ -173,4 +185,5 @@ def owner_of(context: Context) -> Owner:
         map_index=ti.map_index if ti.map_index is not None else -1,
         generation=int(ti.max_tries or 0),
         user=str(getattr(run, "triggering_user_name", None) or ""),
+        attempt=int(ti.try_number or 1),
     )

@@ -6,6 +6,8 @@ What it guarantees
 - `ensure` decides between *attach* (it runs already), *done* (this very task's job finished while nobody watched) and
   *submit* (nothing there, or earlier attempts ended badly, or an earlier run's success must be asked again: the command
   itself adopts finished work by fingerprint in the lake, so asking again is cheap).
+- With a ledger (`headrace_lake.job_ledger`, in the lake's catalog) a submitted job waits until its trigger confirms it, is stopped when the
+  last task that follows it lets go, and commits nothing after it was stopped, however late its submission arrives.
 - Logs are read by offset, so a follower prints each line once. Ray's REST endpoint has no offset of its own: every poll
   transfers the whole log, which is why commands on Ray print tens of lines, not thousands.
 
@@ -23,69 +25,34 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import httpx
 
 from headrace_lake.errors import ServiceError
+from headrace_lake.job_owner import Owner
 from headrace_lake.lines import data_lines
 from headrace_lake.receipts import ORIGIN_ENV, Origin
 from headrace_lake.settings import RaySettings, Settings
+from headrace_operators.job_log import error_line, last_words, result_of
+
+if TYPE_CHECKING:
+    from headrace_lake.job_ledger import JobLedger
+
+__all__ = ["Ensured", "Job", "JobRequest", "Owner", "RayJobs", "error_line", "last_words", "result_of", "settings_digest"]
+
+JOB_ENV, CONFIRM_ENV = "HEADRACE_JOB", "HEADRACE_CONFIRM_WITHIN_S"
+"""As `headrace_lake.job_start` reads them."""
+CONFIRM_WITHIN_S = 20.0
+WAITING = ("python", "-m", "headrace_lake.job_start", "--")
+"""Put before the words of a command that begins when it is confirmed."""
 
 TERMINAL = frozenset({"SUCCEEDED", "FAILED", "STOPPED"})
 RETRY_FOR_S = 60.0
 """How long 500s and refused connections are retried; a Ray head on 2 busy cores needs up to 30 s (measured 5-11 s idle)."""
 STOP_WITHIN_S = 30.0
 """How long a stopped job may take to end: Ray sends SIGTERM, and SIGKILL after 3 s."""
-RESULT_PREFIX = "HEADRACE_RESULT "
-"""Last line of a command's output: this prefix and one JSON object (small: it travels through XCom)."""
-
-_RAYS_MANAGER = "INFO job_manager.py:"
-_RAYS_OWN = "Running entrypoint for job "
-"""How the line begins that Ray puts before a command's own."""
-
 Decision = Literal["submitted", "attached", "done"]
-
-
-@dataclass(frozen=True)
-class Owner:
-    """Who asks for a job: goes into the job's metadata and decides what a later request may adopt.
-
-    Attributes:
-        generation: grows when a human clears the task (Airflow's `max_tries`), stays the same over automatic retries.
-    """
-
-    dag_id: str
-    run_id: str
-    task_id: str
-    map_index: int = -1
-    generation: int = 0
-    user: str = ""
-
-    def metadata(self) -> dict[str, str]:
-        """As Ray job metadata (strings only)."""
-        return {
-            "dag_id": self.dag_id,
-            "run_id": self.run_id,
-            "task_id": self.task_id,
-            "map_index": str(self.map_index),
-            "generation": str(self.generation),
-            "user": self.user,
-        }
-
-    def origin(self, job: str) -> str:
-        """What the command writes into its receipts of whom it worked for."""
-        told = Origin(dag_id=self.dag_id, run_id=self.run_id, task_id=self.task_id, map_index=str(self.map_index), job=job)
-        return told.model_dump_json()
-
-    def same_task(self, metadata: Mapping[str, str]) -> bool:
-        """Was the job submitted by this task of this run (in any generation)?"""
-        mine = self.metadata()
-        return all(metadata.get(key) == mine[key] for key in ("dag_id", "run_id", "task_id", "map_index"))
-
-    def same_generation(self, metadata: Mapping[str, str]) -> bool:
-        """Was the job submitted by this task since it was last cleared?"""
-        return self.same_task(metadata) and metadata.get("generation") == str(self.generation)
 
 
 @dataclass(frozen=True)
@@ -96,12 +63,14 @@ class JobRequest:
         argv: the command, word by word; quoted by `shlex.join`, never by hand.
         identity: what makes this work the same work (settings digest, slice, fingerprint ...), with argv.
         cpus: CPUs reserved for the command itself. Zero leaves them to the Ray tasks it starts.
+        confirm_within_s: how long the job waits for its trigger, then it gives up; a triggerer takes a task up within 1-3 s.
     """
 
     argv: Sequence[str]
     identity: Mapping[str, str] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
     cpus: float = 0.0
+    confirm_within_s: float = CONFIRM_WITHIN_S
 
     @property
     def entrypoint(self) -> str:
@@ -117,7 +86,11 @@ class JobRequest:
 
 @dataclass(frozen=True)
 class Job:
-    """A job as Ray reports it; times are Unix seconds."""
+    """A job as Ray reports it; times are Unix seconds.
+
+    Attributes:
+        entrypoint: its command line, without what makes it wait for its confirmation.
+    """
 
     submission_id: str
     status: str
@@ -125,6 +98,7 @@ class Job:
     metadata: Mapping[str, str]
     started: float | None = None
     ended: float | None = None
+    entrypoint: str = ""
 
     @property
     def ended_well(self) -> bool:
@@ -139,43 +113,17 @@ class Job:
 
 @dataclass(frozen=True)
 class Ensured:
-    """What `ensure` did: the job to follow and whether this caller owns it (may stop it)."""
+    """What `ensure` did: the job to follow, whether this caller submitted it, and who the caller is."""
 
     job: Job
     decision: Decision
     owned: bool
+    owner: Owner
 
 
 def settings_digest(settings: Settings) -> str:
     """Digest of the settings that decide where work reads and writes (secrets are references, not values)."""
     return hashlib.sha256(settings.model_dump_json().encode()).hexdigest()[:16]
-
-
-def result_of(log: str) -> dict[str, Any]:
-    """The JSON object of the last `HEADRACE_RESULT` line of a log, or an empty one. Only LF ends a line (JSON Lines)."""
-    for line in reversed(data_lines(log)):
-        if line.startswith(RESULT_PREFIX):
-            try:
-                value = json.loads(line[len(RESULT_PREFIX) :])
-            except json.JSONDecodeError:
-                return {}
-            return value if isinstance(value, dict) else {}
-    return {}
-
-
-def error_line(log: str) -> str:
-    """The one line of a failed command's log that says why: its last non-empty line."""
-    lines = [line.strip() for line in data_lines(log) if line.strip()]
-    errors = [line for line in lines if line.lower().startswith(("error", "headrace: "))]
-    return (errors or lines or ["(the command printed nothing)"])[-1][:500]
-
-
-def last_words(log: str, most: int = 160) -> str:
-    """The last line of a running command's log that is for people."""
-    lines = (
-        line.strip() for line in reversed(data_lines(log)) if not line.startswith((RESULT_PREFIX, _RAYS_OWN)) and _RAYS_MANAGER not in line
-    )
-    return next((line for line in lines if line), "")[:most]
 
 
 class _TokenAuth(httpx.Auth):
@@ -194,26 +142,42 @@ class _TokenAuth(httpx.Auth):
 
 
 class RayJobs:
-    """Ray's Job API at one address, authenticated by a token file."""
+    """Ray's Job API at one address, authenticated by a token file.
 
-    def __init__(self, address: str, token_file: str | Path, *, timeout_s: float = 30.0) -> None:
+    Args:
+        ledger: of the lake that the jobs write to. Without one a job starts at once, and nothing but Ray's own stop ends it.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        token_file: str | Path,
+        *,
+        timeout_s: float = 30.0,
+        retry_for_s: float = RETRY_FOR_S,
+        ledger: JobLedger | None = None,
+    ) -> None:
+        self.ledger = ledger
+        self._retry_for_s = retry_for_s
         self.address = address.rstrip("/")
         self.token_file = Path(token_file)
         self._timeout = timeout_s
 
     @classmethod
     def of(cls, settings: Settings) -> RayJobs:
-        """The cluster that a settings file names."""
+        """The cluster that a settings file names, with the ledger of its lake."""
+        from headrace_lake.job_ledger import JobLedger  # SQLAlchemy: no DAG file needs it
+
         ray: RaySettings = settings.ray
-        return cls(ray.address, settings.resolve(ray.token_file))
+        return cls(ray.address, settings.resolve(ray.token_file), ledger=JobLedger.of(settings))
 
     # -- requests ---------------------------------------------------------------------------------
 
     def _request(
-        self, method: str, path: str, *, body: Mapping[str, Any] | None = None, retry_for_s: float = RETRY_FOR_S
+        self, method: str, path: str, *, body: Mapping[str, Any] | None = None, retry_for_s: float | None = None
     ) -> httpx.Response:
         with httpx.Client(auth=_TokenAuth(self.token_file), timeout=self._timeout, trust_env=False) as client:
-            deadline = time.monotonic() + retry_for_s
+            deadline = time.monotonic() + (self._retry_for_s if retry_for_s is None else retry_for_s)
             while True:
                 response, why = None, ""
                 try:
@@ -308,36 +272,75 @@ class RayJobs:
                 raise ServiceError(f"Ray job {submission_id} did not stop within {within_s:.0f} s", "look at the cluster's dashboard")
             time.sleep(0.3)
 
-    def ensure(self, request: JobRequest, owner: Owner, *, say: Callable[[str], None] = lambda _: None) -> Ensured:
-        """Make sure that the work of `request` is running or done, once.
+    def ensure(
+        self,
+        request: JobRequest,
+        owner: Owner,
+        *,
+        say: Callable[[str], None] = lambda _: None,
+        claim: Callable[[str], None] = lambda _: None,
+    ) -> Ensured:
+        """Make sure that the work of `request` is running or done, once. With a ledger, a job that is submitted waits for `confirm`.
+
+        Args:
+            claim: told each id before it is submitted or followed, so that whoever is killed meanwhile knows what to stop.
 
         Returns: the job to follow. `attached` jobs of other tasks are not owned: their own task stops them.
         """
-        attempt = 1
+        attempt = 0
         while True:
+            attempt += 1
             sid = f"{request.stem}-{attempt}"
             job = self.job(sid)
+            claim(sid)
+            if job is None and not self._may_submit(sid, owner):
+                job = self.job(sid)  # somebody else has submitted it since our look, or the id is spent
+                if job is None:
+                    self._over(sid)
+                    continue
             if job is None:
-                response = self._submit(request, owner, sid)
-                if response is None:
-                    continue  # somebody else submitted this id between our look and our request: look again
-                return Ensured(Job(sid, "PENDING", "", owner.metadata()), "submitted", True)
+                if self._submit(request, owner, sid) is None:
+                    attempt -= 1  # somebody else submitted this id between our look and our request: look again
+                    continue
+                return Ensured(Job(sid, "PENDING", "", owner.metadata()), "submitted", True, owner)
             if not job.terminal:
-                if owner.same_task(job.metadata) and not owner.same_generation(job.metadata):
-                    say(f"{sid} belongs to this task before it was cleared: stopping it")
-                    self.stop_and_wait(sid)
-                else:
-                    return Ensured(job, "attached", owner.same_task(job.metadata))
-            elif job.ended_well and owner.same_generation(job.metadata):
-                return Ensured(job, "done", True)
-            attempt += 1
+                if self._may_follow(job, owner, say):
+                    return Ensured(job, "attached", owner.same_task(job.metadata), owner)
+                continue
+            self._over(sid)
+            if job.ended_well and owner.same_generation(job.metadata):
+                return Ensured(job, "done", True, owner)
+
+    def _over(self, sid: str) -> None:
+        """Ray says that the job has ended, or has forgotten it (a new head): a process of it that lives on commits nothing more."""
+        if self.ledger is not None:
+            self.ledger.ended(sid)
+
+    def _may_submit(self, sid: str, owner: Owner) -> bool:
+        return self.ledger is None or self.ledger.ask(sid, owner) == "asked"
+
+    def _may_follow(self, job: Job, owner: Owner, say: Callable[[str], None]) -> bool:
+        """Take part in a job that runs; one that is being stopped, or is this task's from before it was cleared, is waited for instead."""
+        sid, cleared = job.submission_id, owner.same_task(job.metadata) and not owner.same_generation(job.metadata)
+        if self.ledger is None or self.ledger.entry(sid) is None:
+            stopped = cleared
+        else:
+            stopped = self.ledger.release_older(sid, owner, f"{owner} was cleared") if cleared else False
+            stopped = stopped or self.ledger.join(sid, owner) not in ("asked", "confirmed")
+        if stopped:
+            why = "belongs to this task before it was cleared: stopping it" if cleared else "is being stopped: waiting for its end"
+            say(f"{sid} {why}")
+            self.stop_and_wait(sid)
+        return not stopped
 
     def _submit(self, request: JobRequest, owner: Owner, sid: str) -> httpx.Response | None:
+        waits = self.ledger is not None
+        waiting = {JOB_ENV: sid, CONFIRM_ENV: f"{request.confirm_within_s:.0f}"} if waits else {}
         body: dict[str, Any] = {
-            "entrypoint": request.entrypoint,
+            "entrypoint": shlex.join([*(WAITING if waits else ()), *request.argv]),
             "submission_id": sid,
             "metadata": owner.metadata(),
-            "runtime_env": {"env_vars": {"PYTHONUNBUFFERED": "1", ORIGIN_ENV: owner.origin(sid), **request.env}},
+            "runtime_env": {"env_vars": {"PYTHONUNBUFFERED": "1", ORIGIN_ENV: _origin(owner, sid), **request.env, **waiting}},
         }
         if request.cpus:
             body["entrypoint_num_cpus"] = request.cpus
@@ -376,6 +379,12 @@ class RayJobs:
             await self._arequest(client, "POST", f"/api/jobs/{submission_id}/stop")
 
 
+def _origin(owner: Owner, job: str) -> str:
+    """What the command writes into its receipts of whom it worked for."""
+    told = Origin(dag_id=owner.dag_id, run_id=owner.run_id, task_id=owner.task_id, map_index=str(owner.map_index), job=job)
+    return told.model_dump_json()
+
+
 def _job(row: Mapping[str, Any]) -> Job:
     return Job(
         submission_id=str(row["submission_id"]),
@@ -384,4 +393,5 @@ def _job(row: Mapping[str, Any]) -> Job:
         metadata={str(k): str(v) for k, v in (row.get("metadata") or {}).items()},
         started=row["start_time"] / 1000 if row.get("start_time") else None,
         ended=row["end_time"] / 1000 if row.get("end_time") else None,
+        entrypoint=str(row.get("entrypoint") or "").removeprefix(shlex.join(WAITING)).strip(),
     )

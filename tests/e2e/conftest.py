@@ -93,6 +93,19 @@ for number in range(3):
     days = DAG(dag_id=f"probe_days_{number}", schedule=DailySlices(), start_date=datetime(2026, 11, 1), catchup=False, max_active_runs=4)
     with days:
         EmptyOperator(task_id="first") >> EmptyOperator(task_id="second")
+# Commits five times a second, under its job's id: it is there to be stopped.
+COMMIT = '''
+import os, time
+from headrace_lake.lake import Lake
+from headrace_lake.receipts import Artifact
+from headrace_lake.settings import load_settings
+lake = Lake.open(load_settings())
+for number in range(250):
+    lake.record_artifact(Artifact(kind="stopped", name=os.environ["HEADRACE_JOB"], fingerprint=str(number)))
+    time.sleep(0.2)
+'''
+with DAG(dag_id="probe_commits", schedule=None, max_active_runs=16):
+    HeadraceOperator(task_id="work", program=["python", "-c", COMMIT], argv=["{{ run_id }}"])
 
 # Retried at once, and often: it is there to be killed.
 again = {"retries": 6, "retry_delay": timedelta(seconds=1)}

@@ -25,6 +25,7 @@ import yaml
 
 from headrace_governance.fetching import fetch_slice
 from headrace_governance.sources import get_source
+from headrace_lake.job_ledger import JobLedger
 from headrace_lake.lake import Lake
 from headrace_lake.schemas import TABLES
 from headrace_lake.settings import Settings
@@ -111,8 +112,11 @@ def test_killed_runners_and_triggerers_leave_the_lake_as_if_nothing_had_happened
         stages = [r.stage for r in lake.receipts(Slice.parse(text))]
         assert sorted(stages) == sorted(set(stages)), f"{text}: a stage was committed twice"
     jobs = [job for job in stack.jobs.jobs() if job.metadata.get("dag_id") == "probe_slice"]
-    assert sorted(job.metadata["run_id"] for job in jobs) == sorted(runs), "each run has one job: none ran twice"
-    assert {job.status for job in jobs} == {"SUCCEEDED"}
+    ledger = JobLedger.of(stack.services.settings)
+    # A job whose worker died before it could hand it over, or whose triggerer was away for long, never began: it is asked for again.
+    worked = [job for job in jobs if (entry := ledger.entry(job.submission_id)) and entry.state != "expired"]
+    assert sorted(job.metadata["run_id"] for job in worked) == sorted(runs), "each run has one job that began: none ran twice"
+    assert {job.status for job in worked} == {"SUCCEEDED"}
     tries = [stack.task("probe_slice", run, "work")["try_number"] for run in runs]
     assert sum(t > 1 for t in tries) >= 3, f"hardly a task was retried: {tries}"
     print(f"killed {killed}, tries {tries}")

@@ -55,7 +55,9 @@ def ray_settings(ray_head: RayHead, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def new_context() -> Callable[..., dict[str, Any]]:
     """Makes the context of one task of a run of its own; XComs are kept in `context["xcoms"]`."""
 
-    def make(*, run_id: str | None = None, max_tries: int = 0, user: str = "alice", xcom: Any = None) -> dict[str, Any]:
+    def make(
+        *, run_id: str | None = None, max_tries: int = 0, try_number: int = 1, user: str = "alice", xcom: Any = None
+    ) -> dict[str, Any]:
         pushed: dict[str, Any] = {}
         ti = SimpleNamespace(
             dag_id="d",
@@ -63,6 +65,7 @@ def new_context() -> Callable[..., dict[str, Any]]:
             task_id="t",
             map_index=-1,
             max_tries=max_tries,
+            try_number=try_number,
             xcom_push=lambda key, value: pushed.update({key: value}),
             xcom_pull=lambda task_ids: xcom,
         )

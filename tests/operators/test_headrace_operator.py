@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferred
 
+from headrace_lake.job_ledger import JobLedger
+from headrace_lake.settings import load_settings
 from headrace_operators.operator import LOST_AT_MOST, HeadraceOperator, words
 from headrace_operators.ray_jobs import RayJobs
 from headrace_operators.trigger import RayJobTrigger
@@ -101,14 +103,69 @@ def test_only_exit_code_2_is_final(new_context: Context, code: int, final: bool)
 def test_killing_the_deferred_task_stops_the_remote_job(ray_settings: Path, new_context: Context, jobs: RayJobs) -> None:
     trigger = _defer(_operator("import time; time.sleep(120)"), new_context()).trigger
     asyncio.run(trigger.on_kill())
-    assert _status(jobs, trigger.submission_id) == "STOPPED"
+    assert _ended_stopped(jobs, trigger.submission_id)
 
 
 def test_killing_the_worker_before_it_defers_stops_the_remote_job(ray_settings: Path, new_context: Context, jobs: RayJobs) -> None:
     operator = _operator("import time; time.sleep(120)")
     trigger = _defer(operator, new_context()).trigger
     operator.on_kill()
-    assert _status(jobs, trigger.submission_id) == "STOPPED"
+    assert _ended_stopped(jobs, trigger.submission_id)
+
+
+def test_a_submission_that_arrives_after_the_task_was_killed_does_nothing(
+    ray_settings: Path, new_context: Context, jobs: RayJobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operator = _operator("import sys; open(sys.argv[1], 'w')", str(tmp_path / "started"))
+    submit = RayJobs._submit
+
+    def killed_meanwhile(self: RayJobs, *arguments: Any) -> Any:
+        operator.on_kill()  # as Airflow's signal handler does, in the very call that submits
+        return submit(self, *arguments)
+
+    monkeypatch.setattr(RayJobs, "_submit", killed_meanwhile)
+    sid = _defer(operator, new_context()).trigger.submission_id
+    assert _ended_stopped(jobs, sid) and not (tmp_path / "started").exists()
+    assert "stopped before it began" in jobs.logs(sid)
+
+
+def test_a_job_begins_when_the_triggerer_has_its_task_and_one_that_never_is_gets_asked_for_again(
+    ray_settings: Path, new_context: Context, jobs: RayJobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headrace_operators.operator.CONFIRM_WITHIN_S", 1.0)
+    operator, context = _operator("import sys; open(sys.argv[1], 'a').write('x')", str(tmp_path / "runs")), new_context()
+    first = _defer(operator, context).trigger
+    assert _status(jobs, first.submission_id) == "FAILED" and not (tmp_path / "runs").exists(), "no triggerer came"
+    event = _fire(first)
+    assert event["status"] == "LOST" and "was not confirmed in time and did nothing" in event["error"]
+    monkeypatch.setattr("headrace_operators.operator.CONFIRM_WITHIN_S", 30.0)
+    with pytest.raises(TaskDeferred) as deferred:
+        operator.resume(context, event)
+    again = deferred.value.trigger
+    assert again.submission_id != first.submission_id
+    assert operator.resume(context, _fire(again)) == {} and (tmp_path / "runs").read_text() == "x"
+
+
+def test_a_job_is_stopped_when_the_last_run_that_follows_it_is_killed(ray_settings: Path, new_context: Context, jobs: RayJobs) -> None:
+    operator = _operator("import time; time.sleep(120)")
+    first, second = (_defer(operator, new_context()).trigger for _ in range(2))
+    assert first.submission_id == second.submission_id
+    asyncio.run(first.on_kill())
+    time.sleep(1)
+    job = jobs.job(first.submission_id)
+    assert job is not None and not job.terminal, "the second run still follows it"
+    asyncio.run(second.on_kill())
+    assert _ended_stopped(jobs, first.submission_id)
+
+
+def test_what_a_person_has_stopped_is_not_retried(ray_settings: Path, new_context: Context) -> None:
+    operator, context = _operator("import time; time.sleep(120)"), new_context()
+    trigger = _defer(operator, context).trigger
+    ledger = JobLedger.of(load_settings(ray_settings))
+    ledger.stop(trigger.submission_id, "stopped by alice with `headrace jobs stop`", by_hand=True)
+    event = _fire(trigger)
+    with pytest.raises(AirflowFailException, match="stopped by alice"):
+        operator.resume(context, event)
 
 
 def test_a_job_of_another_run_is_not_stopped_by_this_one(ray_settings: Path, new_context: Context, jobs: RayJobs) -> None:
@@ -157,8 +214,13 @@ def test_words_spread_lists_and_drop_nothing_but_empties() -> None:
         words([{"each": "a/1"}])
 
 
+def _ended_stopped(jobs: RayJobs, sid: str) -> bool:
+    """Stopped by Ray, or by itself before it began."""
+    return _status(jobs, sid) in ("STOPPED", "FAILED")
+
+
 def _status(jobs: RayJobs, sid: str) -> str:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         job = jobs.job(sid)
         if job is not None and job.terminal:

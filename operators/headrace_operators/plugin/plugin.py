@@ -10,6 +10,7 @@ from typing import Any
 from airflow.configuration import conf
 from airflow.plugins_manager import AirflowPlugin
 
+from headrace_operators.janitor import janitor_app
 from headrace_operators.plugin.app import app
 from headrace_operators.services.one_writer import middlewares
 from headrace_operators.timetable import DailySlices
@@ -19,7 +20,10 @@ class HeadracePlugin(AirflowPlugin):
     """Registers the FastAPI application and its views."""
 
     name = "headrace"
-    fastapi_apps: list[Any] = [{"app": app, "url_prefix": "/headrace", "name": "Headrace"}]  # noqa: RUF012 - as the base class declares it
+    fastapi_apps: list[Any] = [  # noqa: RUF012 - as the base class declares it
+        {"app": app, "url_prefix": "/headrace", "name": "Headrace"},
+        {"app": janitor_app, "url_prefix": "/headrace-janitor", "name": "Headrace janitor"},
+    ]
     fastapi_root_middlewares: list[Any] = middlewares(conf.get("database", "sql_alchemy_conn"))
     timetables: list[Any] = [DailySlices]  # noqa: RUF012
     external_views: list[Any] = [  # noqa: RUF012

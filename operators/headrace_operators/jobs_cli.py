@@ -1,0 +1,227 @@
+"""`headrace jobs`: what runs on the Ray cluster for which task; read its log, stop it for good."""
+
+from __future__ import annotations
+
+import difflib
+import getpass
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from headrace_lake.console import SettingsOption, emit_result, show_table
+from headrace_lake.errors import ConfigError, InputError
+
+if TYPE_CHECKING:
+    from headrace_operators.ray_jobs import Job, RayJobs
+
+app = typer.Typer(help="Remote jobs: list them, read their logs, stop them.", no_args_is_help=True)
+
+JobArgument = Annotated[str, typer.Argument(help="A job's id, or enough of its beginning or of what follows `headrace-`.")]
+DagOption = Annotated[str, typer.Option("--dag", help="Jobs of this DAG.")]
+RunOption = Annotated[str, typer.Option("--run", help="Jobs of this run (its id or a part of it).")]
+SHOWN = 20
+_NEAR = 5
+
+
+@app.command("ls")
+def jobs_ls(
+    running: Annotated[bool, typer.Option("--running", help="Only those that have not ended.")] = False,
+    dag: DagOption = "",
+    run: RunOption = "",
+    limit: Annotated[int, typer.Option("--limit", min=1, help="The newest so many.")] = SHOWN,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON list, times as Unix seconds.")] = False,
+    settings: SettingsOption = None,
+) -> None:
+    """Jobs of the cluster, newest last."""
+    jobs = _cluster(settings)
+    found = [job for job in _of(jobs.jobs(), dag, run) if not (running and job.terminal)]
+    rows = [_described(jobs, job) for job in sorted(found, key=lambda job: job.started or 0)[-limit:]]
+    if as_json:
+        import orjson
+
+        typer.echo(orjson.dumps(rows, option=orjson.OPT_INDENT_2).decode())
+        return
+    shown = [
+        [r["id"], r["status"], "\n".join(r["tasks"]) or r["task"], r["user"], _age(r["started"], r["ended"]), r["commits"], r["command"]]
+        for r in rows
+    ]
+    show_table("jobs", ["id", "status", "DAG / run / task", "user", "age, took", "commits", "command"], shown)
+    if len(found) > limit:
+        typer.echo(f"the newest {limit} of {len(found)}; --limit shows more")
+
+
+@app.command("logs")
+def jobs_logs(
+    job: JobArgument,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job has ended.")] = False,
+    settings: SettingsOption = None,
+) -> None:
+    """What a job has printed. With `-f` the exit code is 1 if the job did not end well; Ctrl-C ends the reading, not the job."""
+    jobs = _cluster(settings)
+    found = _the_job(jobs, job)
+    if not follow:
+        typer.echo(jobs.logs(found.submission_id), nl=False)
+        return
+    import asyncio
+
+    try:
+        ended = asyncio.run(_follow(jobs, found.submission_id))
+    except KeyboardInterrupt:
+        typer.echo(f"{found.submission_id} goes on; stop it with: headrace jobs stop {found.submission_id}", err=True)
+        raise typer.Exit(130) from None
+    typer.echo(f"{ended.submission_id}: {ended.status}", err=True)
+    if not ended.ended_well:
+        raise typer.Exit(1)
+
+
+async def _follow(jobs: RayJobs, sid: str) -> Job:
+    from headrace_operators.ray_jobs import Job
+
+    async for item in jobs.follow(sid):
+        if isinstance(item, Job):
+            return item
+        typer.echo(item)
+    raise AssertionError("a follower ends with the job")
+
+
+@app.command("stop")
+def jobs_stop(
+    job: Annotated[str | None, typer.Argument(help="A job's id, or enough of it to be one.")] = None,
+    dag: DagOption = "",
+    run: RunOption = "",
+    settings: SettingsOption = None,
+) -> None:
+    """Stop jobs and wait until they have ended. From then on they commit nothing; their tasks fail without a retry."""
+    jobs = _cluster(settings)
+    if (job is None) == (not dag and not run):
+        raise ConfigError("say what to stop", "give a job's id, or --run RUN_ID, or --dag DAG_ID; `headrace jobs ls --running` lists them")
+    chosen = [_the_job(jobs, job)] if job is not None else [j for j in _of(jobs.jobs(), dag, run, exact=True) if not j.terminal]
+    for found in chosen:
+        _stop(jobs, found)
+    if not chosen:
+        typer.echo(f"no job of {' '.join(filter(None, [dag, run]))} is running")
+    emit_result({"stopped": [found.submission_id for found in chosen if not found.terminal]})
+
+
+def _stop(jobs: RayJobs, job: Job) -> None:
+    """Record the stop first: whatever the process does until it ends, it commits nothing more."""
+    assert jobs.ledger is not None
+    sid = job.submission_id
+    if job.terminal:
+        typer.echo(f"{sid} has ended already: {job.status}")
+        return
+    began = time.monotonic()
+    jobs.ledger.stop(sid, f"stopped by {getpass.getuser()} with `headrace jobs stop`", by_hand=True)
+    jobs.stop_and_wait(sid)
+    typer.echo(f"{sid} has ended, {time.monotonic() - began:.1f} s after it was asked to")
+    kept = jobs.ledger.committed(sid)
+    for slices, stages in kept:
+        typer.echo(f"  kept: {slices or 'the lake'}: {stages.replace(',', ', ')}")
+    if not kept:
+        typer.echo("  it had committed nothing")
+    typer.echo(f"  to go on from there: {_how_to_go_on(job)}")
+
+
+def _how_to_go_on(job: Job) -> str:
+    task = job.metadata
+    command = _command(job)
+    if task.get("task_id"):
+        return f"clear task {task['task_id']} of run {task['run_id']} in Airflow ({task['dag_id']}), or run: {command}"
+    return f"run: {command}"
+
+
+def _command(job: Job) -> str:
+    """The command as one would type it."""
+    text = job.entrypoint
+    for start in ("env -u OMP_NUM_THREADS ", "python -m headrace_cli --json-result "):
+        if text.startswith(start):
+            text = text.removeprefix(start)
+            text = f"headrace {text}" if "headrace_cli" in start else text
+    return text
+
+
+def _cluster(settings: Path | None) -> RayJobs:
+    from headrace_lake.settings import load_settings
+    from headrace_operators.ray_jobs import RayJobs
+
+    named = RayJobs.of(load_settings(settings))
+    # A person waits for this: one who asks a cluster that is down is told so at once.
+    return RayJobs(named.address, named.token_file, timeout_s=10.0, retry_for_s=3.0, ledger=named.ledger)
+
+
+def _of(jobs: Sequence[Job], dag: str, run: str, *, exact: bool = False) -> list[Job]:
+    """Jobs of a DAG and run. To stop, names must be whole; a wrong one names those that are near.
+
+    Raises:
+        InputError: no job is of such a DAG or run.
+    """
+    found = list(jobs)
+    for key, wanted in (("dag_id", dag), ("run_id", run)):
+        if not wanted:
+            continue
+        there = {job.metadata.get(key, "") for job in found} - {""}
+        found = [j for j in found if (j.metadata.get(key) == wanted if exact or key == "dag_id" else wanted in j.metadata.get(key, ""))]
+        if not found:
+            raise InputError(f"no job of {key.removesuffix('_id')} '{wanted}'", _near(wanted, there))
+    return found
+
+
+def _the_job(jobs: RayJobs, text: str) -> Job:
+    """The one job that a text means.
+
+    Raises:
+        InputError: it means none or several.
+    """
+    every = jobs.jobs()
+    found = [job for job in every if job.submission_id == text] or [
+        job for job in every if job.submission_id.startswith(text) or job.submission_id.removeprefix("headrace-").startswith(text)
+    ]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise InputError(f"'{text}' is the beginning of {len(found)} jobs", ", ".join(j.submission_id for j in found[:_NEAR]))
+    raise InputError(f"no job '{text}' on the Ray cluster at {jobs.address}", _near(text, {job.submission_id for job in every}))
+
+
+def _near(text: str, names: set[str]) -> str:
+    near = difflib.get_close_matches(text, sorted(names), n=_NEAR, cutoff=0.4) or sorted(names)[-_NEAR:]
+    return f"did you mean {', '.join(near)}? `headrace jobs ls` lists them" if near else "there are none; `headrace jobs ls` lists them"
+
+
+def _described(jobs: RayJobs, job: Job) -> dict[str, Any]:
+    assert jobs.ledger is not None
+    entry, task = jobs.ledger.entry(job.submission_id), job.metadata
+    status = job.status
+    if not job.terminal and entry is not None and entry.state != "confirmed":
+        status = {"asked": "WAITING", "stopped": "STOPPING"}.get(entry.state, status)
+    parts = [task.get(key, "") for key in ("dag_id", "run_id", "task_id")]
+    return {
+        "id": job.submission_id,
+        "status": status,
+        "task": " / ".join(parts) if any(parts) else "",
+        "tasks": list(dict.fromkeys(str(owner).replace("/", " / ") for owner in jobs.ledger.owners(job.submission_id))),
+        **{key: task.get(key, "") for key in ("dag_id", "run_id", "task_id", "user")},
+        "started": job.started,
+        "ended": job.ended,
+        "commits": entry.commits if entry is not None else 0,
+        "why": entry.reason if entry is not None else "",
+        "command": _command(job),
+    }
+
+
+def _age(started: object, ended: object) -> str:
+    if not isinstance(started, int | float):
+        return ""
+    until = ended if isinstance(ended, int | float) else None
+    took = f", {_span(until - started)}" if until is not None else ""
+    return f"{_span(time.time() - started)}{took}"
+
+
+def _span(seconds: float) -> str:
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from headrace_governance.crawl import licence as lic
@@ -29,9 +29,14 @@ from headrace_governance.sources import CrawlFetch, Source
 from headrace_lake.errors import SourceError
 from headrace_lake.fingerprint import digest_bytes
 
+if TYPE_CHECKING:
+    from headrace_governance.crawl.slots import HostSlots  # see hosts.py: no part of the crawl's code digest
+
 Progress = Callable[[dict[str, int]], None]
 """Called with state → addresses after every settled address."""
 _HTML = {"text/html", "application/xhtml+xml"}
+_BUSY = {429, 503}
+"""Statuses that mean the whole server, or us, not one page (RFC 6585, RFC 9110)."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,7 @@ class Crawler:
         base_url: fetch from here instead of the declared `base_url`; its `host:port` is allowed if the declared one is.
         earlier: address → its earlier capture.
         keep_evidence: stores bytes and returns their digest.
+        slots: when a host may be asked, of all crawls of the lake.
     """
 
     def __init__(
@@ -90,6 +96,7 @@ class Crawler:
         policy: FetchPolicy,
         licences: lic.LicencePolicy,
         *,
+        slots: HostSlots,
         base_url: str | None = None,
         earlier: dict[str, Earlier] | None = None,
         keep_evidence: Callable[[bytes], str] = digest_bytes,
@@ -112,7 +119,7 @@ class Crawler:
             grace_seconds=policy.grace_seconds,
         )
         self._fetcher = Fetcher(AddressGuard(self._allowed_hosts(), resolver), user_agent=self.user_agent, contact=policy.contact)
-        self.hosts = Hosts(self._fetcher, frontier, policy, self.agent, self.fetch.delay_seconds, keep_evidence)
+        self.hosts = Hosts(self._fetcher, frontier, policy, self.agent, self.fetch.delay_seconds, keep_evidence, slots)
         written = self.fetch.start_urls(self.site.actual + "/" if self.site.actual else None)
         self.seeds = [normal_url(u) for u in written]
         if "" in self.seeds:
@@ -159,11 +166,10 @@ class Crawler:
         if any_matches(self.fetch.deny, url):
             return "denied", "matches 'deny' of the source"
         host = await self.hosts.get(origin_of(url))
+        if host.refusal is not None:
+            return host.refusal
         if not host.robots.allowed(url, self.agent):
-            detail = {"rules": "robots.txt", "disallow-all": "robots.txt unreachable or server error"}.get(
-                host.robots.verdict, "robots.txt"
-            )
-            return "robots", f"{detail}, evidence {host.digest}"
+            return "robots", f"robots.txt forbids it to {self.agent}, evidence {host.digest}"
         if self.fetch.respect_tdm and host.tdmrep and lic.tdm_reserves(host.tdmrep, url):
             return "tdm_reserved", "tdmrep.json"
         return None
@@ -294,7 +300,7 @@ class Crawler:
         def verdict(head: Response) -> None:
             if head.status >= 500 or head.status == 429:
                 wait = retry_after(head.values("retry-after"), head.header("date"), datetime.now(UTC))
-                raise FetchFailed("http_status", str(head.status), again=True, wait=wait)
+                raise FetchFailed("http_status", str(head.status), again=True, wait=wait, busy=head.status in _BUSY or wait > 0)
             if head.status != 200:
                 raise Refused("http_status", str(head.status))
             kind, _ = media_type(head.header("content-type"))
@@ -337,14 +343,18 @@ class Crawler:
             return
 
     async def _retrying(self, host: Host, url: str, headers: dict[str, str], recorded: str) -> Response:
-        pause = self.policy.retry_seconds
+        pause, most = self.policy.retry_seconds, self.policy.max_retry_after_seconds
         for attempt in range(self.policy.retries + 1):
             try:
-                async with host:
+                async with host.request(self.limits.total_seconds):
                     self.outcome.requests += 1
-                    return await self._fetcher.get(url, self.limits, headers=headers, verdict=self._header_verdict(recorded))
+                    response = await self._fetcher.get(url, self.limits, headers=headers, verdict=self._header_verdict(recorded))
+                host.answered()
+                return response
             except FetchFailed as exc:
-                if not exc.again or attempt == self.policy.retries or exc.wait > self.policy.max_retry_after_seconds:
+                if exc.busy:
+                    await host.busy(max(exc.wait, pause), most)
+                if not exc.again or attempt == self.policy.retries or exc.wait > most:
                     raise
                 await asyncio.sleep(max(pause, exc.wait))
                 pause *= 2

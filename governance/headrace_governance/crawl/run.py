@@ -16,14 +16,15 @@ from typing import Any
 import pyarrow as pa
 
 from headrace_governance.crawl.captures import put_evidence, read_warc_body, write_captures
-from headrace_governance.crawl.crawler import Crawler, Earlier, Progress, open_frontier
+from headrace_governance.crawl.crawler import Crawler, Earlier, Outcome, Progress, open_frontier
 from headrace_governance.crawl.frontier import Frontier
 from headrace_governance.crawl.licence import load_licence_policy
 from headrace_governance.crawl.policy import load_fetch_policy
+from headrace_governance.crawl.slots import HostSlots, SlotStore
 from headrace_governance.licences.policy import require_licence
 from headrace_governance.licences.terms import Terms
 from headrace_governance.sources import Source
-from headrace_lake.errors import InputError
+from headrace_lake.errors import HeadraceError, InputError
 from headrace_lake.fingerprint import code_digest, digest_of
 from headrace_lake.identity import document_uid
 from headrace_lake.lake import Lake, StageCommit
@@ -111,11 +112,12 @@ def crawl_slice(
             frontier,
             load_fetch_policy(policies),
             load_licence_policy(policies),
+            slots=HostSlots(SlotStore(lake.catalog.engine)),
             base_url=base_url,
             earlier=_earlier(lake, source),
             keep_evidence=lambda body: put_evidence(lake, body, ".txt"),
         )
-        outcome = asyncio.run(crawler.run(progress))
+        outcome = _finished(crawler, progress)
         shards = write_captures(lake, slice_, frontier.pages())
         dropped, failed = _unkept(frontier, "dropped"), _unkept(frontier, "failed")
     finally:
@@ -151,6 +153,19 @@ def crawl_slice(
     for old in work.parent.glob(f"{slice_.interval}-*"):
         shutil.rmtree(old, ignore_errors=True)
     return receipt
+
+
+def _finished(crawler: Crawler, progress: Progress | None) -> Outcome:
+    """Run a crawl to its end; an error of ours leaves the crawler's groups of tasks as itself."""
+    try:
+        return asyncio.run(crawler.run(progress))
+    except BaseExceptionGroup as group:
+        ours = group.subgroup(HeadraceError)
+        while isinstance(ours, BaseExceptionGroup):
+            ours = ours.exceptions[0]  # type: ignore[assignment]
+        if ours is None:
+            raise
+        raise ours from group
 
 
 def licence_notes(terms: Terms) -> tuple[str, ...]:

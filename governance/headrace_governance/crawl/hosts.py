@@ -54,6 +54,14 @@ class Host:
         self._pace = pace
         self._gave_up = 0
 
+    def refuses(self, url: str, agent: str) -> tuple[str, str] | None:
+        """(reason, detail) why the host does not want an address of it to be asked for, or None."""
+        if self.refusal is not None:
+            return self.refusal
+        if not self.robots.allowed(url, agent):
+            return "robots", f"robots.txt forbids it to {agent}, evidence {self.digest}"
+        return None
+
     @asynccontextmanager
     async def request(self, seconds: float) -> AsyncIterator[None]:
         """A time at which the host may be asked, for a request that takes so many seconds at most.
@@ -106,10 +114,6 @@ class Hosts:
             task = self._hosts[origin] = asyncio.ensure_future(self._load(origin))
         return await task
 
-    async def loaded(self) -> list[Host]:
-        """The hosts that were asked for, in the order of their origins."""
-        return [await task for _, task in sorted(self._hosts.items())]
-
     async def _load(self, origin: str) -> Host:
         known = self._frontier.host(origin) if self._frontier is not None else None
         if known is None:
@@ -129,9 +133,7 @@ class Hosts:
         else:
             noted = answer.body if 200 <= status < 300 else f"robots.txt: status {status}".encode()
         digest = self._keep_evidence(noted)
-        host = Host(
-            origin, robots, answer, digest, tdmrep, delay=delay, slots=self._policy.concurrency_per_host, pace=self._slots
-        )
+        host = Host(origin, robots, answer, digest, tdmrep, delay=delay, slots=self._policy.concurrency_per_host, pace=self._slots)
         asked = robots.crawl_delay(self._agent)
         if asked > self._policy.max_crawl_delay_seconds:
             host.refusal = "crawl_delay", f"robots.txt asks for {asked:g} s, more than {self._policy.max_crawl_delay_seconds:g} s"

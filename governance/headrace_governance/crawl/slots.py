@@ -1,13 +1,13 @@
 """Request slots of hosts: one crawl delay for a host, whatever crawl asks, in this process, another one or on another machine.
 
 A row for every host lies in the database of the lake's catalog (SQLite or Postgres), beside Iceberg's own tables. Before a request its
-slot is taken in one statement, which succeeds only if nobody else's is running and the delay has passed; it lasts for as long as the request
-may take. After the request it is cut to the delay, counted from the last byte. So nothing need be released: the slot of a process that was
-killed runs out by itself, which costs the others the time of one request at most. Every doubt (a lapsed slot, a locked or unreachable
-database, a clock that was set back) makes crawls slower, never faster.
+slot is taken in one statement, which succeeds only if nobody else's is running and the delay has passed; it lasts for as long as the
+request may take. After the request it is cut to the delay, counted from the last byte. So nothing need be released: the slot of a
+process that was killed runs out by itself, which costs the others the time of one request at most. Every doubt (a lapsed slot, a locked
+or unreachable database, a clock that was set back) makes crawls slower, never faster.
 
-Times are the database's: on Postgres the server's clock, on SQLite that of the one machine. Cost: a read and two writes a request, none of
-them where neither source nor robots.txt asks for a delay; those crawls only look once a second whether the host asked for a rest
+Times are the database's: on Postgres the server's clock, on SQLite that of the one machine. Cost: a read and two writes a request, none
+of them where neither source nor robots.txt asks for a delay; those crawls only look once a second whether the host asked for a rest
 (`Retry-After`), which holds for everybody.
 """
 
@@ -36,6 +36,10 @@ _YIELD, _YIELD_MOST = 0.02, 0.2
 """Share of the delay, and seconds, that the last holder waits longer than the others, so that they take turns."""
 _PATIENCE, _SETTLE_PATIENCE = 300.0, 10.0
 """Seconds for which an unreachable catalog is asked again: before a request, after one."""
+_TICK = 0.002
+"""Seconds: SQLite's clock shows whole milliseconds."""
+_LOOK = 0.1
+"""Seconds, at least, between two looks at a slot that is taken."""
 _REST_LOOK = 1.0
 """Seconds between two looks at a host's rest where no delay is asked for."""
 _HOSTS = sa.Table(
@@ -110,10 +114,11 @@ class SlotStore:
     def settle(self, host: str, holder: str, delay: float) -> None:
         """The request is over: the next one may begin after the delay. A slot that lapsed meanwhile and is another's is not cut."""
         c = _HOSTS.c
-        then = self._now + min(delay, MAX_SLOT)
+        end = self._now + _TICK
+        then = end + min(delay, MAX_SLOT)
         free_at = sa.case((sa.and_(c.holder != holder, c.free_at > then), c.free_at), else_=then)
         with self._begin() as connection:
-            connection.execute(sa.update(_HOSTS).where(c.host == host).values(last_at=self._now, free_at=free_at))
+            connection.execute(sa.update(_HOSTS).where(c.host == host).values(last_at=end, free_at=free_at))
 
     def rest(self, host: str, seconds: float) -> None:
         """Nobody asks the host for so many seconds."""
@@ -188,14 +193,16 @@ class HostSlots:
         self._looked.pop(host, None)
 
     async def _take(self, host: str, delay: float, seconds: float) -> None:
-        turn = 0.0
+        most = max(delay, _LOOK)
         while True:
             seen = await self._asked(_PATIENCE, self._store.look, host)
             wait = seen.wait(delay) if seen is not None else 0.0
-            if wait > 0:
+            if seen is not None and wait > most:
+                await asyncio.sleep(most)  # a request is running, which may be over long before its slot is
+                continue
+            if seen is not None and wait > 0:
                 # Who had the last slot lets those go first that wait for it.
-                turn = min(_YIELD * delay, _YIELD_MOST) if seen is not None and seen.holder == self._me else 0.0
-                await asyncio.sleep(wait + turn)
+                await asyncio.sleep(wait + (min(_YIELD * delay, _YIELD_MOST) if seen.holder == self._me else 0.0))
             if await self._asked(_PATIENCE, self._store.claim, host, self._me, delay, seconds + delay):
                 return
             await asyncio.sleep(0.005)

@@ -134,10 +134,10 @@ def test_the_delay_counts_from_the_end_of_a_request_and_two_crawls_take_turns(en
 
 
 def test_the_slot_of_a_crawl_that_never_came_back_runs_out_and_no_sooner(engine: sa.Engine) -> None:
-    assert SlotStore(engine).claim(HOST, "killed", 0.1, 0.6)
     began = time.monotonic()
+    assert SlotStore(engine).claim(HOST, "killed", 0.1, 0.6)
     start_of_next, _ = asyncio.run(ask(HostSlots(SlotStore(engine)), 0.1))
-    assert 0.59 <= start_of_next - began < 3
+    assert 0.59 <= start_of_next - began < 10
 
 
 def test_a_request_that_outlives_its_slot_does_not_cut_short_the_next_ones(engine: sa.Engine) -> None:
@@ -167,17 +167,17 @@ def test_the_longer_of_two_delays_holds_for_whoever_asks_for_it_and_after_them(e
 def test_a_rest_that_a_host_asks_one_crawl_for_holds_for_the_others(engine: sa.Engine) -> None:
     async def main() -> tuple[float, float]:
         first, second = two(engine)
-        await first.rest(HOST, 0.6)
         began = time.monotonic()
+        await first.rest(HOST, 0.6)
         await second.rested(HOST)
         waited = time.monotonic() - began
-        await second.rest(HOST, 0.5)
         began = time.monotonic()
+        await second.rest(HOST, 0.5)
         started, _ = await ask(first, 0.0)
         return waited, started - began
 
     waited, waited_with_delay = asyncio.run(main())
-    assert 0.58 <= waited < 3 and 0.48 <= waited_with_delay < 3
+    assert 0.58 <= waited < 10 and 0.48 <= waited_with_delay < 10
 
 
 def test_a_locked_database_makes_a_crawl_wait_and_one_that_stays_locked_ends_it(

@@ -6,9 +6,9 @@ request may take. After the request it is cut to the delay, counted from the las
 process that was killed runs out by itself, which costs the others the time of one request at most. Every doubt (a lapsed slot, a locked
 or unreachable database, a clock that was set back) makes crawls slower, never faster.
 
-Times are the database's: on Postgres the server's clock, on SQLite that of the one machine. Cost: a read and two writes a request, none
-of them where neither source nor robots.txt asks for a delay; those crawls only look once a second whether the host asked for a rest
-(`Retry-After`), which holds for everybody.
+Times are the database's: on Postgres the server's clock, on SQLite that of the one machine. Cost: a read and two writes a request, and
+one more of somebody who has to wait; none of them where neither source nor robots.txt asks for a delay. Those crawls only look once a
+second whether the host asked for a rest (`Retry-After`), which holds for everybody.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from headrace_lake.errors import LakeError
 T = TypeVar("T")
 MAX_SLOT = 900.0
 """Seconds that a slot may last, delay included. A later time in the table was written before the clock was set back, and is ignored."""
-_YIELD, _YIELD_MOST = 0.02, 0.2
-"""Share of the delay, and seconds, that the last holder waits longer than the others, so that they take turns."""
+_YIELD, _YIELD_LEAST = 0.25, 0.05
+"""Share of the delay, and seconds at least, that the last holder waits longer where others wait too, so that they take turns."""
 _PATIENCE, _SETTLE_PATIENCE = 300.0, 10.0
 """Seconds for which an unreachable catalog is asked again: before a request, after one."""
 _TICK = 0.002
@@ -50,6 +50,7 @@ _HOSTS = sa.Table(
     sa.Column("last_at", sa.Float(53), nullable=False),
     sa.Column("resume_at", sa.Float(53), nullable=False),
     sa.Column("holder", sa.String(64), nullable=False),
+    sa.Column("wanted", sa.String(64), nullable=False),
 )
 _NOW = {
     "sqlite": "((julianday('now') - 2440587.5) * 86400.0)",
@@ -60,12 +61,16 @@ _NOW = {
 
 @dataclass(frozen=True)
 class Seen:
-    """A host's row, in seconds from now: until its slot is free, since its last request, until its rest is over."""
+    """A host's row, in seconds from now: until its slot is free, since its last request, until its rest is over.
+
+    `holder` had the slot last, `wanted` is one of those that wait for it.
+    """
 
     free_in: float
     since: float
     rest: float
     holder: str
+    wanted: str
 
     def wait(self, delay: float) -> float:
         """Seconds until a crawl with this delay may ask."""
@@ -92,15 +97,15 @@ class SlotStore:
     def look(self, host: str) -> Seen | None:
         """The row of a host, if anybody asked it before."""
         c = _HOSTS.c
-        asked = sa.select(c.free_at - self._now, self._now - c.last_at, c.resume_at - self._now, c.holder).where(c.host == host)
+        asked = sa.select(c.free_at - self._now, self._now - c.last_at, c.resume_at - self._now, c.holder, c.wanted).where(c.host == host)
         with self._begin() as connection:
             row = connection.execute(asked).one_or_none()
-        return None if row is None else Seen(float(row[0]), float(row[1]), float(row[2]), str(row[3]))
+        return None if row is None else Seen(float(row[0]), float(row[1]), float(row[2]), str(row[3]), str(row[4]))
 
     def claim(self, host: str, holder: str, delay: float, seconds: float) -> bool:
         """Take the slot for so many seconds, if it is free and the delay has passed since the last request."""
         c, now = _HOSTS.c, self._now
-        taken = {"free_at": now + min(seconds, MAX_SLOT), "last_at": now, "holder": holder}
+        taken = {"free_at": now + min(seconds, MAX_SLOT), "last_at": now, "holder": holder, "wanted": ""}
         free = (
             sa.or_(c.free_at <= now, c.free_at > now + MAX_SLOT),
             sa.or_(c.last_at <= now - delay, c.last_at > now + MAX_SLOT),
@@ -110,6 +115,12 @@ class SlotStore:
         with self._begin() as connection:
             done = connection.execute(new.on_conflict_do_update(index_elements=[c.host], set_=taken, where=sa.and_(*free)))
             return bool(done.rowcount == 1)
+
+    def want(self, host: str, waiting: str) -> None:
+        """Somebody waits for the slot."""
+        c = _HOSTS.c
+        with self._begin() as connection:
+            connection.execute(sa.update(_HOSTS).where(c.host == host, c.wanted == "").values(wanted=waiting))
 
     def settle(self, host: str, holder: str, delay: float) -> None:
         """The request is over: the next one may begin after the delay. A slot that lapsed meanwhile and is another's is not cut."""
@@ -125,7 +136,7 @@ class SlotStore:
         c = _HOSTS.c
         until = self._now + min(seconds, MAX_SLOT)
         later = sa.case((sa.and_(c.resume_at > until, c.resume_at <= self._now + MAX_SLOT), c.resume_at), else_=until)
-        new = self._insert().values(host=host, free_at=0.0, last_at=0.0, holder="", resume_at=until)
+        new = self._insert().values(host=host, free_at=0.0, last_at=0.0, holder="", wanted="", resume_at=until)
         with self._begin() as connection:
             connection.execute(new.on_conflict_do_update(index_elements=[c.host], set_={"resume_at": later}))
 
@@ -197,12 +208,15 @@ class HostSlots:
         while True:
             seen = await self._asked(_PATIENCE, self._store.look, host)
             wait = seen.wait(delay) if seen is not None else 0.0
-            if seen is not None and wait > most:
-                await asyncio.sleep(most)  # a request is running, which may be over long before its slot is
-                continue
             if seen is not None and wait > 0:
-                # Who had the last slot lets those go first that wait for it.
-                await asyncio.sleep(wait + (min(_YIELD * delay, _YIELD_MOST) if seen.holder == self._me else 0.0))
+                if seen.holder == self._me:
+                    wait += max(_YIELD * delay, _YIELD_LEAST) if seen.wanted not in ("", self._me) else 0.0
+                elif not seen.wanted:
+                    await self._asked(_PATIENCE, self._store.want, host, self._me)
+                if wait > most and seen.holder != self._me:
+                    await asyncio.sleep(most)  # a request is running, which may be over long before its slot is
+                    continue
+                await asyncio.sleep(wait)
             if await self._asked(_PATIENCE, self._store.claim, host, self._me, delay, seconds + delay):
                 return
             await asyncio.sleep(0.005)

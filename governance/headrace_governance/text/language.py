@@ -146,8 +146,8 @@ class Verdict:
 
 _SAMPLE = 256
 """Characters, evenly chosen, by which capitals are counted."""
-_PROBES, _LONG = 4, 12_000
-"""Probes of a text that is longer than so many characters."""
+_MOST_PROBES, _PROBE_EVERY = 8, 2500
+"""Probes of a text whose source declares languages, and the characters from one to the next, unless the text is longer than those."""
 _MOST_LABELS = 20
 """More than can have a probability that counts."""
 
@@ -261,13 +261,13 @@ class Language(Stage):
 
     def _by_declared(self, text: str, told: Told, row: int, scripts: Scripts) -> Verdict:
         """The verdict on a document whose source declares languages."""
-        own = any(self._is_declared(language, 1.0) for language in (told.language, *told.possible))
+        own = any(map(self._is_declared, (told.language, *told.possible)))
         if own:
             reason = self._reason(told, row, scripts)
             if reason is not None or not self._doubtful(text, told, float(scripts.shares[row])):
                 return Verdict(told, reason)
         p = self.params.undeclared
-        judged = judge_paragraphs(text, self.detect, self._is_declared, self.params.paragraphs, cut_sure=p.cut_sure, likely=own)
+        judged = judge_paragraphs(text, self._tell_paragraph, self._is_declared, self.params.paragraphs, cut_sure=p.cut_sure, likely=own)
         strange = 1 - judged.declared if judged.shares else float(not own)
         if self._policy == "keep":
             return Verdict(told, self._reason(told, row, scripts), judged.shares, undeclared=strange)
@@ -281,11 +281,14 @@ class Language(Stage):
         cuts = judged.cuts if p.paragraphs == "cut" else ()
         return Verdict(told, self._reason(told, row, scripts), judged.shares, cuts, strange)
 
-    def _is_declared(self, language: str, score: float) -> bool:
-        """Whether what is told to be in a language may be in one that the source declares."""
-        if language in self._declared or not self._declared.isdisjoint(self._alike.get(language, ())):
-            return True
-        return score <= 1 - self.params.possible and not self._declared.isdisjoint(self._sets.get(language, ()))
+    def _is_declared(self, language: str) -> bool:
+        """Whether the source declares a language, or one that it is like."""
+        return language in self._declared or not self._declared.isdisjoint(self._alike.get(language, ()))
+
+    def _tell_paragraph(self, prose: str) -> tuple[str, float]:
+        """Its language, which is a declared one where that is possible."""
+        told = self.tell(prose)
+        return told.language, told.score
 
     def _reason(self, told: Told, row: int, scripts: Scripts) -> str | None:
         if self.params.wanted and not any(language in self.params.wanted for language in (told.language, *told.possible)):
@@ -303,10 +306,13 @@ class Language(Stage):
             return True
         if not p.probe or len(text) <= self.params.characters + p.probe:
             return False
-        # From the middle and the end; of a longer text whose source declares languages, from between them too.
-        count = _PROBES if self._declared and len(text) > _LONG else 2
         first, last = self.params.characters, len(text) - p.probe
-        probes = (self.detect(text[at : at + p.probe]) for at in (first + (last - first) * (i + 1) // count for i in range(count)))
+        if self._declared:  # so close together that no stretch of some paragraphs lies between two of them
+            steps = min(_MOST_PROBES - 1, 1 + (last - first) // _PROBE_EVERY)
+            places = [first + (last - first) * i // steps for i in range(steps + 1)]
+        else:
+            places = [(first + last) // 2, last]
+        probes = (self.detect(text[at : at + p.probe]) for at in places)
         return any(sure >= p.sure and other not in (told.language, *told.possible) for other, sure in probes)
 
 

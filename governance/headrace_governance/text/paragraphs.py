@@ -156,14 +156,14 @@ class Judged:
 
 
 def judge_paragraphs(
-    text: str, detect: Detect, is_declared: Callable[[str, float], bool], p: ParagraphParams, *, cut_sure: float, likely: bool
+    text: str, detect: Detect, is_declared: Callable[[str], bool], p: ParagraphParams, *, cut_sure: float, likely: bool
 ) -> Judged:
     """How much of a document is in declared languages, and which spans are not.
 
     A sample of paragraphs tells whether there is any doubt; only then all are looked at.
 
     Args:
-        is_declared: whether a paragraph told to be in a language, with this probability, may be in a declared one.
+        is_declared: whether a language is declared, or may stand for one that is.
         cut_sure: probability from which an undeclared paragraph is cut.
         likely: the document as a whole is in a declared language: every sampled paragraph that is too settles it. If it is not, a few
             paragraphs that are not settle that.
@@ -174,30 +174,30 @@ def judge_paragraphs(
     doubt = False
     for paragraph in _sample(prose, p.most if likely else _FEW):
         language, score = told.take(paragraph)
-        doubt = doubt or (score >= p.sure and is_declared(language, score) != likely)
+        doubt = doubt or (score >= p.sure and is_declared(language) != likely)
     cuts: list[tuple[int, int]] = []
     if doubt or not told.counted:
         told = Telling(detect, p)
         kinds = "".join(_kind(b, told, is_declared, p, cut_sure) for b in blocks)
         cuts = [(blocks[i].start, blocks[i].end) for i in cut_blocks(kinds)]
-    weights = {language: n for language, n in told.weights.items() if is_declared(language, told.scores[language] / n)}
+    weights = {language: n for language, n in told.weights.items() if is_declared(language)}
     total, own = sum(told.weights.values()), sum(weights.values())
     first = min(weights, key=lambda language: (-weights[language], language), default="")
     score = told.scores[first] / weights[first] if first else 0.0
     return Judged(told.shares() if total else {}, own / total if total else 1.0, first, score, cuts)
 
 
-def _kind(block: Block, told: Telling, is_declared: Callable[[str, float], bool], p: ParagraphParams, cut_sure: float) -> str:
+def _kind(block: Block, told: Telling, is_declared: Callable[[str], bool], p: ParagraphParams, cut_sure: float) -> str:
     """`D` declared, `U` undeclared, `H` heading, `O` what nothing can be told of."""
     if block.heading or block.code:
         return "H" if block.heading else "O"
     if _counts(block, p):
         language, score = told.take(block.prose)
-        return "D" if is_declared(language, score) else "U" if score >= cut_sure else "O"
+        return "D" if is_declared(language) else "U" if score >= cut_sure else "O"
     if len(block.prose.encode("utf-8")) < _TELLING:
         return "O"
     language, score = told.detect(block.prose)
-    if not is_declared(language, score):
+    if not is_declared(language):
         return "O"  # names, commands and labels: too short to say that it is prose of another language
     told.add(block.prose, language, score)
     return "D"

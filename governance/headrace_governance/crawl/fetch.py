@@ -25,13 +25,11 @@ _LAST_BYTES_S = 1.0
 """How long an answer may be too slow on the whole: one that begins late (a busy server, or we were) has come whole by then."""
 
 
-def _from_tls(exc: BaseException | None) -> bool:
-    """Whether an error, or what caused it, is one of TLS: a certificate that is none of this host's, expired, or signed by nobody known."""
-    while exc is not None:
-        if isinstance(exc, ssl.SSLError):
-            return True
+def _tls_error(exc: BaseException | None) -> ssl.SSLError | None:
+    """The error of TLS that an error is or was caused by: a certificate that is none of this host's, expired, or signed by nobody known."""
+    while exc is not None and not isinstance(exc, ssl.SSLError):
         exc = exc.__cause__ or exc.__context__
-    return False
+    return exc
 
 
 class Refused(Exception):
@@ -178,8 +176,9 @@ class Fetcher:
     @staticmethod
     def _explained(exc: Exception) -> FetchFailed:
         name, text = type(exc).__name__, str(exc)
-        if _from_tls(exc):
-            return FetchFailed("tls", text or name, again="EOF" in text)
+        tls = _tls_error(exc)
+        if tls is not None:
+            return FetchFailed("tls", f"{type(tls).__name__}: {tls}")
         if "complete message body" in text or "incomplete chunked read" in text:
             return FetchFailed("truncated", text, again=True)
         if "Timeout" in name:

@@ -102,12 +102,19 @@ def source_ls(settings: SettingsOption = None) -> None:
 
 @source.command("check")
 def source_check(
-    ids: Annotated[list[str] | None, typer.Argument(help="Source ids; all by default.")] = None, settings: SettingsOption = None
+    ids: Annotated[list[str] | None, typer.Argument(help="Source ids; all by default.")] = None,
+    online: Annotated[
+        bool,
+        typer.Option("--online/--offline", help="Also try the addresses, robots.txt and the licence evidence. No page is fetched."),
+    ] = False,
+    base_url: Annotated[str | None, typer.Option("--base-url", help="With --online: try this site instead of the declared one.")] = None,
+    settings: SettingsOption = None,
 ) -> None:
     """Check source files and policies; the first mistake is named with its file and field."""
     from headrace_governance.crawl.policy import load_fetch_policy
     from headrace_governance.licences.policy import load_licence_policy, require_licence
     from headrace_governance.sources import get_source, load_sources
+    from headrace_lake.console import emit_result
     from headrace_lake.settings import load_settings
 
     conf = load_settings(settings)
@@ -115,6 +122,7 @@ def source_check(
     load_fetch_policy(policies)
     policy = load_licence_policy(policies)
     found = [get_source(folder, i) for i in ids] if ids else list(load_sources(folder).values())
+    results = []
     for s in found:
         terms = require_licence(s, policy)
         if terms.choice:
@@ -123,7 +131,18 @@ def source_check(
             typer.echo(
                 f"{s.id}: records that name no licence are taken under {terms.expression}; state licence.covers_silent_records, and why"
             )
+        results.append({"id": s.id, "licence": terms.expression, "class": terms.cls, "choice": terms.choice})
     typer.echo(f"{len(found)} sources are in order")
+    if not online:
+        typer.echo("their files, that is: --online also tries their addresses, robots.txt and licence evidence")
+        emit_result({"sources": results})
+        return
+    from headrace_governance.source_trial import try_sources
+
+    trials, problem = try_sources(conf, found, base_url=base_url, say=typer.echo)
+    emit_result({"sources": [r | {"online": trial} for r, trial in zip(results, trials, strict=True)]})
+    if problem is not None:
+        raise problem
 
 
 @app.command("crawl")

@@ -190,7 +190,9 @@ class Source(StrictModel):
 
     Attributes:
         id: lower-case letters, digits, `-`, `_`; the file's name too.
-        languages: ISO 639-1 codes.
+        languages: ISO 639-1 codes of the languages that its pages are in; `mul`, or none, if they may be in any. Other languages are
+            treated as the stage `language` says.
+        undeclared_languages: what becomes of pages in other languages, `drop` or `keep`; empty: the policy of the stage `language`.
         declared_tokens: what the source is thought to hold, in tokens; compared with what came in the ledger.
         schedule: `daily` lets the DAG `ingest_text` take it each day; without it, it is taken only when somebody asks for it.
         allow_wipe_out: family of filters → why it may take nearly everything of this source (see `court.wipe_out`).
@@ -200,6 +202,7 @@ class Source(StrictModel):
     title: str = ""
     modality: Modality = "text"
     languages: tuple[str, ...] = ()
+    undeclared_languages: Literal["", "drop", "keep"] = ""
     licence: Licence
     fetch: Fetch
     declared_tokens: int = Field(default=0, ge=0)
@@ -215,8 +218,13 @@ class Source(StrictModel):
         return allowed
 
     def record(self) -> dict[str, Any]:
-        """The source as JSON, as receipts and fingerprints hold it: what decides about what is fetched."""
+        """The source as JSON, as receipts hold it: what decides about what is fetched and how it is judged."""
         return self.model_dump(mode="json", by_alias=True, exclude={"allow_wipe_out", "schedule"})
+
+    def fetch_record(self) -> dict[str, Any]:
+        """What of the source decides about what is fetched, for fingerprints. Its languages do not: they decide about verdicts."""
+        left_out = {"allow_wipe_out", "schedule", "languages", "undeclared_languages"}
+        return self.model_dump(mode="json", by_alias=True, exclude=left_out)
 
 
 def load_source(path: str | Path) -> Source:

@@ -114,6 +114,12 @@ class Stage(ABC):
         in a deterministic order. Workers receive them through `begin`."""
         return {}
 
+    def about(self, reader: SliceReader, slice_: Slice) -> dict[str, pa.Table]:
+        """Tables about this slice alone that lie outside the lake, such as what the file of its source declares.
+        Their content enters the fingerprint like that of `prepare`, and workers receive them through `begin` too, but the
+        stage waits for no other slice."""
+        return {}
+
     def begin(self, part: PartWriter, shared: Mapping[str, pa.Table]) -> None:  # noqa: B027 - optional hook
         """Called once per part before its first batch; load models here, never at import."""
 

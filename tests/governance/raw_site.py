@@ -69,6 +69,9 @@ def serving(routes: dict[str, Route]) -> Iterator[RawSite]:
         timeout = 5
 
         def handle(self) -> None:
+            if self.rfile.peek(1)[:1] == b"\x16":  # TLS, which the site does not speak
+                self.wfile.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                return
             words = self.rfile.readline().decode("latin-1").split(" ")
             while self.rfile.readline().strip():
                 pass

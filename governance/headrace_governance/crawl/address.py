@@ -31,11 +31,12 @@ _METADATA = {
 
 
 class AddressRefused(Exception):
-    """The address behind a host may not be reached. `host` and `address` say which."""
+    """The address behind a host may not be reached. `host`, `port` and `address` say which; `allowable`: by naming it in `allow_hosts`."""
 
-    def __init__(self, host: str, address: str, why: str) -> None:
-        self.host, self.address, self.why = host, address, why
-        super().__init__(f"{host} is {address}: {why}")
+    def __init__(self, host: str, address: str, why: str, *, port: int = 0, allowable: bool = False) -> None:
+        self.host, self.port, self.address, self.why, self.allowable = host, port, address, why, allowable
+        way = f" that fetch.allow_hosts does not name as '{host}:{port}'" if allowable else ""
+        super().__init__(f"{host} is {address}: {why}{way}")
 
 
 def why_forbidden(address: str) -> str:
@@ -92,16 +93,14 @@ class AddressGuard:
         name = host.strip("[]").lower()
         addresses = await self.resolver(name, port)
         if not addresses:
-            raise OSError(f"{host} has no address")
+            raise socket.gaierror(socket.EAI_NONAME, "it has no address")
         for address in addresses:
             why = why_forbidden(address)
             if not why:
                 continue
-            by_name = f"{name}:{port}" in self.allow_hosts
-            if why.startswith("metadata") and name != address:
-                by_name = False
-            if not by_name:
-                raise AddressRefused(host, address, why)
+            allowable = not why.startswith("metadata") or name == address
+            if not allowable or f"{name}:{port}" not in self.allow_hosts:
+                raise AddressRefused(host, address, why, port=port, allowable=allowable)
         return addresses[0]
 
 

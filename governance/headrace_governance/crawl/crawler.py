@@ -11,11 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from headrace_governance.crawl import licence as lic
 from headrace_governance.crawl.address import AddressGuard, Resolver, system_resolver
+from headrace_governance.crawl.evidence import EvidenceSeen, see_evidence
 from headrace_governance.crawl.fetch import REDIRECTS, Fetcher, FetchFailed, Limits, Refused, Response
 from headrace_governance.crawl.fields import escaped_bytes, location, refresh, retry_after
 from headrace_governance.crawl.frontier import Frontier, StoredPage
@@ -24,14 +25,20 @@ from headrace_governance.crawl.media import media_type, sniffed
 from headrace_governance.crawl.pages import Page, read_page
 from headrace_governance.crawl.policy import FetchPolicy
 from headrace_governance.crawl.robots import any_matches
-from headrace_governance.crawl.urls import host_and_port, normal_host_port, normal_url, origin_of
+from headrace_governance.crawl.site import allowed_hosts, site_of
+from headrace_governance.crawl.urls import host_and_port, normal_url, origin_of
 from headrace_governance.sources import CrawlFetch, Source
 from headrace_lake.errors import SourceError
 from headrace_lake.fingerprint import digest_bytes
 
+if TYPE_CHECKING:
+    from headrace_governance.crawl.slots import HostSlots  # see hosts.py: no part of the crawl's code digest
+
 Progress = Callable[[dict[str, int]], None]
 """Called with state → addresses after every settled address."""
 _HTML = {"text/html", "application/xhtml+xml"}
+_BUSY = {429, 503}
+"""Statuses that mean the whole server, or us, not one page (RFC 6585, RFC 9110)."""
 
 
 @dataclass(frozen=True)
@@ -43,34 +50,13 @@ class Earlier:
 
 
 @dataclass
-class Site:
-    """Where the source is fetched now, and under which name its addresses are recorded."""
-
-    declared: str
-    actual: str
-
-    def recorded(self, url: str) -> str:
-        """The address to record for one that was fetched."""
-        return self._swap(url, self.actual, self.declared)
-
-    def fetched(self, url: str) -> str:
-        """The inverse of `recorded`."""
-        return self._swap(url, self.declared, self.actual)
-
-    @staticmethod
-    def _swap(url: str, old: str, new: str) -> str:
-        if old == new or not old or not (url == old or url.startswith(old + "/")):
-            return url
-        return new + url[len(old) :]
-
-
-@dataclass
 class Outcome:
     """How often each thing happened beyond the counts of addresses."""
 
     not_modified: int = 0
     requests: int = 0
     hosts: set[str] = field(default_factory=set)
+    evidence: EvidenceSeen | None = None
 
 
 class Crawler:
@@ -81,6 +67,7 @@ class Crawler:
         base_url: fetch from here instead of the declared `base_url`; its `host:port` is allowed if the declared one is.
         earlier: address → its earlier capture.
         keep_evidence: stores bytes and returns their digest.
+        slots: when a host may be asked, of all crawls of the lake.
     """
 
     def __init__(
@@ -90,6 +77,7 @@ class Crawler:
         policy: FetchPolicy,
         licences: lic.LicencePolicy,
         *,
+        slots: HostSlots,
         base_url: str | None = None,
         earlier: dict[str, Earlier] | None = None,
         keep_evidence: Callable[[bytes], str] = digest_bytes,
@@ -100,8 +88,7 @@ class Crawler:
         self.source, self.fetch, self.frontier = source, source.fetch, frontier
         self.policy, self.licences, self.earlier = policy, licences, earlier or {}
         self.agent = self.fetch.agent or policy.agent
-        declared = _site(self.fetch.base_url)
-        self.site = Site(declared, _site(base_url) if base_url else declared)
+        self.site = site_of(self.fetch, base_url)
         self.user_agent = policy.user_agent.replace("{agent}", self.agent)
         self.limits = Limits(
             total_seconds=self.fetch.timeout_seconds,
@@ -111,8 +98,10 @@ class Crawler:
             min_rate=policy.min_bytes_per_second,
             grace_seconds=policy.grace_seconds,
         )
-        self._fetcher = Fetcher(AddressGuard(self._allowed_hosts(), resolver), user_agent=self.user_agent, contact=policy.contact)
-        self.hosts = Hosts(self._fetcher, frontier, policy, self.agent, self.fetch.delay_seconds, keep_evidence)
+        self._fetcher = Fetcher(
+            AddressGuard(allowed_hosts(self.fetch, self.site), resolver), user_agent=self.user_agent, contact=policy.contact
+        )
+        self.hosts = Hosts(self._fetcher, frontier, policy, self.agent, self.fetch.delay_seconds, keep_evidence, slots)
         written = self.fetch.start_urls(self.site.actual + "/" if self.site.actual else None)
         self.seeds = [normal_url(u) for u in written]
         if "" in self.seeds:
@@ -122,12 +111,6 @@ class Crawler:
             )
         self._seed_hosts = {urlsplit(u).netloc for u in self.seeds}
         self.outcome = Outcome()
-
-    def _allowed_hosts(self) -> set[str]:
-        allowed = {normal_host_port(h) for h in self.fetch.allow_hosts}
-        if self.site.actual != self.site.declared and _host_port(self.site.declared) in allowed:
-            allowed.add(_host_port(self.site.actual))
-        return allowed
 
     async def run(self, progress: Progress | None = None) -> Outcome:
         """Crawl until the frontier is empty."""
@@ -142,9 +125,17 @@ class Crawler:
                 async with asyncio.TaskGroup() as group:
                     for origin, urls in by_host.items():
                         group.create_task(self._crawl_host(origin, urls, depth, gate, progress))
+            if self.source.licence.evidence.url and self.frontier.counts().get("kept"):
+                self.outcome.evidence = await self._evidence()
         finally:
             await self._fetcher.close()
         return self.outcome
+
+    async def _evidence(self) -> EvidenceSeen:
+        """The page that the licence rests on, as it is now."""
+        url = self.site.fetched(self.source.licence.evidence.url)
+        agent, redirects = self.agent, self.policy.max_redirects
+        return await see_evidence(url, self.hosts, self._fetcher, self.limits, agent, max_redirects=redirects, recorded=self.site.recorded)
 
     async def _admit(self, depth: int) -> None:
         refusals: dict[str, tuple[str, str]] = {}
@@ -159,11 +150,9 @@ class Crawler:
         if any_matches(self.fetch.deny, url):
             return "denied", "matches 'deny' of the source"
         host = await self.hosts.get(origin_of(url))
-        if not host.robots.allowed(url, self.agent):
-            detail = {"rules": "robots.txt", "disallow-all": "robots.txt unreachable or server error"}.get(
-                host.robots.verdict, "robots.txt"
-            )
-            return "robots", f"{detail}, evidence {host.digest}"
+        refusal = host.refuses(url, self.agent)
+        if refusal is not None:
+            return refusal
         if self.fetch.respect_tdm and host.tdmrep and lic.tdm_reserves(host.tdmrep, url):
             return "tdm_reserved", "tdmrep.json"
         return None
@@ -294,7 +283,7 @@ class Crawler:
         def verdict(head: Response) -> None:
             if head.status >= 500 or head.status == 429:
                 wait = retry_after(head.values("retry-after"), head.header("date"), datetime.now(UTC))
-                raise FetchFailed("http_status", str(head.status), again=True, wait=wait)
+                raise FetchFailed("http_status", str(head.status), again=True, wait=wait, busy=head.status in _BUSY or wait > 0)
             if head.status != 200:
                 raise Refused("http_status", str(head.status))
             kind, _ = media_type(head.header("content-type"))
@@ -308,7 +297,7 @@ class Crawler:
 
     async def _follow(self, url: str, conditions: dict[str, str], depth: int) -> tuple[Response, Host]:
         """Fetch, following redirects; every hop is judged as a new address (`allow` does not bind where a seed leads)."""
-        recorded = self.site.recorded(url)
+        recorded, hops = self.site.recorded(url), [url]
         for hop in range(self.policy.max_redirects + 1):
             if hop:
                 if urlsplit(url).netloc not in self._seed_hosts:
@@ -327,7 +316,9 @@ class Crawler:
             url, why = location(url, response.values("location"))
             if why:
                 raise Refused("bad_redirect", why)
-        raise Refused("too_many_redirects", f"more than {self.policy.max_redirects}")
+            hops.append(url)
+        circle = f", in a circle over {hops[-1]}" if hops.count(hops[-1]) > 1 else f", the last to {hops[-1]}"
+        raise Refused("too_many_redirects", f"more than {self.policy.max_redirects}{circle}")
 
     async def _check_address(self, url: str) -> None:
         """Name the address as the reason where a redirect aims at a forbidden one, not what follows from it (no robots.txt)."""
@@ -337,14 +328,18 @@ class Crawler:
             return
 
     async def _retrying(self, host: Host, url: str, headers: dict[str, str], recorded: str) -> Response:
-        pause = self.policy.retry_seconds
+        pause, most = self.policy.retry_seconds, self.policy.max_retry_after_seconds
         for attempt in range(self.policy.retries + 1):
             try:
-                async with host:
+                async with host.request(self.limits.total_seconds):
                     self.outcome.requests += 1
-                    return await self._fetcher.get(url, self.limits, headers=headers, verdict=self._header_verdict(recorded))
+                    response = await self._fetcher.get(url, self.limits, headers=headers, verdict=self._header_verdict(recorded))
+                host.answered()
+                return response
             except FetchFailed as exc:
-                if not exc.again or attempt == self.policy.retries or exc.wait > self.policy.max_retry_after_seconds:
+                if exc.busy:
+                    await host.busy(max(exc.wait, pause), most)
+                if not exc.again or attempt == self.policy.retries or exc.wait > most:
                     raise
                 await asyncio.sleep(max(pause, exc.wait))
                 pause *= 2
@@ -363,11 +358,6 @@ class Crawler:
         return list(found)
 
 
-def _site(base_url: str) -> str:
-    """A site's address in normal form, without a slash at its end."""
-    return (normal_url(base_url) or base_url).rstrip("/")
-
-
 def _licence_fields(decision: lic.Decision) -> dict[str, Any]:
     return {
         "licence": decision.licence,
@@ -383,11 +373,6 @@ def _conditions(earlier: Earlier | None) -> dict[str, str]:
         return {}
     pairs = {"if-none-match": earlier.row["etag"], "if-modified-since": earlier.row["last_modified"]}
     return {k: v for k, v in pairs.items() if v}
-
-
-def _host_port(base_url: str) -> str:
-    host, port = host_and_port(base_url)
-    return f"{host}:{port}"
 
 
 def _now() -> str:

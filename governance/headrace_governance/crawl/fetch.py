@@ -7,6 +7,7 @@ path goes into the request line as it stands, so that what was judged is what is
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 import time
 from collections.abc import Callable
@@ -16,12 +17,19 @@ import httpx
 
 from headrace_governance.crawl.address import AddressGuard, AddressRefused, GuardedTransport
 from headrace_governance.crawl.decode import ACCEPT_ENCODING, BadEncoding, BodyTooLarge, Decoder
-from headrace_governance.crawl.urls import normal_url, target_of
+from headrace_governance.crawl.urls import host_and_port, normal_url, target_of
 
 REDIRECTS = {301, 302, 303, 307, 308}
 _MAX_HEADERS = 64 << 10
 _LAST_BYTES_S = 1.0
 """How long an answer may be too slow on the whole: one that begins late (a busy server, or we were) has come whole by then."""
+
+
+def _tls_error(exc: BaseException | None) -> ssl.SSLError | None:
+    """The error of TLS that an error is or was caused by: a certificate that is none of this host's, expired, or signed by nobody known."""
+    while exc is not None and not isinstance(exc, ssl.SSLError):
+        exc = exc.__cause__ or exc.__context__
+    return exc
 
 
 class Refused(Exception):
@@ -33,10 +41,13 @@ class Refused(Exception):
 
 
 class FetchFailed(Exception):
-    """The fetch went wrong: goes to quarantine. `again`: whether trying again may help; `wait`: seconds the server asked for."""
+    """The fetch went wrong: goes to quarantine.
 
-    def __init__(self, reason: str, detail: str = "", *, again: bool = False, wait: float = 0.0) -> None:
-        self.reason, self.detail, self.again, self.wait = reason, detail, again, wait
+    `again`: whether trying again may help; `wait`: seconds the server asked for; `busy`: the whole host asks for a pause.
+    """
+
+    def __init__(self, reason: str, detail: str = "", *, again: bool = False, wait: float = 0.0, busy: bool = False) -> None:
+        self.reason, self.detail, self.again, self.wait, self.busy = reason, detail, again, wait, busy
         super().__init__(f"{reason}: {detail}")
 
 
@@ -151,8 +162,11 @@ class Fetcher:
             raise Refused("bad_url", str(exc)) from exc
         except (httpx.HTTPError, httpx.StreamError) as exc:
             raise self._explained(exc) from exc
+        except socket.gaierror as exc:
+            host = host_and_port(url)[0]
+            raise FetchFailed("dns", f"{host} does not resolve: {exc.strerror or exc}", again=exc.errno == socket.EAI_AGAIN) from exc
         except (OSError, ssl.SSLError) as exc:
-            raise FetchFailed("unreachable", str(exc) or type(exc).__name__, again=True) from exc
+            raise self._explained(exc) from exc
         except Exception as exc:
             # httpcore's own errors pass our transport unchanged.
             if type(exc).__module__.startswith(("httpcore", "h11")):
@@ -162,6 +176,9 @@ class Fetcher:
     @staticmethod
     def _explained(exc: Exception) -> FetchFailed:
         name, text = type(exc).__name__, str(exc)
+        tls = _tls_error(exc)
+        if tls is not None:
+            return FetchFailed("tls", f"{type(tls).__name__}: {tls}")
         if "complete message body" in text or "incomplete chunked read" in text:
             return FetchFailed("truncated", text, again=True)
         if "Timeout" in name:

@@ -3,40 +3,91 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from headrace_governance.crawl import robots as rfc9309
-from headrace_governance.crawl.fetch import REDIRECTS, Fetcher, FetchFailed, Limits, Refused
+from headrace_governance.crawl.fetch import REDIRECTS, Fetcher, FetchFailed, Limits, Refused, Response
 from headrace_governance.crawl.fields import location, retry_after
 from headrace_governance.crawl.frontier import Frontier
 from headrace_governance.crawl.policy import FetchPolicy
+from headrace_governance.crawl.urls import host_and_port, host_key
+
+if TYPE_CHECKING:
+    # Only for types: when a request is made decides nothing about what is kept, so it is no part of the crawl's code digest.
+    from headrace_governance.crawl.slots import HostSlots
 
 _ROBOTS_REDIRECTS = 5
 _UNREACHABLE = 0
+_GIVE_UPS = 3
+"""Pages in a row that were given up for a long Retry-After, after which the rest of the host's are, unasked."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of `/robots.txt`: its status (0: none came) and body; `problem`: (reason, detail) where none came."""
+
+    status: int
+    body: bytes
+    problem: tuple[str, str] | None = None
 
 
 class Host:
-    """One origin (scheme, host, port)."""
+    """One origin (scheme, host, port).
 
-    def __init__(self, origin: str, robots: rfc9309.Robots, body: bytes, digest: str, tdmrep: bytes, delay: float, slots: int) -> None:
-        self.origin, self.robots, self.body, self.digest, self.tdmrep, self.delay = origin, robots, body, digest, tdmrep, delay
-        self._slots = asyncio.Semaphore(1 if delay > 0 else slots)
-        self._pace = asyncio.Lock()
-        self._last = time.monotonic()
+    Attributes:
+        delay: seconds between two requests to its host, from any crawl of the lake.
+        refusal: (reason, detail) why nothing of it may be fetched, if so.
+    """
 
-    async def __aenter__(self) -> Host:
-        await self._slots.acquire()
-        if self.delay > 0:
-            async with self._pace:
-                # Counted from the end of the last request, so a slow server is not asked faster than it answers.
-                await asyncio.sleep(max(0.0, self._last + self.delay - time.monotonic()))
-        return self
+    def __init__(
+        self, origin: str, robots: rfc9309.Robots, answer: Answer, digest: str, tdmrep: bytes, *, delay: float, slots: int, pace: HostSlots
+    ) -> None:
+        self.origin, self.robots, self.digest, self.tdmrep, self.delay = origin, robots, digest, tdmrep, delay
+        self.status = answer.status
+        self.refusal: tuple[str, str] | None = None
+        self._key = host_key(*host_and_port(origin))
+        self._places = asyncio.Semaphore(1 if delay > 0 else slots)
+        self._pace = pace
+        self._gave_up = 0
 
-    async def __aexit__(self, *_: object) -> None:
-        self._last = time.monotonic()
-        self._slots.release()
+    def refuses(self, url: str, agent: str) -> tuple[str, str] | None:
+        """(reason, detail) why the host does not want an address of it to be asked for, or None."""
+        if self.refusal is not None:
+            return self.refusal
+        if not self.robots.allowed(url, agent):
+            return "robots", f"robots.txt forbids it to {agent}, evidence {self.digest}"
+        return None
+
+    @asynccontextmanager
+    async def request(self, seconds: float) -> AsyncIterator[None]:
+        """A time at which the host may be asked, for a request that takes so many seconds at most.
+
+        Raises:
+            FetchFailed: the host asked for longer pauses than the policy has, again and again.
+        """
+        async with self._places:
+            if self._gave_up >= _GIVE_UPS:
+                raise FetchFailed("retry_after", f"{_GIVE_UPS} pages before it were given up for their Retry-After")
+            if self.delay > 0:
+                async with self._pace.slot(self._key, self.delay, seconds):
+                    yield
+            else:
+                await self._pace.rested(self._key)
+                yield
+
+    async def busy(self, wait: float, most: float) -> None:
+        """The host asked for a pause: nobody asks it meanwhile, for so many seconds at most."""
+        self._gave_up = self._gave_up + 1 if wait > most else 0
+        if min(wait, most) > 0:
+            await self._pace.rest(self._key, min(wait, most))
+
+    def answered(self) -> None:
+        """The host gave an answer that asks for no pause."""
+        self._gave_up = 0
 
 
 class Hosts:
@@ -45,14 +96,15 @@ class Hosts:
     def __init__(
         self,
         fetcher: Fetcher,
-        frontier: Frontier,
+        frontier: Frontier | None,
         policy: FetchPolicy,
         agent: str,
         delay_seconds: float,
         keep_evidence: Callable[[bytes], str],
+        slots: HostSlots,
     ) -> None:
         self._fetcher, self._frontier, self._policy, self._agent = fetcher, frontier, policy, agent
-        self._delay, self._keep_evidence = delay_seconds, keep_evidence
+        self._delay, self._keep_evidence, self._slots = delay_seconds, keep_evidence, slots
         self._hosts: dict[str, asyncio.Task[Host]] = {}
 
     async def get(self, origin: str) -> Host:
@@ -63,33 +115,45 @@ class Hosts:
         return await task
 
     async def _load(self, origin: str) -> Host:
-        known = self._frontier.host(origin)
+        known = self._frontier.host(origin) if self._frontier is not None else None
         if known is None:
-            status, body = await self._robots(origin)
-            robots = rfc9309.for_status(status, body)
-            await asyncio.sleep(min(self._delay_of(robots), self._policy.max_crawl_delay_seconds))
+            answer = await self._robots(origin)
+            robots = rfc9309.for_status(answer.status, answer.body)
             tdmrep = await self._tdmrep(origin, robots)
-            if status != _UNREACHABLE and status < 500:
-                self._frontier.set_host(origin, status, body, tdmrep)
+            if self._frontier is not None and answer.status != _UNREACHABLE and answer.status < 500:
+                self._frontier.set_host(origin, answer.status, answer.body, tdmrep)
         else:
             status, body, tdmrep = known
+            answer = Answer(status, body)
             robots = rfc9309.for_status(status, body)
         delay = self._delay_of(robots)
-        if robots.crawl_delay(self._agent) > self._policy.max_crawl_delay_seconds:
-            robots = rfc9309.Robots(verdict="disallow-all")
-        digest = self._keep_evidence(body if 200 <= status < 300 else f"robots.txt: status {status}".encode())
-        return Host(origin, robots, body, digest, tdmrep, delay, self._policy.concurrency_per_host)
+        status = answer.status
+        if answer.problem is not None:
+            noted = f"robots.txt: {': '.join(answer.problem)}".encode()
+        else:
+            noted = answer.body if 200 <= status < 300 else f"robots.txt: status {status}".encode()
+        digest = self._keep_evidence(noted)
+        host = Host(origin, robots, answer, digest, tdmrep, delay=delay, slots=self._policy.concurrency_per_host, pace=self._slots)
+        asked = robots.crawl_delay(self._agent)
+        if asked > self._policy.max_crawl_delay_seconds:
+            host.refusal = "crawl_delay", f"robots.txt asks for {asked:g} s, more than {self._policy.max_crawl_delay_seconds:g} s"
+        elif answer.problem is not None:
+            reason, detail = answer.problem
+            host.refusal = reason, f"{detail} (asked for {origin}/robots.txt)"
+        elif robots.verdict == "disallow-all":
+            host.refusal = "robots_error", f"{origin}/robots.txt was answered {status}, which forbids everything, evidence {digest}"
+        return host
 
     def _delay_of(self, robots: rfc9309.Robots) -> float:
         return max(self._delay, robots.crawl_delay(self._agent))
 
-    async def _robots(self, origin: str) -> tuple[int, bytes]:
-        """(status, body); status 0: unreachable, which disallows everything just as 5xx does.
+    async def _robots(self, origin: str) -> Answer:
+        """The answer for robots.txt; no answer disallows everything just as 5xx does.
 
         The body is that of a file, or one byte more than is read of a longer one, which tells `robots` that it is cut.
         """
         limits = Limits(total_seconds=self._policy.robots_timeout_seconds, idle_seconds=self._policy.idle_seconds)
-        status, wait = _UNREACHABLE, 0.0
+        found, wait = Answer(_UNREACHABLE, b""), 0.0
         for attempt in range(self._policy.retries + 1):
             if wait > self._policy.max_retry_after_seconds:
                 break
@@ -98,29 +162,46 @@ class Hosts:
             try:
                 url = f"{origin}/robots.txt"
                 for _ in range(_ROBOTS_REDIRECTS + 1):
-                    response = await self._fetcher.get(url, limits, cut_at=rfc9309.MAX_BYTES + 1)
+                    response = await self._paced(url, limits, origin)
                     if response.status not in REDIRECTS:
                         break
                     url, _why = location(url, response.values("location"))
                     if not url:
                         break
-                status = response.status
                 wait = retry_after(response.values("retry-after"), response.header("date"), datetime.now(UTC))
-                if status < 500 and status != 429:
-                    return status, response.body
+                if response.status < 500 and response.status != 429:
+                    return Answer(response.status, response.body)
+                found = Answer(503 if response.status == 429 else response.status, b"")
+                if wait > 0:
+                    await self._slots.rest(_key(url or origin), min(wait, self._policy.max_retry_after_seconds))
             except Refused as exc:
                 # Forbidden address: nothing of this host may be fetched, and asking again changes nothing.
-                return _UNREACHABLE, f"# {exc}".encode()
-            except FetchFailed:
-                status, wait = _UNREACHABLE, 0.0
-        return (503 if status == 429 else status), b""
+                return Answer(_UNREACHABLE, b"", (exc.reason, exc.detail))
+            except FetchFailed as exc:
+                found, wait = Answer(_UNREACHABLE, b"", (exc.reason, exc.detail)), 0.0
+        return found
+
+    async def _paced(self, url: str, limits: Limits, origin: str) -> Response:
+        """One request for a robots.txt. It takes a slot in any case: what delay there is, its answer says."""
+        async with self._slots.slot(_key(url), self._delay, limits.total_seconds) as slot:
+            response = await self._fetcher.get(url, limits, cut_at=rfc9309.MAX_BYTES + 1)
+            if 200 <= response.status < 300 and _key(url) == _key(origin):
+                asked = self._delay_of(rfc9309.parse_robots(response.body))
+                slot.delay = min(asked, self._policy.max_crawl_delay_seconds)
+            return response
 
     async def _tdmrep(self, origin: str, robots: rfc9309.Robots) -> bytes:
         url = f"{origin}/.well-known/tdmrep.json"
-        if not robots.allowed(url, self._agent):
+        if not robots.allowed(url, self._agent) or robots.crawl_delay(self._agent) > self._policy.max_crawl_delay_seconds:
             return b""
+        limits = Limits(total_seconds=self._policy.robots_timeout_seconds, max_bytes=1 << 20)
         try:
-            response = await self._fetcher.get(url, Limits(total_seconds=self._policy.robots_timeout_seconds, max_bytes=1 << 20))
+            async with self._slots.slot(_key(url), self._delay_of(robots), limits.total_seconds):
+                response = await self._fetcher.get(url, limits)
         except (Refused, FetchFailed):
             return b""
         return response.body if response.status == 200 else b""
+
+
+def _key(url: str) -> str:
+    return host_key(*host_and_port(url))

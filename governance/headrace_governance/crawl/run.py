@@ -16,14 +16,17 @@ from typing import Any
 import pyarrow as pa
 
 from headrace_governance.crawl.captures import put_evidence, read_warc_body, write_captures
-from headrace_governance.crawl.crawler import Crawler, Earlier, Progress, open_frontier
+from headrace_governance.crawl.causes import HOST_WIDE, causes_of, ways_out
+from headrace_governance.crawl.crawler import Crawler, Earlier, Outcome, Progress, open_frontier
+from headrace_governance.crawl.evidence_record import difference, record_evidence, recorded_evidence
 from headrace_governance.crawl.frontier import Frontier
 from headrace_governance.crawl.licence import load_licence_policy
 from headrace_governance.crawl.policy import load_fetch_policy
+from headrace_governance.crawl.slots import HostSlots, SlotStore
 from headrace_governance.licences.policy import require_licence
 from headrace_governance.licences.terms import Terms
 from headrace_governance.sources import Source
-from headrace_lake.errors import InputError
+from headrace_lake.errors import HeadraceError, InputError
 from headrace_lake.fingerprint import code_digest, digest_of
 from headrace_lake.identity import document_uid
 from headrace_lake.lake import Lake, StageCommit
@@ -32,6 +35,8 @@ from headrace_lake.slices import Slice
 
 STAGE = "crawl"
 VERSION = "1"
+_CAUSES = 5
+"""Reasons that the error of a crawl names which kept nothing."""
 TABLES = ("captures", "exclusions", "quarantine")
 _VALIDATOR_COLUMNS = [
     "url",
@@ -68,7 +73,7 @@ def crawl_fingerprint(lake: Lake, source: Source, slice_: Slice) -> str:
     """Fingerprint of crawling this slice: source, policies and code; not where the site is mirrored today."""
     policies = lake.settings.resolve(lake.settings.policies)
     params = {
-        "source": source.record(),
+        "source": source.fetch_record(),
         "fetch": load_fetch_policy(policies).model_dump(mode="json"),
         "licences": load_licence_policy(policies).record(),
     }
@@ -111,11 +116,12 @@ def crawl_slice(
             frontier,
             load_fetch_policy(policies),
             load_licence_policy(policies),
+            slots=HostSlots(SlotStore(lake.catalog.engine)),
             base_url=base_url,
             earlier=_earlier(lake, source),
             keep_evidence=lambda body: put_evidence(lake, body, ".txt"),
         )
-        outcome = asyncio.run(crawler.run(progress))
+        outcome = _finished(crawler, progress)
         shards = write_captures(lake, slice_, frontier.pages())
         dropped, failed = _unkept(frontier, "dropped"), _unkept(frontier, "failed")
     finally:
@@ -123,16 +129,24 @@ def crawl_slice(
     kept = sum(s.rows for s in shards)
     if not kept:
         shutil.rmtree(work, ignore_errors=True)
+        causes = causes_of((u.url, u.reason, u.detail) for u in (*dropped, *failed))
+        file = f"{lake.settings.sources}/{source.id}.yaml"
         raise InputError(
-            f"slice {slice_}: the crawl kept no page ({_why(dropped, failed)})",
-            "check that the site is up, the seeds, robots.txt and 'allow' of the source",
+            f"slice {slice_}: the crawl kept no page of {len(dropped) + len(failed):,}: {'; '.join(map(str, causes[:_CAUSES])) or '-'}",
+            ways_out(causes[:_CAUSES], file=file, policies=str(lake.settings.policies)),
         )
     notes: tuple[str, ...] = (
         f"requests {outcome.requests}",
         f"not modified {outcome.not_modified}",
         f"fetched from {crawler.site.actual or 'the seeds'}",
     )
-    notes += licence_notes(terms)
+    host_wide = causes_of((u.url, u.reason, u.detail) for u in (*dropped, *failed) if u.reason in HOST_WIDE)
+    notes += tuple(f"not kept: {cause}" for cause in host_wide)
+    if outcome.evidence is not None:
+        before = recorded_evidence(lake, source.id)
+        changed = difference(outcome.evidence, before)
+        notes += (str(outcome.evidence), *([changed] if changed else []))
+        record_evidence(lake, source.id, terms.expression, outcome.evidence, before)
     receipt = commit_captures(
         lake,
         source,
@@ -151,6 +165,19 @@ def crawl_slice(
     for old in work.parent.glob(f"{slice_.interval}-*"):
         shutil.rmtree(old, ignore_errors=True)
     return receipt
+
+
+def _finished(crawler: Crawler, progress: Progress | None) -> Outcome:
+    """Run a crawl to its end; an error of ours leaves the crawler's groups of tasks as itself."""
+    try:
+        return asyncio.run(crawler.run(progress))
+    except BaseExceptionGroup as group:
+        ours = group.subgroup(HeadraceError)
+        while isinstance(ours, BaseExceptionGroup):
+            ours = ours.exceptions[0]  # type: ignore[assignment]
+        if ours is None:
+            raise
+        raise ours from group
 
 
 def licence_notes(terms: Terms) -> tuple[str, ...]:
@@ -226,11 +253,6 @@ def commit_captures(
 
 def _unkept(frontier: Frontier, state: str) -> list[Unkept]:
     return [Unkept(url, reason, detail) for url, reason, detail in frontier.outcomes(state)]
-
-
-def _why(dropped: list[Unkept], failed: list[Unkept]) -> str:
-    counts = Counter([u.reason for u in dropped] + [f"{u.reason} ({u.detail})" for u in failed])
-    return ", ".join(f"{n} {reason}" for reason, n in counts.most_common(3)) or "no address"
 
 
 def _earlier(lake: Lake, source: Source) -> dict[str, Earlier]:

@@ -129,6 +129,12 @@ def host_and_port(url: str) -> tuple[str, int]:
     return host.strip("[]"), int(port[1:]) if port else _PORTS.get(scheme, 0)
 
 
+def host_key(host: str, port: int) -> str:
+    """One name for what is one host: in small letters, without the root's dot, and without the ports of http and https."""
+    name = host.strip("[]").lower().removesuffix(".")
+    return name if port in (80, 443) else f"{name}:{port}"
+
+
 def _split(authority: str) -> tuple[str, str]:
     """Host, and `:port` or nothing."""
     host, colon, port = authority.rpartition(":")

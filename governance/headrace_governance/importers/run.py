@@ -57,7 +57,7 @@ def import_slice(lake: Lake, source: Source, slice_: Slice, *, refresh: bool = F
         ]
     )
     params = {
-        "source": source.record(),
+        "source": source.fetch_record(),
         "licences": policy.record(),
         "files": [[f.name, file_digest(f)] for f in files],
     }

@@ -10,32 +10,59 @@ Malay): such sets are declared in `filters/language.yaml`. A text counts for a s
 reported with all that are possible (`confusable` in `measured`), and is in the one that its page or source declares, if that is possible.
 Chinese characters without kana are Japanese if their forms are (`scripts.kanji_language`).
 
+A document in a language that its source does not declare (`languages` of the source's file) is dropped, and in one that is partly in
+such a language those paragraphs are cut when shards are made (`starts`, `ends`), unless they are more than half of its prose; the
+parameters `undeclared` say so, and a source may say otherwise. What a document's prose is in decides, not its code and quotations.
+
 Reasons, in the order of blame: `language_not_wanted`, `low_confidence`, `script_not_wanted` (Chinese in Latin letters, Serbian in
-Cyrillic where only Latin is wanted), `mixed_languages`. Speed is bound by the text that the classifier sees
+Cyrillic where only Latin is wanted), `language_not_declared`, `mixed_languages`. Speed is bound by the text that the classifier sees
 (benchmarks/text/bench_language.py).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from operator import ne
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 from pydantic import Field, field_validator
 
-from headrace_governance.text.paragraphs import ParagraphParams, paragraph_languages
+from headrace_governance.text.declared import declared_languages, language_code
+from headrace_governance.text.paragraphs import ParagraphParams, judge_paragraphs, paragraph_languages
 from headrace_governance.text.scripts import KNOWN, Scripts, kanji_language, script_table, scripts_of
 from headrace_lake.errors import ConfigError
-from headrace_lake.stage import DROP_DETAIL, DROP_REASON, Inputs, PartWriter, Stage
+from headrace_lake.slices import Slice
+from headrace_lake.stage import DROP_DETAIL, DROP_REASON, Inputs, PartWriter, SliceReader, Stage
 from headrace_lake.strict import StrictModel
 
 UNKNOWN = "und"
 """ISO 639 code for "undetermined": a text without a letter."""
+
+
+class UndeclaredParams(StrictModel):
+    """What becomes of languages that a document's source does not declare.
+
+    Attributes:
+        documents: `drop` them, or `keep` them (`undeclared` in `measured` says how much of a document it is); a source's
+            `undeclared_languages` goes before it.
+        paragraphs: `cut` them out of documents that are kept, or `keep` them.
+        min_share: share of declared languages among the bytes of paragraphs that count; below it the document is dropped.
+        mixed_from: share of declared languages from which that is `mixed_languages`, not `language_not_declared`.
+        cut_sure: probability from which a paragraph is cut.
+        alike: sets of languages in which the classifier's certainty counts for nothing: one of them is declared if another is.
+    """
+
+    documents: Literal["drop", "keep"] = "drop"
+    paragraphs: Literal["cut", "keep"] = "cut"
+    min_share: float = Field(default=0.5, ge=0, le=1)
+    mixed_from: float = Field(default=0.1, ge=0, le=1)
+    cut_sure: float = Field(default=0.8, ge=0, le=1)
+    alike: tuple[tuple[str, ...], ...] = ()
 
 
 class LanguageParams(StrictModel):
@@ -52,6 +79,7 @@ class LanguageParams(StrictModel):
         confusable: sets of languages that the classifier cannot tell apart in every text; a language is in one at most.
         possible: lowest probability at which a language of a set is possible.
         paragraphs: when and how mixed documents are found.
+        undeclared: what becomes of languages that the source does not declare.
     """
 
     wanted: tuple[str, ...] = ()
@@ -64,6 +92,7 @@ class LanguageParams(StrictModel):
     confusable: tuple[tuple[str, ...], ...] = ()
     possible: float = Field(default=0.02, gt=0, le=1)
     paragraphs: ParagraphParams = ParagraphParams()
+    undeclared: UndeclaredParams = UndeclaredParams()
 
     @field_validator("confusable")
     @classmethod
@@ -104,10 +133,21 @@ class Told:
     possible: Mapping[str, float]
 
 
-_MACRO = {"nb": "no", "in": "id", "iw": "he", "cmn": "zh", "mo": "ro"}
-"""Declared codes that the classifier has under another one."""
+@dataclass(frozen=True)
+class Verdict:
+    """What is decided of a text. `mix`: languages of paragraphs where they were told; `cuts`: characters; `undeclared`: share, if asked."""
+
+    told: Told
+    reason: str | None = None
+    mix: Mapping[str, float] = field(default_factory=dict)
+    cuts: Sequence[tuple[int, int]] = ()
+    undeclared: float | None = None
+
+
 _SAMPLE = 256
 """Characters, evenly chosen, by which capitals are counted."""
+_MOST_PROBES, _PROBE_EVERY = 8, 2500
+"""Probes of a text whose source declares languages, and the characters from one to the next, unless the text is longer than those."""
 _MOST_LABELS = 20
 """More than can have a probability that counts."""
 
@@ -125,17 +165,25 @@ class Language(Stage):
     def inputs(self) -> Inputs:
         return Inputs("documents", ("uid", "text", "language_hint"))
 
+    def about(self, reader: SliceReader, slice_: Slice) -> dict[str, pa.Table]:
+        return declared_languages(reader, slice_)
+
     def begin(self, part: PartWriter, shared: Mapping[str, pa.Table]) -> None:
         self._model = load_model()
         self._table = script_table()
         self._sets = {language: languages for languages in self.params.confusable for language in languages}
+        self._alike = {language: frozenset(languages) for languages in self.params.undeclared.alike for language in languages}
+        said = shared["declared_languages"].to_pylist() if "declared_languages" in shared else []
+        self._declared = frozenset(row["language"] for row in said)
+        self._policy = (said[0]["undeclared"] if said else "") or self.params.undeclared.documents
 
     def process(self, batch: pa.Table) -> pa.Table:
         scripts = scripts_of(batch["text"].combine_chunks().cast(pa.large_string()), self._table)
         hints = batch["language_hint"].to_pylist() if "language_hint" in batch.column_names else [None] * batch.num_rows
         rows = [self._row(text, i, scripts, hint) for i, (text, hint) in enumerate(zip(batch["text"].to_pylist(), hints, strict=True))]
-        told, mixes, reasons = [r[0] for r in rows], [r[1] for r in rows], [r[2] for r in rows]
-        measured = [_measured(t, mix, script) for t, mix, script in zip(told, mixes, scripts.codes, strict=True)]
+        told, mixes, reasons = [r.told for r in rows], [r.mix for r in rows], [r.reason for r in rows]
+        measured = [_measured(r, script) for r, script in zip(rows, scripts.codes, strict=True)]
+        cuts = [_in_bytes(text, r.cuts) for text, r in zip(batch["text"].to_pylist(), rows, strict=True)]
         return pa.table(
             {
                 "uid": batch["uid"],
@@ -147,6 +195,8 @@ class Language(Stage):
                 "script": pa.array(scripts.codes, pa.string()),
                 "traditional": pa.array(scripts.traditional, pa.float64(), mask=np.isnan(scripts.traditional)),
                 "paragraph_languages": pa.array([json.dumps(mix) if mix else None for mix in mixes], pa.string()),
+                "starts": pa.array([[start for start, _ in c] for c in cuts], pa.list_(pa.int64())),
+                "ends": pa.array([[end for _, end in c] for c in cuts], pa.list_(pa.int64())),
                 DROP_REASON: pa.array(reasons, pa.string()),
                 DROP_DETAIL: pa.array([m if r else None for m, r in zip(measured, reasons, strict=True)], pa.string()),
             }
@@ -177,9 +227,10 @@ class Language(Stage):
         if languages is None or single > 1 - self.params.possible:
             return Told(language, single, single, {language: single})
         possible = self._probabilities(text, languages) | {language: single}
-        hint = (declared or "").replace("_", "-").partition("-")[0].lower()
-        hint = _MACRO.get(hint, hint)
-        return Told(hint if hint in possible else language, min(1.0, sum(possible.values())), single, possible)
+        hint = language_code(declared or "")
+        if hint not in possible:
+            hint = max((p, own) for own, p in possible.items() if own in self._declared)[1] if self._declared & set(possible) else language
+        return Told(hint, min(1.0, sum(possible.values())), single, possible)
 
     def _probabilities(self, text: str, languages: tuple[str, ...]) -> dict[str, float]:
         """Of the languages that are possible, in their order."""
@@ -194,18 +245,50 @@ class Language(Stage):
             return None
         return small_letters(line) if mostly_capitals(line, self.params.capitals) else line
 
-    def _row(self, text: str, row: int, scripts: Scripts, declared: str | None) -> tuple[Told, dict[str, float], str | None]:
-        """What is told, languages of paragraphs where they were told, reason of a drop."""
+    def _row(self, text: str, row: int, scripts: Scripts, declared: str | None) -> Verdict:
         told = self.tell(text, declared, kanji=scripts.codes[row] in ("Hans", "Hant", "Hani"))
         if told.language == "ja" and scripts.codes[row] in ("Hans", "Hant", "Hani"):
             scripts.codes[row] = scripts.east_asian[row] = "Jpan"
+        if self._declared and told.language != UNKNOWN:
+            return self._by_declared(text, told, row, scripts)
         reason = self._reason(told, row, scripts)
         if reason is not None or not self._doubtful(text, told, float(scripts.shares[row])):
-            return told, {}, reason
+            return Verdict(told, reason)
         mix = paragraph_languages(text, self.detect, self.params.paragraphs)
         if mix and sum(mix.get(language, 0.0) for language in told.possible) < self.params.paragraphs.min_share:
             reason = "mixed_languages"
-        return told, mix, reason
+        return Verdict(told, reason, mix)
+
+    def _by_declared(self, text: str, told: Told, row: int, scripts: Scripts) -> Verdict:
+        """The verdict on a document whose source declares languages."""
+        own = any(map(self._is_declared, (told.language, *told.possible)))
+        if own:
+            reason = self._reason(told, row, scripts)
+            if reason is not None or not self._doubtful(text, told, float(scripts.shares[row])):
+                return Verdict(told, reason)
+        p = self.params.undeclared
+        judged = judge_paragraphs(text, self._tell_paragraph, self._is_declared, self.params.paragraphs, cut_sure=p.cut_sure, likely=own)
+        strange = 1 - judged.declared if judged.shares else float(not own)
+        if self._policy == "keep":
+            return Verdict(told, self._reason(told, row, scripts), judged.shares, undeclared=strange)
+        if strange > 1 - p.min_share:
+            reason = self._reason(told, row, scripts)
+            if reason is None:
+                reason = "mixed_languages" if own or (judged.shares and judged.declared >= p.mixed_from) else "language_not_declared"
+            return Verdict(told, reason, judged.shares, undeclared=strange)
+        if not own:  # code or quotations in another language hid what the prose is in
+            told = Told(judged.language, judged.score, judged.score, {judged.language: judged.score})
+        cuts = judged.cuts if p.paragraphs == "cut" else ()
+        return Verdict(told, self._reason(told, row, scripts), judged.shares, cuts, strange)
+
+    def _is_declared(self, language: str) -> bool:
+        """Whether the source declares a language, or one that it is like."""
+        return language in self._declared or not self._declared.isdisjoint(self._alike.get(language, ()))
+
+    def _tell_paragraph(self, prose: str) -> tuple[str, float]:
+        """Its language, which is a declared one where that is possible."""
+        told = self.tell(prose)
+        return told.language, told.score
 
     def _reason(self, told: Told, row: int, scripts: Scripts) -> str | None:
         if self.params.wanted and not any(language in self.params.wanted for language in (told.language, *told.possible)):
@@ -223,15 +306,35 @@ class Language(Stage):
             return True
         if not p.probe or len(text) <= self.params.characters + p.probe:
             return False
-        middle = (self.params.characters + len(text) - p.probe) // 2
-        probes = (self.detect(text[at : at + p.probe]) for at in (middle, len(text) - p.probe))
-        return any(other not in (told.language, *told.possible) and sure >= p.sure for other, sure in probes)
+        first, last = self.params.characters, len(text) - p.probe
+        if self._declared:  # so close together that no stretch of some paragraphs lies between two of them
+            steps = min(_MOST_PROBES - 1, 1 + (last - first) // _PROBE_EVERY)
+            places = [first + (last - first) * i // steps for i in range(steps + 1)]
+        else:
+            places = [(first + last) // 2, last]
+        probes = (self.detect(text[at : at + p.probe]) for at in places)
+        return any(sure >= p.sure and other not in (told.language, *told.possible) for other, sure in probes)
 
 
-def _measured(told: Told, mix: Mapping[str, float], script: str) -> str:
+def _in_bytes(text: str, spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Places of spans, which follow each other, in the text's UTF-8."""
+    found, at, place = [], 0, 0
+    for start, end in spans:
+        begin = place + len(text[at:start].encode("utf-8"))
+        at, place = end, begin + len(text[start:end].encode("utf-8"))
+        found.append((begin, place))
+    return found
+
+
+def _measured(verdict: Verdict, script: str) -> str:
+    told, mix = verdict.told, verdict.mix
     found: dict[str, Any] = {"language": told.language, "score": round(told.score, 4), "script": script}
     if len(told.possible) > 1:
         found["confusable"] = {language: round(p, 4) for language, p in sorted(told.possible.items(), key=lambda x: (-x[1], x[0]))}
+    if verdict.undeclared:
+        found["undeclared"] = round(verdict.undeclared, 4)
+    if verdict.cuts:
+        found["cut_characters"] = sum(end - start for start, end in verdict.cuts)
     return json.dumps(found | ({"paragraphs": mix} if mix else {}))
 
 

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+import pyarrow as pa
+
 from headrace_lake.engine.part import PartOutcome, PartTask, StageOutcome, store_shared
 from headrace_lake.engine.pipeline import Pipeline, looks_beyond
-from headrace_lake.engine.plan import Ready, fingerprint_of, same_recipe, table_digest
+from headrace_lake.engine.plan import Ready, fingerprint_of, same_recipe, shared_refs, table_digest
 from headrace_lake.errors import StageError
 from headrace_lake.fingerprint import code_digest, digest_of
 from headrace_lake.lake import Lake, content_digest
@@ -26,6 +28,7 @@ class Chain:
         files: the committed files that the stages read, by table: listed once, so that receipts name what the parts were made from.
         history: the slice's receipts when the chain was made.
         tasks: one for each part of the first stage's primary input.
+        shared: of each stage, what it was given beside its input.
         outcomes: of the parts that are done, in any order.
     """
 
@@ -35,6 +38,7 @@ class Chain:
     files: dict[str, list[ShardFile]]
     history: list[Receipt]
     tasks: list[PartTask]
+    shared: list[dict[str, pa.Table]]
     outcomes: list[PartOutcome] = field(default_factory=list)
     run_id: str = field(default_factory=new_run_id)
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -44,8 +48,9 @@ class Chain:
         """The chain that starts with stage `index`, whose inputs are `ready`."""
         stages = _fuse(pipeline.stages[index:], history)
         files = _files(lake, ready, stages, slice_)
-        tasks = _tasks(lake, ready, stages, pipeline.specs[index : index + len(stages)], slice_, files)
-        return cls(slice_, stages, ready, files, history, tasks)
+        shared = [ready.shared, *(stage.about(lake, slice_) for stage in stages[1:])]
+        tasks = _tasks(lake, ready, stages, pipeline.specs[index : index + len(stages)], slice_, files, shared)
+        return cls(slice_, stages, ready, files, history, tasks, shared)
 
     @property
     def names(self) -> str:
@@ -90,7 +95,7 @@ class Chain:
             mine: list[StageOutcome] = [o.stages[i] for o in outcomes]
             outputs = tuple(f for o in mine for f in o.outputs)
             counts = sum((o.counts for o in mine), Counts())
-            inputs = self.ready.inputs if i == 0 else _inputs(stage, files, producers, self.history)
+            inputs = self.ready.inputs if i == 0 else _inputs(stage, files, producers, self.history, self.shared[i])
             fingerprint = self.ready.fingerprint if i == 0 else fingerprint_of(stage, self.slice_, inputs)
             owned = (*stage.also, *([stage.output] if stage.output else []))
             for table in owned:
@@ -160,14 +165,20 @@ def _tasks(
     specs: list[tuple[str, dict[str, object]]],
     slice_: Slice,
     files: dict[str, list[ShardFile]],
+    shared: list[dict[str, pa.Table]],
 ) -> list[PartTask]:
-    shared = {ready.stage.name: {name: store_shared(lake, t, table_digest(t)) for name, t in ready.shared.items()}}
+    stored = {
+        stage.name: {name: store_shared(lake, t, table_digest(t)) for name, t in tables.items()}
+        for stage, tables in zip(chain, shared, strict=True)
+        if tables
+    }
     # The record of a finished part may only be taken by a run that would do the very same thing to the very same input.
     key = digest_of(
         [
             ready.fingerprint,
             *[[s.name, s.params.model_dump(mode="json"), code_digest(type(s))] for s in chain],
             sorted((t, content_digest(f)) for t, f in files.items()),
+            stored,
         ]
     )
     parts = sorted({f.part for f in files[chain[0].inputs().primary]})
@@ -179,14 +190,16 @@ def _tasks(
             part=part,
             stages=tuple(specs),
             files={t: tuple(f for f in fs if f.part == part) for t, fs in files.items()},
-            shared=shared,
+            shared=stored,
             key=key,
         )
         for part in parts
     ]
 
 
-def _inputs(stage: Stage, files: dict[str, list[ShardFile]], producers: dict[str, str], history: list[Receipt]) -> tuple[InputRef, ...]:
+def _inputs(
+    stage: Stage, files: dict[str, list[ShardFile]], producers: dict[str, str], history: list[Receipt], shared: dict[str, pa.Table]
+) -> tuple[InputRef, ...]:
     """Input references of a fused stage, as `make_ready` would find them after the commit."""
     wanted = stage.inputs()
     refs = []
@@ -194,4 +207,4 @@ def _inputs(stage: Stage, files: dict[str, list[ShardFile]], producers: dict[str
         producer = producers.get(table) or next((r.fingerprint for r in reversed(history) if any(o.table == table for o in r.outputs)), "")
         rows = sum(f.rows for f in files[table])
         refs.append(InputRef(table=table, digest=content_digest(files[table]), rows=rows, producer=producer))
-    return tuple(refs)
+    return (*refs, *shared_refs(shared))

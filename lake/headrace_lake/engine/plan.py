@@ -6,6 +6,7 @@ comes out unchanged leaves everything after it adopted ("early cutoff").
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -79,8 +80,8 @@ def make_ready(lake: Lake, stage: Stage, slice_: Slice, history: list[Receipt]) 
             f"slice {slice_}: table {wanted.primary} has no rows for stage {stage.name}",
             f"run the stage that writes {wanted.primary} first",
         )
-    shared = stage.prepare(lake, slice_)
-    refs += [InputRef(table=f"shared:{name}", digest=table_digest(t), rows=t.num_rows) for name, t in sorted(shared.items())]
+    shared = stage.prepare(lake, slice_) | stage.about(lake, slice_)
+    refs += shared_refs(shared)
     fingerprint = fingerprint_of(stage, slice_, tuple(refs))
     mine = [r for r in history if r.stage == stage.name]
     current = mine[-1] if mine else None
@@ -100,6 +101,11 @@ def fingerprint_of(stage: Stage, slice_: Slice, inputs: tuple[InputRef, ...]) ->
             "code": code_digest(type(stage)),
         }
     )
+
+
+def shared_refs(shared: Mapping[str, pa.Table]) -> list[InputRef]:
+    """Input references of what `Stage.prepare` and `Stage.about` returned."""
+    return [InputRef(table=f"shared:{name}", digest=table_digest(t), rows=t.num_rows) for name, t in sorted(shared.items())]
 
 
 def table_digest(table: pa.Table) -> str:

@@ -113,6 +113,7 @@ TEXT_TABLES = [
             field(
                 "paragraph_languages", STRING, "share of each language among paragraphs, JSON, where the document was doubtful", null=True
             ),
+            *_SPANS,
         ],
     ),
     verdict(

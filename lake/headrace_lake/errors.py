@@ -7,7 +7,7 @@ HeadraceError                 exit code 2 at the command line: the user can mend
 ├── LakeError                 the lake refused an operation
 │   ├── SliceConflict         somebody else committed the same slice meanwhile
 │   └── StorageError          disk full, object store unreachable
-├── StaleError                exit code 1: slices are out of date, and what would be made of them would be too
+├── StaleError                exit code 1: slices are out of date, and nothing is made of them (`headrace_lake.engine.stale`)
 ├── StageError                a stage broke its contract (lost rows, wrong schema)
 │   └── ExpectationError      a table does not meet an expectation of severity `error`; nothing of it was committed
 ├── GateError                 a Go/No-Go gate refused, or has no valid decision
@@ -60,12 +60,6 @@ class SliceConflict(LakeError):
 
 class StorageError(LakeError):
     """The storage below the lake failed (full disk, unreachable object store)."""
-
-
-class StaleError(HeadraceError):
-    """Slices are out of date; nothing was made of them."""
-
-    exit_code = 1
 
 
 class StageError(HeadraceError):

@@ -8,7 +8,7 @@ from headrace_lake.engine.guard import Guard, run_guards
 from headrace_lake.engine.pipeline import Pipeline, load_pipeline
 from headrace_lake.engine.plan import Step, preview_pipeline
 from headrace_lake.engine.run import RunReport, StageReport, run_pipeline, run_slices
-from headrace_lake.engine.stale import StaleStage, first_causes, stale_error, stale_stages
+from headrace_lake.engine.stale import StaleError, StaleStage, first_causes, stale_error, stale_stages
 from headrace_lake.engine.validator import Validator, check_slice
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Pipeline",
     "RunReport",
     "StageReport",
+    "StaleError",
     "StaleStage",
     "Step",
     "Validator",

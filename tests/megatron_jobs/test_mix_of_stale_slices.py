@@ -29,19 +29,17 @@ from headrace_lake.slices import Slice
 
 DAY = "2026-11-01"
 NAMES = [f"{source}/{DAY}" for source in ("a", "b", "c")]
-TABLES = ("verdict_exact_duplicate", "verdict_near_duplicate", "verdict_duplicate_paragraph", "admitted", "passports", "token_shards", "exclusions")
+TABLES = ("verdict_exact_duplicate", "verdict_near_duplicate", "admitted", "passports", "token_shards", "exclusions")
 PIPELINE = """
 name: small
 stages:
   - use: headrace_governance.text.language:Language
   - use: headrace_governance.text.exact_duplicate:TextDigests
   - use: headrace_governance.text.exact_duplicate:ExactDuplicate
-  - use: headrace_governance.text.passages.paragraphs:ParagraphDigests
-  - use: headrace_governance.text.passages.paragraphs:DuplicateParagraph
   - use: headrace_governance.text.near_duplicates.signatures:Minhash
   - use: headrace_governance.text.near_duplicates.verdict:NearDuplicate
   - use: headrace_governance.text.select:Select
-    params: {verdicts: [exact_duplicate, duplicate_paragraph, near_duplicate]}
+    params: {verdicts: [exact_duplicate, near_duplicate]}
   - use: headrace_tokenizers.tokenise:Tokenise
     params_from: SPEC
 """
@@ -64,9 +62,9 @@ def prose(seed: str, words: int = 120) -> str:
 
 
 def texts(source: str) -> list[str]:
-    """What only this source has, what all have, what the next one has nearly the same, and a paragraph of all."""
+    """What only this source has, what all have, and what all have nearly the same."""
     near = [prose(f"near-{n}") + f" The end of {source}." for n in range(3)]
-    return [prose(f"{source}-{n}") for n in range(4)] + [prose(f"all-{n}") for n in range(3)] + near + [f"{prose(source)}\n\n{prose('par')}"]
+    return [prose(f"{source}-{n}") for n in range(4)] + [prose(f"all-{n}") for n in range(3)] + near
 
 
 def write(lake: Lake, name: str, bodies: Sequence[str]) -> None:
@@ -169,7 +167,7 @@ def test_three_commands_and_what_stale_then_lists_make_the_same_tables_and_the_s
     stale = line.stale()
     assert list(stale) == sorted(NAMES[i] for i in out_of_date)
     for stages in stale.values():
-        assert stages == ["exact_duplicate", "duplicate_paragraph", "near_duplicate", "select", "tokenise"]
+        assert stages == ["exact_duplicate", "near_duplicate", "select", "tokenise"]
     if stale:
         assert line.tables() != at_once[0], "the texts are such that the order matters"
         refused = line.command("mix", "compile", str(line.recipe))
@@ -235,6 +233,6 @@ def test_receipts_of_an_older_version_are_out_of_date_until_it_has_been_looked_a
         for r in lake.current_receipts(Slice.parse(name)).values():
             lake.commit(StageCommit(r.model_copy(update={"run_id": new_run_id(), "finished_at": datetime.now(UTC), "looked_at": None})))
     stale = line.stale()
-    assert stale[NAMES[0]] == ["exact_duplicate", "duplicate_paragraph", "near_duplicate", "select", "tokenise"]
+    assert stale[NAMES[0]] == ["exact_duplicate", "near_duplicate", "select", "tokenise"]
     again = line.command("slice", "run", "small", "--stale")
     assert again.exit_code == 0 and "computed" not in again.output and line.stale() == {}

@@ -69,7 +69,14 @@ def run_block(block: Block, lists: Lists, cwd: Path, env: dict[str, str]) -> lis
         script += [f"printf '\\036%s %s\\n' begin {number}", command, f"printf '\\036%s %s %s\\n' end {number} \"$?\""]
     began = time.monotonic()
     done = subprocess.run(
-        ["bash", "-c", "\n".join(script)], cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=SECONDS
+        ["bash", "-c", "\n".join(script)],
+        cwd=cwd,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=SECONDS,
+        check=False,
     )
     seconds = time.monotonic() - began
     results = []

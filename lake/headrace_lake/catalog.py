@@ -164,7 +164,9 @@ def unwritten(spec: TableSpec, location: str, properties: Mapping[str, str]) -> 
 def _declared(spec: TableSpec) -> tuple[Schema, PartitionSpec]:
     """The Iceberg schema and partition of a declaration."""
     schema = assign_fresh_schema_ids(Catalog._convert_schema_if_needed(spec.schema))
-    fields = [PartitionField(schema.find_field(name).field_id, 1000 + i, IdentityTransform(), name) for i, name in enumerate(spec.partition)]
+    fields = [
+        PartitionField(schema.find_field(name).field_id, 1000 + i, IdentityTransform(), name) for i, name in enumerate(spec.partition)
+    ]
     return schema, PartitionSpec(*fields)
 
 

@@ -96,7 +96,9 @@ def slice_preview(
 def slice_stale(
     words: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[PIPELINE] [SOURCE/INTERVAL]...", help="Pipeline name or file (text by default), and slices (all by default)."),
+        typer.Argument(
+            metavar="[PIPELINE] [SOURCE/INTERVAL]...", help="Pipeline name or file (text by default), and slices (all by default)."
+        ),
     ] = None,
     settings: SettingsOption = None,
 ) -> None:

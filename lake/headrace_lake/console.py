@@ -23,7 +23,9 @@ _LINE_SEPARATORS = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 
 SettingsOption = Annotated[
     Path | None,
-    typer.Option("--settings", help="Settings file; by default headrace.yaml or var/poc/headrace.yaml of this folder or the nearest above."),
+    typer.Option(
+        "--settings", help="Settings file; by default headrace.yaml or var/poc/headrace.yaml of this folder or the nearest above."
+    ),
 ]
 _OPENED: ContextVar[str] = ContextVar("headrace_opened_lake", default="")
 

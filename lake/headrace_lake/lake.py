@@ -91,7 +91,9 @@ class Lake:
                 if not self.storage.remote:
                     Path(self.storage.root).mkdir(parents=True, exist_ok=True)
             with explained(f"catalog of the lake at {self.storage.root} is not reachable"):
-                self._catalog = self._catalog or LakeCatalog("headrace", **self._catalog_properties(_catalog_uri(self.settings, self.storage)))
+                self._catalog = self._catalog or LakeCatalog(
+                    "headrace", **self._catalog_properties(_catalog_uri(self.settings, self.storage))
+                )
                 self._catalog.make(NAMESPACE)
                 self._may_write = True
         return self._catalog
@@ -117,7 +119,10 @@ class Lake:
     # -- tables --------------------------------------------------------------------------------------------------
 
     def table(self, name: str) -> Table:
-        """The Iceberg table behind a name, to read; pyiceberg, DuckDB, Trino and Spark read it as it is. One that was never written is empty."""
+        """The Iceberg table behind a name, to read; pyiceberg, DuckDB, Trino and Spark read it as it is.
+
+        One that was never written is empty, and stays unmade.
+        """
         spec = table_spec(name)
         location = self.storage.uri(f"tables/{name}")
         with explained(f"table {name} of the lake at {self.storage.root}"):
@@ -451,7 +456,9 @@ def row_filter(expression: str, where: str = "") -> BooleanExpression:
         return parse(expression)
     except Exception as exc:  # the parser's own kind of error, whose package is not ours to know
         problem = " ".join(str(exc).split())
-        raise InputError(f"'{where or expression}' is no row filter: {problem}", "write for example \"language = 'zh' and bytes > 1000\"") from exc
+        raise InputError(
+            f"'{where or expression}' is no row filter: {problem}", "write for example \"language = 'zh' and bytes > 1000\""
+        ) from exc
 
 
 def expression_columns(expression: Any) -> set[str]:

@@ -7,13 +7,12 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from conftest import write_documents
 
-from headrace_lake.engine import Pipeline, run_pipeline, stale_stages
+from headrace_lake.engine import stale_stages
 from headrace_lake.lake import Lake
 from headrace_lake.schemas import TABLES
 from headrace_lake.settings import SETTINGS_ENV, LakeSettings, Settings, load_settings
@@ -40,7 +39,9 @@ def lake_at(folder: Path, root: str) -> Lake:
 
 def headrace(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     env = {k: v for k, v in os.environ.items() if k != SETTINGS_ENV}
-    return subprocess.run([sys.executable, "-m", "headrace_cli", *words], cwd=cwd, env=env, capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        [sys.executable, "-m", "headrace_cli", *words], cwd=cwd, env=env, capture_output=True, text=True, timeout=300, check=False
+    )
 
 
 def everything(folder: Path) -> list[str]:
@@ -79,7 +80,9 @@ def test_a_subfolder_of_a_checkout_without_settings_has_the_checkouts_lake(folde
 def test_a_lake_at_the_old_default_is_found_and_beside_a_new_one_it_is_named(folder: Path) -> None:
     lake_at(folder, "var/lake")
     assert where(load_settings()) == folder / "var/lake"
-    (folder / "headrace.yaml").write_text("ray: {address: 'http://127.0.0.1:1'}\n", encoding="utf-8")  # a file that says nothing of the lake
+    (folder / "headrace.yaml").write_text(
+        "ray: {address: 'http://127.0.0.1:1'}\n", encoding="utf-8"
+    )  # a file that says nothing of the lake
     assert where(load_settings()) == folder / "var/lake"
     lake_at(folder, "var/poc/lake")
     assert where(load_settings()) == folder / "var/poc/lake"

@@ -2,8 +2,8 @@
 
 A stage is out of date if the pipeline has changed since its receipt (version, code, parameters, a stage that never ran), if a table of its
 own slice has, if the files beyond its slice that it looked at have (a slice of a smaller rank came, went or changed: its duplicates may be
-judged otherwise), or if a stage before it is. The last two may come out unchanged: `headrace slice run` looks again, computes only what does
-change, and notes in the receipt that it has looked. So this list is never too short, and after a run it is empty.
+judged otherwise), or if a stage before it is. The last two may come out unchanged: `headrace slice run` looks again, computes only what
+does change, and notes in the receipt that it has looked. So this list is never too short, and after a run it is empty.
 """
 
 from __future__ import annotations
@@ -147,7 +147,6 @@ class _Checker:
             if self._seen[asked].digest != before.digest:
                 causes.append(f"looks at {before.table}: {differences(self._lake, before)}")
         return causes
-
 
     def _content(self, table: str, slice_: Slice) -> str:
         """Digest of a slice of a table, which is listed once for all slices."""

@@ -12,8 +12,8 @@ from typing import Annotated
 
 import typer
 
-from headrace_lake.console import want_result
-from headrace_lake.errors import HeadraceError
+from headrace_lake.console import opened_lake, want_result
+from headrace_lake.errors import HeadraceError, InputError
 from headrace_lake.garbage import collect_rarely
 
 app = typer.Typer(
@@ -90,6 +90,11 @@ def main() -> None:
     try:
         word = next((word for word in sys.argv[1:] if not word.startswith("-")), None)
         build(word if word in _COMMANDS else None)()  # exits by itself: 0, the command's own code, or 2 for a wrong word or option
+    except InputError as exc:
+        # What was not found may lie in another lake: the one that was searched is named, unless the message does.
+        lake = opened_lake()
+        named = not lake or lake.split()[1] in str(exc)
+        _fail(str(exc) if named else f"{exc} [{lake}]", exc.exit_code)
     except HeadraceError as exc:
         _fail(str(exc), exc.exit_code)
     except OSError as exc:

@@ -158,13 +158,11 @@ def crawl(
 
     from headrace_governance.fetching import fetch_slice
     from headrace_governance.sources import get_source
-    from headrace_lake.console import emit_result
-    from headrace_lake.lake import Lake
-    from headrace_lake.settings import load_settings
+    from headrace_lake.console import emit_result, open_lake
     from headrace_lake.slices import Slice
 
-    conf = load_settings(settings)
-    lake = Lake.open(conf)
+    lake = open_lake(settings, create=True)
+    conf = lake.settings
     wanted = [(which, get_source(conf.resolve(conf.sources), which.source)) for which in map(Slice.parse, slices)]
     results = []
     for which, src in wanted:

@@ -43,7 +43,7 @@ def register_set(
     fields = {f: tuple(columns) for f, columns in chosen.items() if columns} or {f: (f,) for f in chosen}
     declared = parse(about, SetAbout, where="--set, --language, --licence")
     rows = read_items(file, declared, Mapping(fields=fields, id=id_, language_column=language_column))
-    _say(name, register(open_lake(settings), declared, rows), len(rows.items))
+    _say(name, register(open_lake(settings, create=True), declared, rows), len(rows.items))
     for number, error, _ in rows.bad[:20]:
         typer.echo(f"row {number}: {error}")
 

@@ -25,13 +25,11 @@ def show(
 
     from headrace_governance.ledger import ledger
     from headrace_governance.sources import load_sources
-    from headrace_lake.console import show_table
-    from headrace_lake.lake import Lake
-    from headrace_lake.settings import load_settings
+    from headrace_lake.console import open_lake, show_table
 
-    chosen = load_settings(settings)
+    lake = open_lake(settings)
+    chosen = lake.settings
     declared = {s.id: s.declared_tokens for s in load_sources(chosen.resolve(chosen.sources)).values()}
-    lake = Lake.open(chosen)
     table = ledger(lake, declared)
     if html is not None:
         from datetime import UTC, datetime

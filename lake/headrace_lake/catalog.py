@@ -7,23 +7,27 @@ several in one SQL transaction is atomic. A pointer that moved meanwhile rolls e
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 
 from pyiceberg.catalog import Catalog
+from pyiceberg.catalog.noop import NoopCatalog
 from pyiceberg.catalog.sql import IcebergTables, SqlCatalog
-from pyiceberg.exceptions import CommitFailedException
-from pyiceberg.io import FileIO
+from pyiceberg.exceptions import CommitFailedException, NoSuchTableError, TableAlreadyExistsError
+from pyiceberg.io import FileIO, load_file_io
 from pyiceberg.manifest import DataFile, ManifestContent, ManifestFile
 from pyiceberg.partitioning import PartitionField, PartitionSpec
-from pyiceberg.schema import assign_fresh_schema_ids
+from pyiceberg.schema import Schema, assign_fresh_schema_ids
 from pyiceberg.table import CommitTableResponse, StagedTable, Table, Transaction
-from pyiceberg.table.metadata import TableMetadata
+from pyiceberg.table.metadata import TableMetadata, new_table_metadata
 from pyiceberg.table.snapshots import Operation
+from pyiceberg.table.sorting import UNSORTED_SORT_ORDER
 from pyiceberg.table.update import TableRequirement, TableUpdate
 from pyiceberg.table.update.snapshot import _ManifestMergeManager, _OverwriteFiles
 from pyiceberg.transforms import IdentityTransform
 from pyiceberg.typedef import Identifier
-from sqlalchemy import update
+from sqlalchemy import inspect, update
+from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 from sqlalchemy.orm import Session
 
 from headrace_lake.job_ledger import CommitGuard
@@ -54,19 +58,37 @@ class LakeCatalog(SqlCatalog):
         # One of its own for every caller: a table moves on when it commits or is refreshed.
         return Table(identifier, known.metadata, known.metadata_location, known.io, self)
 
+    def made(self) -> bool:
+        """Are the catalog's own tables there? Asks only."""
+        return bool(inspect(self.engine).has_table(IcebergTables.__tablename__))
+
+    def make(self, namespace: str) -> None:
+        """Create the catalog's own tables and a namespace where they are missing (races are fine)."""
+        for attempt in range(_SCHEMA_ATTEMPTS):
+            try:
+                self.create_tables()
+                self.create_namespace_if_not_exists(namespace)
+                return
+            except (IntegrityError, OperationalError, ProgrammingError):  # another process was making the same
+                if attempt == _SCHEMA_ATTEMPTS - 1:
+                    raise
+                time.sleep(0.05 * (attempt + 1))
+
+    def find_table(self, spec: TableSpec, location: str) -> Table:
+        """The table, to read: one without rows, kept nowhere, if it does not exist."""
+        try:
+            return self.load_table((NAMESPACE, spec.name))
+        except NoSuchTableError:
+            return unwritten(spec, location, self.properties)
+
     def ensure_table(self, spec: TableSpec, location: str) -> Table:
         """The table, created with its partition and name mapping if it does not exist (races are fine)."""
-        from pyiceberg.exceptions import NoSuchTableError, TableAlreadyExistsError
-
         identifier = (NAMESPACE, spec.name)
         try:
             return self.load_table(identifier)
         except NoSuchTableError:
             pass
-        schema = assign_fresh_schema_ids(self._convert_schema_if_needed(spec.schema))
-        fields = [
-            PartitionField(schema.find_field(name).field_id, 1000 + i, IdentityTransform(), name) for i, name in enumerate(spec.partition)
-        ]
+        schema, partition = _declared(spec)
         mapping = schema.name_mapping.model_dump_json()
         stats = {f"write.metadata.metrics.column.{c}": "full" for c in {*spec.partition, "part"} if c in spec.schema.names}
         try:
@@ -74,7 +96,7 @@ class LakeCatalog(SqlCatalog):
                 identifier,
                 schema,
                 location=location,
-                partition_spec=PartitionSpec(*fields),
+                partition_spec=partition,
                 properties={"write.metadata.metrics.default": "none", **stats, "schema.name-mapping.default": mapping},
             )
         except TableAlreadyExistsError:
@@ -149,6 +171,22 @@ class LakeCatalog(SqlCatalog):
 def _summary_of(staged: StagedTable) -> dict[str, str]:
     snapshot = staged.metadata.current_snapshot()
     return dict(snapshot.summary.additional_properties) if snapshot is not None and snapshot.summary is not None else {}
+
+
+def unwritten(spec: TableSpec, location: str, properties: Mapping[str, str]) -> Table:
+    """A table without rows that is in no catalog: what readers get of one that nobody has written yet."""
+    schema, partition = _declared(spec)
+    metadata = new_table_metadata(schema, partition, UNSORTED_SORT_ORDER, location)
+    return Table((NAMESPACE, spec.name), metadata, "", load_file_io(dict(properties), location), NoopCatalog("unwritten"))
+
+
+def _declared(spec: TableSpec) -> tuple[Schema, PartitionSpec]:
+    """The Iceberg schema and partition of a declaration."""
+    schema = assign_fresh_schema_ids(Catalog._convert_schema_if_needed(spec.schema))
+    fields = [
+        PartitionField(schema.find_field(name).field_id, 1000 + i, IdentityTransform(), name) for i, name in enumerate(spec.partition)
+    ]
+    return schema, PartitionSpec(*fields)
 
 
 class LakeTransaction(Transaction):

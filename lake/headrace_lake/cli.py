@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from headrace_lake.console import SettingsOption, emit_result, open_lake, show_table
-from headrace_lake.errors import ConfigError
+from headrace_lake.errors import ConfigError, InputError
 from headrace_lake.slices import Slice
 
 if TYPE_CHECKING:
-    from headrace_lake.engine import StageReport
+    from headrace_lake.engine import Pipeline, StageReport
+    from headrace_lake.lake import Lake
 
 slice_app = typer.Typer(help="Run, preview and look at slices.", no_args_is_help=True)
 stage_app = typer.Typer(help="List stages; run one.", no_args_is_help=True)
@@ -26,9 +27,10 @@ StagesOption = Annotated[str, typer.Option("--stages", help="Only these stages, 
 @slice_app.command("run")
 def slice_run(
     pipeline: Annotated[str, typer.Argument(help="Pipeline name or file.")],
-    slices: SlicesArgument,
+    slices: Annotated[list[str] | None, typer.Argument(help="SOURCE/INTERVAL, one or more.")] = None,
     executor: ExecutorOption = "local",
     stages: StagesOption = "",
+    stale: Annotated[bool, typer.Option("--stale", help="All slices that 'slice stale' lists.")] = False,
     slice_local: Annotated[
         bool, typer.Option("--slice-local", help="Only the stages that look at no other slice; the pipeline says which those are.")
     ] = False,
@@ -39,7 +41,7 @@ def slice_run(
     Stages that look at other slices (duplicates) run when every slice named here has passed the stages that do not. Then the
     pipeline's guards.
     """
-    from headrace_lake.engine import load_pipeline, run_counts, run_guards, run_slices
+    from headrace_lake.engine import first_causes, load_pipeline, run_counts, run_guards, run_slices, stale_stages
 
     if executor not in ("local", "ray"):
         raise ConfigError(f"no executor '{executor}'", "use local or ray")
@@ -47,11 +49,16 @@ def slice_run(
         raise ConfigError("--stages and --slice-local were both given", "name stages, or let the pipeline compute them")
     lake = open_lake(settings)
     chosen = load_pipeline(lake.settings, pipeline)
+    wanted = [Slice.parse(text) for text in slices or []]
+    if stale == bool(wanted):
+        raise ConfigError("slices and --stale were both given" if stale else "no slice was named", "name SOURCE/INTERVAL, or give --stale")
+    if stale:
+        wanted = list(first_causes(stale_stages(lake, _slices_of(lake, chosen), chosen)))
+        typer.echo(f"{len(wanted)} slices are out of date: {' '.join(map(str, wanted)) or 'nothing to do'}")
     if stages:
         chosen = chosen.only([s.strip() for s in stages.split(",")])
     elif slice_local:
         chosen = chosen.slice_local()
-    wanted = [Slice.parse(text) for text in slices]
     reports = run_slices(lake, chosen, wanted, executor="ray" if executor == "ray" else "local", on_stage=_say_stage)
     for line in run_guards(lake, chosen, wanted):
         typer.echo(line)
@@ -83,6 +90,51 @@ def slice_preview(
             f"{slice_}, pipeline {chosen.name}", ["stage", "action", "why", "rows"], [[s.stage, s.action, s.why, s.rows] for s in steps]
         )
     emit_result({"slices": len(slices)})
+
+
+@slice_app.command("stale")
+def slice_stale(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[PIPELINE] [SOURCE/INTERVAL]...", help="Pipeline name or file (text by default), and slices (all by default)."
+        ),
+    ] = None,
+    settings: SettingsOption = None,
+) -> None:
+    """List what is out of date, stage by stage with the cause; reads receipts and file lists, no data.
+
+    Exit code 0 if nothing is, 1 if something is, 2 for a mistake.
+    """
+    from headrace_lake.engine import first_causes, load_pipeline, stale_stages
+
+    words = list(words or [])
+    named = bool(words) and ("/" not in words[0] or words[0].endswith((".yaml", ".yml")))
+    name = words.pop(0) if named else "text"
+    lake = open_lake(settings)
+    pipeline = load_pipeline(lake.settings, name)
+    wanted = [Slice.parse(text) for text in words]
+    for slice_ in wanted:
+        if not lake.receipts(slice_):
+            raise InputError(f"slice {slice_} has no receipt", "'headrace slice status' lists the slices that have")
+    looked = wanted or _slices_of(lake, pipeline)
+    stale = stale_stages(lake, looked, pipeline)
+    slices = list(first_causes(stale))
+    if stale:
+        show_table("out of date", ["slice", "stage", "why"], [[str(s.slice_), s.stage, "; ".join(s.causes)] for s in stale])
+        typer.echo(f"{len(slices)} of {len(looked)} slices are out of date; 'headrace slice run {name} --stale' brings them up to date")
+    else:
+        typer.echo(f"{len(looked)} slices are up to date with pipeline {pipeline.name}")
+    rows = [{"slice": str(s.slice_), "stage": s.stage, "causes": list(s.causes)} for s in stale]
+    emit_result({"slices": [str(s) for s in slices], "looked": len(looked), "stale": rows})
+    if stale:
+        raise typer.Exit(1)
+
+
+def _slices_of(lake: Lake, pipeline: Pipeline) -> list[Slice]:
+    """The slices that a pipeline has something to read of, or has run on."""
+    tables = [pipeline.stages[0].inputs().primary, *(s.output for s in pipeline.stages if s.output)]
+    return sorted({slice_ for table in dict.fromkeys(tables) for slice_ in lake.slices(table)})
 
 
 @slice_app.command("check")

@@ -13,22 +13,56 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from headrace_lake.errors import InputError
+
 if TYPE_CHECKING:
     from headrace_lake.lake import Lake
 
 RESULT_PREFIX = "HEADRACE_RESULT "
 _LINE_SEPARATORS = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 
-SettingsOption = Annotated[Path | None, typer.Option("--settings", help="Settings file; headrace.yaml of this folder by default.")]
+SettingsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--settings", help="Settings file; by default headrace.yaml or var/poc/headrace.yaml of this folder or the nearest above."
+    ),
+]
+_OPENED: ContextVar[str] = ContextVar("headrace_opened_lake", default="")
 
 
-def open_lake(settings: Path | None) -> Lake:
-    """The lake that the settings file names."""
+def open_lake(settings: Path | None, *, create: bool = False) -> Lake:
+    """The lake that the settings file names.
+
+    Args:
+        create: for commands that may be the first to write to it; others have nothing to read in a lake that is not there.
+
+    Raises:
+        InputError: there is no lake; says where it was looked for, and by which settings.
+    """
     # A second of imports, which a command that opens no lake, or speaks before it does, need not pay.
     from headrace_lake.lake import Lake
-    from headrace_lake.settings import load_settings
+    from headrace_lake.settings import load_settings, other_lake
 
-    return Lake.open(load_settings(settings))
+    chosen = load_settings(settings)
+    lake = Lake.open(chosen)
+    where = f"{lake.storage.root} ({chosen.origin})"
+    other = other_lake(chosen)
+    hint = ""
+    if other is not None:
+        hint = f"; another lies at {other}"
+        if chosen.searched:  # nobody named this one
+            typer.echo(f"headrace: lake {where}; another lies at {other}: 'lake: {{root: {other}}}' in headrace.yaml takes that", err=True)
+    _OPENED.set(where + hint)
+    if not create and not lake.exists:
+        raise InputError(
+            f"no lake at {where}{hint}", "'make poc' or 'headrace crawl SOURCE/INTERVAL' starts one; '--settings FILE' names another"
+        )
+    return lake
+
+
+def opened_lake() -> str:
+    """`lake: FOLDER (from SETTINGS)` of the lake that this command has opened, for what it did not find there; empty if it opened none."""
+    return f"lake: {_OPENED.get()}" if _OPENED.get() else ""
 
 
 _WANTED: ContextVar[bool] = ContextVar("headrace_json_result", default=False)
@@ -71,6 +105,8 @@ def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[objec
     if not console.is_terminal:
         console = Console(width=160)
     console.print(table)
+    if not body and opened_lake():
+        console.print(f"no rows; {opened_lake()}", soft_wrap=True, markup=False, highlight=False)
 
 
 def _text(value: object) -> str:

@@ -8,6 +8,7 @@ HeadraceError                 exit code 2 at the command line: the user can mend
 │   ├── SliceConflict         somebody else committed the same slice meanwhile
 │   ├── JobStopped            the job that this process belongs to was stopped (in `job_ledger`)
 │   └── StorageError          disk full, object store unreachable
+├── StaleError                exit code 1: slices are out of date, and nothing is made of them (`headrace_lake.engine.stale`)
 ├── StageError                a stage broke its contract (lost rows, wrong schema)
 │   └── ExpectationError      a table does not meet an expectation of severity `error`; nothing of it was committed
 ├── GateError                 a Go/No-Go gate refused, or has no valid decision

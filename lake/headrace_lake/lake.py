@@ -20,9 +20,9 @@ from pyiceberg.expressions import AlwaysTrue, And, BooleanExpression, EqualTo, I
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table, Transaction
 
-from headrace_lake.catalog import NAMESPACE, LakeCatalog, replace_files
+from headrace_lake.catalog import NAMESPACE, LakeCatalog, replace_files, unwritten
 from headrace_lake.catalog_address import catalog_address
-from headrace_lake.errors import InputError, LakeError, SliceConflict
+from headrace_lake.errors import ConfigError, InputError, LakeError, SliceConflict
 from headrace_lake.fingerprint import digest_of, file_digest
 from headrace_lake.listing import Entry, Listings
 from headrace_lake.objects import object_path
@@ -54,38 +54,86 @@ class StageCommit:
 
 
 class Lake:
-    """One lake: storage, catalog and tables."""
+    """One lake: storage, catalog and tables.
 
-    def __init__(self, storage: Storage, catalog: LakeCatalog, settings: Settings) -> None:
+    Reading creates nothing: a lake that is not there has empty tables. The first write makes folder, catalog and table.
+    """
+
+    def __init__(self, storage: Storage, settings: Settings) -> None:
         self.storage = storage
-        self.catalog = catalog
         self.settings = settings
+        self._catalog: LakeCatalog | None = None
+        self._may_write = False
         self._listings = Listings(lambda table, snapshot: self._files(table, AlwaysTrue(), snapshot))
+        self._contents: dict[str, tuple[int, pa.Table]] = {}
         self._answered: tuple[tuple[int | None, Slice], list[Receipt]] | None = None
 
     @classmethod
     def open(cls, settings: Settings) -> Lake:
-        """Open the lake of the settings; catalog and tables appear on first use.
+        """Open the lake of the settings.
 
         Raises:
             LakeError: the catalog cannot be reached.
         """
-        storage = Storage(settings.lake, Path(settings.base))
-        with explained(storage.root):
-            if not storage.remote:
-                Path(storage.root).mkdir(parents=True, exist_ok=True)
-        with explained(f"catalog of the lake at {storage.root} is not reachable"):
-            catalog = LakeCatalog("headrace", uri=catalog_address(settings), schema_version="v1", **storage.iceberg_properties())
-            catalog.create_namespace_if_not_exists(NAMESPACE)
-        return cls(storage, catalog, settings)
+        lake = cls(Storage(settings.lake, Path(settings.base)), settings)
+        lake._connected()
+        return lake
+
+    @property
+    def exists(self) -> bool:
+        """Has anything ever been written to it?"""
+        return self._connected() is not None
+
+    @property
+    def catalog(self) -> LakeCatalog:
+        """The catalog, to write with; made if there is none."""
+        if self._catalog is None or not self._may_write:
+            with explained(self.storage.root):
+                if not self.storage.remote:
+                    Path(self.storage.root).mkdir(parents=True, exist_ok=True)
+            with explained(f"catalog of the lake at {self.storage.root} is not reachable"):
+                self._catalog = self._catalog or LakeCatalog(
+                    "headrace", **self._catalog_properties(catalog_address(self.settings))
+                )
+                self._catalog.make(NAMESPACE)
+                self._may_write = True
+        return self._catalog
+
+    def _connected(self) -> LakeCatalog | None:
+        """The catalog, to read with; None where there is none."""
+        if self._catalog is None:
+            with explained(f"catalog of the lake at {self.storage.root} is not reachable"):
+                uri = catalog_address(self.settings)
+                file = uri.removeprefix("sqlite:///").partition("?")[0]
+                if uri.startswith("sqlite:///") and not Path(file).exists():
+                    return None  # connecting would make it
+                catalog = LakeCatalog("headrace", **self._catalog_properties(uri))
+                if not catalog.made():
+                    catalog.engine.dispose()
+                    return None
+                self._catalog = catalog
+        return self._catalog
+
+    def _catalog_properties(self, uri: str) -> dict[str, str]:
+        return {"uri": uri, "schema_version": "v1", "init_catalog_tables": "false", **self.storage.iceberg_properties()}
 
     # -- tables --------------------------------------------------------------------------------------------------
 
     def table(self, name: str) -> Table:
-        """The Iceberg table behind a name; pyiceberg, DuckDB, Trino and Spark read it as it is."""
+        """The Iceberg table behind a name, to read; pyiceberg, DuckDB, Trino and Spark read it as it is.
+
+        One that was never written is empty, and stays unmade.
+        """
         spec = table_spec(name)
+        location = self.storage.uri(f"tables/{name}")
         with explained(f"table {name} of the lake at {self.storage.root}"):
-            return self.catalog.ensure_table(spec, self.storage.uri(f"tables/{name}"))
+            catalog = self._connected()
+            return unwritten(spec, location, self.storage.iceberg_properties()) if catalog is None else catalog.find_table(spec, location)
+
+    def _own_table(self, name: str) -> Table:
+        """The Iceberg table behind a name, to write; made if there is none."""
+        with explained(f"table {name} of the lake at {self.storage.root}"):
+            return self.catalog.ensure_table(table_spec(name), self.storage.uri(f"tables/{name}"))
 
     def slice_files(self, table: str, slice_: Slice, *, snapshot: int | None = None) -> list[ShardFile]:
         """The current files of one slice of a table, by part."""
@@ -97,8 +145,24 @@ class Lake:
 
     def slices(self, table: str) -> list[Slice]:
         """All slices that have rows in a table."""
-        found = {tuple(s.path.split("/")[2:4]) for _, s in self._files(self.table(table), AlwaysTrue(), None)}
-        return sorted(Slice(source, interval) for source, interval in found)
+        return sorted(Slice(source, interval) for source, interval in self._listings.by_slice(self.table(table)))
+
+    def contents(self, table: str, snapshot: int | None = None) -> tuple[int | None, pa.Table]:
+        """The snapshot (the current one by default; None of an empty table) and `source`, `slice`, `digest` of every slice in it, sorted.
+
+        The digest is of the slice's files, so no file is read. The last answer for each table is kept.
+        """
+        iceberg = self.table(table)
+        at = iceberg.metadata.current_snapshot_id if snapshot is None else snapshot
+        known = self._contents.get(table)
+        if at is None or known is None or known[0] != at:
+            listed = {} if at is None else self._listings.by_slice(iceberg, at)
+            rows = [{"source": s, "slice": i, "digest": content_digest([f for _, f in files])} for (s, i), files in sorted(listed.items())]
+            made = pa.Table.from_pylist(rows, schema=pa.schema([(name, pa.string()) for name in ("source", "slice", "digest")]))
+            if at is None or snapshot is not None:
+                return at, made
+            known = self._contents[table] = (at, made)
+        return known
 
     def read(
         self,
@@ -138,7 +202,7 @@ class Lake:
             if name in spec.schema.names and name not in there:
                 raise without_column(f"table {table}", name)
         try:
-            rows = iceberg.scan(_filter(where, expression), selected_fields=selected, snapshot_id=version).to_arrow()
+            rows = iceberg.scan(row_filter(expression, where), selected_fields=selected, snapshot_id=version).to_arrow()
         except ValueError as exc:  # a column that the table does not have
             raise InputError(f"table {table}: filter '{where}': {exc}", f"columns: {', '.join(spec.schema.names)}") from exc
         names = list(columns) if columns is not None else spec.schema.names
@@ -153,7 +217,7 @@ class Lake:
         Raises:
             InputError: the filter is none, or asks for another column: whole files are read, so it would be left unheeded.
         """
-        condition = _filter(where, where)
+        condition = row_filter(where)
         for name in expression_columns(condition):
             if name not in ("source", "slice"):
                 raise InputError(f"table {table}: a stream cannot be filtered by '{name}'", "filter by source and slice, then the rows")
@@ -197,7 +261,7 @@ class Lake:
             for name in {*c.receipt.tables, *(o.table for o in c.receipt.outputs)}:
                 touched.setdefault(name, []).append(c)
         for attempt in range(_ATTEMPTS):
-            receipts_table = self.table("receipts")
+            receipts_table = self._own_table("receipts")
             self._check_expected(commits, receipts_table)
             with explained(f"commit of {', '.join(c.receipt.stage for c in commits)}"):
                 transactions = [tx for name, owners in touched.items() if (tx := self._replacement(name, owners)) is not None]
@@ -302,7 +366,7 @@ class Lake:
         )
         shard = write_shard(self.storage, table_spec("artifacts"), Slice("artifacts", artifact.kind), 0, row)
         for attempt in range(_ATTEMPTS):
-            table = self.table("artifacts")
+            table = self._own_table("artifacts")
             with explained(f"artifact {artifact.name}"):
                 tx = replace_files(table, [], self._data_files(table, [shard]), {"headrace.artifact": artifact.fingerprint})
                 try:
@@ -381,15 +445,21 @@ def content_digest(shards: Sequence[ShardFile]) -> str:
     return digest_of(sorted([s.part, s.digest] for s in shards))
 
 
-def _filter(where: str, expression: str) -> BooleanExpression:
-    """A row filter, parsed."""
+def row_filter(expression: str, where: str = "") -> BooleanExpression:
+    """A row filter, parsed.
+
+    Raises:
+        InputError: it is none; names `where`, the part of it that the user wrote.
+    """
     from pyiceberg.expressions.parser import parse
 
     try:
         return parse(expression)
     except Exception as exc:  # the parser's own kind of error, whose package is not ours to know
         problem = " ".join(str(exc).split())
-        raise InputError(f"'{where}' is no row filter: {problem}", "write for example \"language = 'zh' and bytes > 1000\"") from exc
+        raise InputError(
+            f"'{where or expression}' is no row filter: {problem}", "write for example \"language = 'zh' and bytes > 1000\""
+        ) from exc
 
 
 def expression_columns(expression: Any) -> set[str]:

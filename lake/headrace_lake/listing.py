@@ -6,7 +6,7 @@ table each time: 2,500 plans for 25 slices of the text line, a third of a proces
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
@@ -33,6 +33,25 @@ class Listings:
 
     def files_of(self, table: Table, slice_: Slice, snapshot: int | None, stages: Sequence[str] = ()) -> list[Entry] | None:
         """Files of a slice (of some stages, in a table that keeps them apart); None where the table is too large to be listed."""
+        listed = self._listed(table, snapshot)
+        if listed is None:
+            return None
+        name = table.name()[-1]
+        mine = listed.get((slice_.source, slice_.interval), [])
+        if stages and "stage" in TABLES[name].partition:
+            place = TABLES[name].partition.index("stage")
+            return [entry for entry in mine if entry[0].partition[place] in stages]
+        return list(mine)
+
+    def by_slice(self, table: Table, snapshot: int | None = None) -> dict[tuple[str, str], list[Entry]]:
+        """Every slice's files, (source, interval) → files. An older snapshot, or a table that is too large to be kept, is listed anew."""
+        current = table.metadata.current_snapshot_id
+        if current is None:
+            return {}
+        listed = self._listed(table, None) if snapshot in (None, current) else None
+        return _grouped(self._all_files(table, snapshot or current)) if listed is None else listed
+
+    def _listed(self, table: Table, snapshot: int | None) -> dict[tuple[str, str], list[Entry]] | None:
         at = table.current_snapshot() if snapshot is None else table.snapshot_by_id(snapshot)
         if at is None or at.summary is None:
             return None
@@ -40,13 +59,13 @@ class Listings:
         if name not in self._known or self._known[name][0] != at.snapshot_id:
             if int(at.summary.additional_properties.get("total-data-files", LISTED_AT_MOST + 1)) > LISTED_AT_MOST:
                 return None
-            found: dict[tuple[str, str], list[Entry]] = {}
-            for entry in self._all_files(table, at.snapshot_id):
-                _, _, source, interval, _ = entry[1].path.split("/")
-                found.setdefault((source, interval), []).append(entry)
-            self._known[name] = (at.snapshot_id, found)
-        mine = self._known[name][1].get((slice_.source, slice_.interval), [])
-        if stages and "stage" in TABLES[name].partition:
-            place = TABLES[name].partition.index("stage")
-            return [entry for entry in mine if entry[0].partition[place] in stages]
-        return list(mine)
+            self._known[name] = (at.snapshot_id, _grouped(self._all_files(table, at.snapshot_id)))
+        return self._known[name][1]
+
+
+def _grouped(entries: Iterable[Entry]) -> dict[tuple[str, str], list[Entry]]:
+    found: dict[tuple[str, str], list[Entry]] = {}
+    for entry in entries:
+        _, _, source, interval, _ = entry[1].path.split("/")
+        found.setdefault((source, interval), []).append(entry)
+    return found

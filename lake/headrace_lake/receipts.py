@@ -45,6 +45,30 @@ class InputRef(StrictModel):
     producer: str = ""
 
 
+class LookedAt(StrictModel):
+    """What a stage read from beyond its slice: the files of a table that matched a filter when it looked.
+
+    Compared with the files that match now, it tells without reading any data whether the stage would see something else today.
+
+    Attributes:
+        where: the row filter; empty means all slices.
+        digest: of the matching slices and their content.
+        slices: how many matched.
+        snapshot: of the table, by which the slices that differ can be named for as long as it is kept.
+    """
+
+    table: str
+    where: str = ""
+    digest: str
+    slices: int = 0
+    snapshot: int | None = None
+
+    @property
+    def seen(self) -> tuple[str, str, str]:
+        """What has to be equal for the stage to see the same."""
+        return self.table, self.where, self.digest
+
+
 class Counts(StrictModel):
     """Rows in, rows out. `read = kept + dropped + failed` holds or the receipt cannot be made."""
 
@@ -157,6 +181,8 @@ class Receipt(StrictModel):
         params: the checked parameters.
         expectations: how the tables fared against their suites; no part of the fingerprint.
         origin: the orchestrator's task that it ran for, if one did; no part of the fingerprint.
+        looked_at: what the stage read from beyond its slice; None in receipts of versions that did not say.
+        pipeline: where the stage is declared: a pipeline's name or file, empty where there was none.
     """
 
     run_id: str
@@ -179,6 +205,8 @@ class Receipt(StrictModel):
     notes: tuple[str, ...] = ()
     expectations: tuple[ExpectationResult, ...] = ()
     origin: Origin | None = None
+    looked_at: tuple[LookedAt, ...] | None = None
+    pipeline: str = ""
 
     @property
     def slice_(self) -> Slice:

@@ -1,5 +1,10 @@
 """The settings file (`headrace.yaml`): where the lake lies, which catalog, which Ray, which Airflow.
 
+Which file counts: what `--settings` or HEADRACE_SETTINGS names; else, in the working folder or the nearest folder above it that has one,
+`headrace.yaml`, or `var/poc/headrace.yaml`, where `headrace poc` and `headrace services up` leave theirs; else none, and the defaults
+hold, in the checkout that the working folder belongs to or in the working folder itself. The defaults put the lake where the services
+would put it, so there is one lake before and after `make poc`.
+
 Every field has a default that runs on one machine. Secrets are never values in this file: they are references
 (`{file: path}` or `{env: NAME}`) resolved at the moment of use, so settings can travel to workers and into logs.
 """
@@ -9,12 +14,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from headrace_lake.errors import ConfigError
 from headrace_lake.strict import StrictModel, load_yaml, parse
 
 SETTINGS_FILE = "headrace.yaml"
+SERVICES_FOLDER = Path("var/poc")
+"""Where the services of this machine keep their state, settings and lake, below the checkout."""
 SETTINGS_ENV = "HEADRACE_SETTINGS"
 """Environment variable naming the settings file; Airflow's processes and their remote commands find theirs by it."""
 
@@ -72,14 +79,15 @@ class LakeSettings(StrictModel):
     """Where the lake lies.
 
     Attributes:
-        root: local folder or `s3://bucket/prefix`.
+        root: local folder or `s3://bucket/prefix`. The default is the services' own, or `var/lake` where only that holds a lake
+            (it was the default once).
         catalog: SQLAlchemy address of the Iceberg catalog, `sqlite:///...` or `postgresql+psycopg2://...`;
             empty means `catalog.db` beside a local lake.
         catalog_password: password for a Postgres catalog, kept out of the address.
         parts: how slices are cut.
     """
 
-    root: str = "var/lake"
+    root: str = str(SERVICES_FOLDER / "lake")
     catalog: str = ""
     catalog_password: Secret | None = None
     s3: S3Settings | None = None
@@ -133,8 +141,20 @@ class Settings(StrictModel):
     sources: Path = Path("governance/sources")
     pipelines: Path = Path("governance/pipelines")
     policies: Path = Path("governance/policies")
-    runs: Path = Path("var/runs")
+    runs: Path = SERVICES_FOLDER / "runs"
     base: Path = Path(".")
+    _origin: str = PrivateAttr(default="")
+    _searched: bool = PrivateAttr(default=False)
+
+    @property
+    def origin(self) -> str:
+        """Where these settings come from, for people: a file, or that there was none and where one was looked for."""
+        return self._origin
+
+    @property
+    def searched(self) -> bool:
+        """Were they found by looking around, and not named by anybody?"""
+        return self._searched
 
     def resolve(self, path: str | Path) -> Path:
         """A path of this file, relative to the folder the file lies in."""
@@ -143,17 +163,58 @@ class Settings(StrictModel):
 
 
 def load_settings(path: str | Path | None = None) -> Settings:
-    """Read the settings file; without one, what HEADRACE_SETTINGS names, `headrace.yaml` of the working folder, or the defaults.
+    """Read the settings: from a file if one is given, else from the one that counts here (see the top of this module), or the defaults.
 
-    Relative paths in it count from the file's own folder.
+    Relative paths in it count from the file's own folder, or from the `base` that it names.
     """
-    if path is None and os.environ.get(SETTINGS_ENV):
-        file = Path(os.environ[SETTINGS_ENV])
-    elif path is None:
-        file = Path(SETTINGS_FILE)
-        if not file.exists():
-            return parse({"base": str(Path.cwd())}, Settings, where="(defaults)")
+    file = Path(path) if path is not None else _found(Path.cwd())
+    if file is None:
+        settings = parse({"base": str(_checkout(Path.cwd()) or Path.cwd())}, Settings, where="(defaults)")
+        settings._origin = f"defaults: no {SETTINGS_FILE} or {SERVICES_FOLDER / SETTINGS_FILE} in {Path.cwd()} or above"
     else:
-        file = Path(path)
-    settings = load_yaml(file, Settings)
-    return settings.model_copy(update={"base": (file.resolve().parent / settings.base).resolve()})
+        settings = load_yaml(file, Settings)
+        settings = settings.model_copy(update={"base": (file.resolve().parent / settings.base).resolve()})
+        settings._origin = f"from {file.resolve()}"
+    settings._searched = path is None and not os.environ.get(SETTINGS_ENV)
+    return _as_before(settings)
+
+
+def _found(here: Path) -> Path | None:
+    """The settings file that counts in a folder."""
+    if os.environ.get(SETTINGS_ENV):
+        return Path(os.environ[SETTINGS_ENV])
+    for folder in (here, *here.parents):
+        for file in (folder / SETTINGS_FILE, folder / SERVICES_FOLDER / SETTINGS_FILE):
+            if file.exists() or file.is_symlink():
+                return file
+    return None
+
+
+def _checkout(here: Path) -> Path | None:
+    """The checkout that a folder lies in."""
+    return next((folder for folder in (here, *here.parents) if (folder / Settings().pipelines).is_dir()), None)
+
+
+def _as_before(settings: Settings) -> Settings:
+    """Settings that do not name the lake or the runs find those of a time when the default was another, if they hold something."""
+    changes: dict[str, object] = {}
+    lake = settings.lake
+    if "root" not in lake.model_fields_set and _only(settings, "var/lake/catalog.db", f"{lake.root}/catalog.db"):
+        changes["lake"] = lake.model_copy(update={"root": "var/lake"})
+    if "runs" not in settings.model_fields_set and _only(settings, "var/runs", str(settings.runs)):
+        changes["runs"] = Path("var/runs")
+    return settings.model_copy(update=changes) if changes else settings
+
+
+def _only(settings: Settings, before: str, now: str) -> bool:
+    return settings.resolve(before).exists() and not settings.resolve(now).exists()
+
+
+def other_lake(settings: Settings) -> Path | None:
+    """A lake at one of the two default places that is not the one of these settings: what was written there is not seen."""
+    mine = settings.resolve(settings.lake.root).resolve() if not settings.lake.root.startswith("s3://") else None
+    for root in ("var/lake", str(SERVICES_FOLDER / "lake")):
+        place = settings.resolve(root).resolve()
+        if place != mine and (place / "catalog.db").exists():
+            return place
+    return None

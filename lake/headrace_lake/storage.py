@@ -111,7 +111,6 @@ class Storage:
         """A pyarrow file system whose paths are relative to the root."""
         s3 = self.settings.s3
         if not self.remote or s3 is None:
-            os.makedirs(self.root, exist_ok=True)
             return pafs.SubTreeFileSystem(self.root, pafs.LocalFileSystem(use_mmap=True))
         scheme, _, host = s3.endpoint.partition("://")
         base = pafs.S3FileSystem(

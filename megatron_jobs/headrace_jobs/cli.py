@@ -21,8 +21,14 @@ RecipeArgument = Annotated[str, typer.Argument(help="Name in megatron_jobs/confi
 
 
 @mix_app.command("compile")
-def mix_compile(recipe: RecipeArgument, settings: SettingsOption = None) -> None:
-    """Choose the documents of a recipe from the lake as it is now."""
+def mix_compile(
+    recipe: RecipeArgument,
+    allow_stale: Annotated[
+        bool, typer.Option("--allow-stale", help="Take slices that are out of date as they are; the mix records which, and why.")
+    ] = False,
+    settings: SettingsOption = None,
+) -> None:
+    """Choose the documents of a recipe from the lake as it is now. Exit code 1 if slices of it are out of date; names them."""
     from headrace_jobs.gates.policy import load_policy
     from headrace_jobs.mix.compile import compile_mix
     from headrace_jobs.mix.recipe import load_recipe
@@ -30,7 +36,7 @@ def mix_compile(recipe: RecipeArgument, settings: SettingsOption = None) -> None
     lake = open_lake(settings)
     chosen = load_recipe(lake.settings, recipe)
     load_policy(lake.settings, chosen.release_gate)  # a gate that is not there is found before training, not after
-    mix, action = compile_mix(lake, chosen)
+    mix, action = compile_mix(lake, chosen, allow_stale=allow_stale)
     _show_mix(mix.record)
     typer.echo(f"mix {mix.fingerprint[:16]}: {action}; readable again at tag {mix.record['tag']}")
     emit_result(
@@ -41,6 +47,7 @@ def mix_compile(recipe: RecipeArgument, settings: SettingsOption = None) -> None
             "tokens": sum(p.tokens for p in mix.phases),
             "documents": mix.documents.num_rows,
             "held_out_documents": mix.record["held_out_documents"],
+            "stale": mix.record.get("stale", {}),
             "languages": {k: v["planned_tokens"] for k, v in mix.record["by_language"].items()},
         }
     )
@@ -72,6 +79,8 @@ def _show_mix(record: dict[str, Any]) -> None:
         ]
         show_table(f"by {field.replace('_', ' ')}", (field, "documents", "pool tokens", "planned tokens", "share"), rows)
     typer.echo(f"held out: {record['held_out_documents']} documents; refused by licence: {record['refused_licences']}")
+    for slice_, cause in record.get("stale", {}).items():
+        typer.echo(f"out of date when it was compiled, and allowed: {slice_} ({cause})")
 
 
 @eval_app.command("run")

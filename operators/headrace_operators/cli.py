@@ -7,11 +7,13 @@ from typing import Annotated
 
 import typer
 
+from headrace_lake.settings import SERVICES_FOLDER, SETTINGS_FILE
+
 app = typer.Typer(help="Ray, Airflow and the sample site on this machine, loopback only.", no_args_is_help=True)
 
 FolderOption = Annotated[Path, typer.Option("--folder", help="Where the services keep their state.")]
 NamesArgument = Annotated[list[str] | None, typer.Argument(help="ray, airflow, site; all by default.")]
-DEFAULT_FOLDER = Path("var/poc")
+DEFAULT_FOLDER = SERVICES_FOLDER
 
 
 @app.command("up")
@@ -25,11 +27,21 @@ def services_up(names: NamesArgument = None, folder: FolderOption = DEFAULT_FOLD
     typer.echo(f"Airflow:  {local.airflow.address}  (users and passwords: {local.airflow.passwords_file})")
 
 
+def _never_started(folder: Path) -> bool:
+    """Whether a folder has no services; says so. Looking must not make their settings, which would choose ports and name a lake."""
+    if (folder / SETTINGS_FILE).exists():
+        return False
+    typer.echo(f"nothing was ever started in {folder}; 'headrace services up' or 'make poc' does")
+    return True
+
+
 @app.command("down")
 def services_down(names: NamesArgument = None, folder: FolderOption = DEFAULT_FOLDER) -> None:
     """Stop them; the lake and all settings stay."""
     from headrace_operators.services.local import NAMES, LocalServices
 
+    if _never_started(folder):
+        return
     LocalServices(folder, Path.cwd()).down(tuple(names or NAMES), say=typer.echo)
 
 
@@ -41,6 +53,8 @@ def services_status(folder: FolderOption = DEFAULT_FOLDER) -> None:
 
     from headrace_operators.services.local import LocalServices
 
+    if _never_started(folder):
+        return
     table = Table("service", "healthy", "address", "log")
     for state in LocalServices(folder, Path.cwd()).status():
         table.add_row(state.name, "yes" if state.healthy else "no", state.address, state.log)

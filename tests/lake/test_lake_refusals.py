@@ -8,6 +8,7 @@ from socket import socket
 
 import pytest
 import yaml
+from conftest import write_documents
 from stages_for_tests import Length
 
 from headrace_lake.engine import Pipeline, run_pipeline
@@ -71,7 +72,7 @@ def test_an_object_store_that_does_not_answer_is_one_line_without_the_keys(tmp_p
         settings = LakeSettings(root="s3://lake/here", catalog=f"sqlite:///{tmp_path / 'catalog.db'}", s3=s3)
         lake = Lake.open(Settings(lake=settings, base=tmp_path))
         for touch in (
-            lambda: lake.read("documents", DAY),
+            lambda: write_documents(lake, DAY),
             lambda: lake.storage.put_bytes("x", b"y"),
             lambda: lake.storage.exists("x"),
             lambda: lake.storage.list("x"),

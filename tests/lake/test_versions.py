@@ -20,6 +20,7 @@ from headrace_lake.errors import InputError
 from headrace_lake.fingerprint import code_closure, code_digest
 from headrace_lake.lake import Lake
 from headrace_lake.receipts import Artifact, Receipt
+from headrace_lake.schemas import table_spec
 from headrace_lake.slices import Slice
 from headrace_lake.vacuum import vacuum
 
@@ -55,7 +56,7 @@ def test_what_another_process_commits_is_seen_and_what_was_read_stays(lake: Lake
 
 def test_a_table_is_made_with_its_name_mapping(lake: Lake) -> None:
     for name in ("documents", "exclusions", "receipts"):
-        table = lake.table(name)
+        table = lake.catalog.ensure_table(table_spec(name), lake.storage.uri(f"tables/{name}"))
         assert table.name_mapping() == table.schema().name_mapping
         assert len(table.metadata.metadata_log) == 0
 

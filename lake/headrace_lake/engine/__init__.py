@@ -1,7 +1,7 @@
 """The stage engine: plans, runs, counts, quarantines and commits stages of one slice.
 
 `run_slices` is what `headrace slice run` calls, `run_pipeline` does one slice; `preview_pipeline` says beforehand what it would recompute;
-`check_slice` judges committed tables by their suites again.
+`stale_stages` says what is out of date without looking at any data; `check_slice` judges committed tables by their suites again.
 """
 
 from headrace_lake.engine.counts import run_counts
@@ -9,6 +9,7 @@ from headrace_lake.engine.guard import Guard, run_guards
 from headrace_lake.engine.pipeline import Pipeline, load_pipeline
 from headrace_lake.engine.plan import Step, preview_pipeline
 from headrace_lake.engine.run import RunReport, StageReport, run_pipeline, run_slices
+from headrace_lake.engine.stale import StaleError, StaleStage, first_causes, stale_error, stale_stages
 from headrace_lake.engine.validator import Validator, check_slice
 
 __all__ = [
@@ -16,13 +17,18 @@ __all__ = [
     "Pipeline",
     "RunReport",
     "StageReport",
+    "StaleError",
+    "StaleStage",
     "Step",
     "Validator",
     "check_slice",
+    "first_causes",
     "load_pipeline",
     "preview_pipeline",
     "run_counts",
     "run_guards",
     "run_pipeline",
     "run_slices",
+    "stale_error",
+    "stale_stages",
 ]

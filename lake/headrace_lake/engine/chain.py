@@ -27,6 +27,7 @@ class Chain:
         ready: the first stage with its inputs as they are committed now.
         files: the committed files that the stages read, by table: listed once, so that receipts name what the parts were made from.
         history: the slice's receipts when the chain was made.
+        pipeline: where the stages are declared.
         tasks: one for each part of the first stage's primary input.
         shared: of each stage, what it was given beside its input.
         outcomes: of the parts that are done, in any order.
@@ -42,6 +43,7 @@ class Chain:
     outcomes: list[PartOutcome] = field(default_factory=list)
     run_id: str = field(default_factory=new_run_id)
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    pipeline: str = ""
 
     @classmethod
     def begin(cls, lake: Lake, pipeline: Pipeline, index: int, ready: Ready, slice_: Slice, history: list[Receipt]) -> Chain:
@@ -50,7 +52,7 @@ class Chain:
         files = _files(lake, ready, stages, slice_)
         shared = [ready.shared, *(stage.about(lake, slice_) for stage in stages[1:])]
         tasks = _tasks(lake, ready, stages, pipeline.specs[index : index + len(stages)], slice_, files, shared)
-        return cls(slice_, stages, ready, files, history, tasks, shared)
+        return cls(slice_, stages, ready, files, history, tasks, shared, pipeline=pipeline.reference)
 
     @property
     def names(self) -> str:
@@ -120,6 +122,8 @@ class Chain:
                     started_at=self.started,
                     finished_at=datetime.now(UTC),
                     notes=alarms(counts),
+                    looked_at=self.ready.looked_at if i == 0 else (),
+                    pipeline=self.pipeline,
                     **here(),
                 )
             )

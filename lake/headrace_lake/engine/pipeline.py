@@ -73,8 +73,11 @@ class Pipeline:
         specs: list[tuple[str, dict[str, Any]]],
         guards: Sequence[Guard] = (),
         validator: Validator | None = None,
+        reference: str = "",
     ) -> None:
         self.name = name
+        self.reference = reference
+        """What `load_pipeline` finds it by: its name, or its file's path if that lies elsewhere; empty without a file."""
         self.stages = stages
         self.guards = tuple(guards)
         self.specs = specs
@@ -124,7 +127,7 @@ class Pipeline:
 
     def _chosen(self, places: Sequence[int]) -> Pipeline:
         stages, specs = [self.stages[i] for i in places], [self.specs[i] for i in places]
-        return Pipeline(self.name, stages, specs, self.guards, self.validator)
+        return Pipeline(self.name, stages, specs, self.guards, self.validator, self.reference)
 
 
 def looks_beyond(stage: Stage) -> bool:
@@ -139,8 +142,8 @@ def load_pipeline(settings: Settings, name: str | Path) -> Pipeline:
         ConfigError: file, field, stage class or parameter is wrong; names it.
     """
     file = Path(name)
+    folder = settings.resolve(settings.pipelines)
     if file.suffix not in (".yaml", ".yml"):
-        folder = settings.resolve(settings.pipelines)
         file = folder / f"{name}.yaml"
         if not file.exists():
             known = sorted(p.stem for p in folder.glob("*.yaml"))
@@ -157,7 +160,8 @@ def load_pipeline(settings: Settings, name: str | Path) -> Pipeline:
         raise ConfigError(f"{file}: stage '{twice.pop()}' appears twice", "give each stage its own name")
     guards = [make_guard(e.use, _params(file, e), where=_where(file, e, f"guards.{i}")) for i, e in enumerate(written.guards)]
     validator = None if written.validator is None else _make_validator(settings, written.validator, where=f"{file}: validator")
-    return Pipeline(written.name, stages, specs, guards, validator)
+    reference = file.stem if file.suffix == ".yaml" and file.resolve().parent == folder.resolve() else str(file.resolve())
+    return Pipeline(written.name, stages, specs, guards, validator, reference)
 
 
 def make_stage(use: str, params: dict[str, Any], *, where: str) -> Stage:

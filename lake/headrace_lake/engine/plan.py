@@ -12,11 +12,12 @@ from typing import Literal
 
 import pyarrow as pa
 
+from headrace_lake.engine.looking import Looking
 from headrace_lake.engine.pipeline import Pipeline
 from headrace_lake.errors import InputError
 from headrace_lake.fingerprint import code_digest, digest_bytes, digest_of
 from headrace_lake.lake import Lake, content_digest
-from headrace_lake.receipts import InputRef, Receipt, ShardFile
+from headrace_lake.receipts import InputRef, LookedAt, Receipt, ShardFile
 from headrace_lake.slices import Slice
 from headrace_lake.stage import Stage
 
@@ -49,6 +50,7 @@ class Ready:
         current: the newest receipt.
         earlier: the newest one with this fingerprint.
         adopted: `current` has this fingerprint, and its files are whole.
+        looked_at: what the stage read from beyond its slice to come to it.
     """
 
     stage: Stage
@@ -59,6 +61,17 @@ class Ready:
     current: Receipt | None
     earlier: Receipt | None
     adopted: bool
+    looked_at: tuple[LookedAt, ...] = ()
+
+    @property
+    def seen_otherwise(self) -> bool:
+        """Adopted, although the receipt does not say that the stage has looked at what lies beyond its slice now."""
+        if not self.adopted or self.current is None:
+            return False
+        before = self.current.looked_at
+        if before is None:
+            return bool(self.looked_at)
+        return {x.seen for x in before} != {x.seen for x in self.looked_at}
 
 
 def make_ready(lake: Lake, stage: Stage, slice_: Slice, history: list[Receipt]) -> Ready:
@@ -80,14 +93,15 @@ def make_ready(lake: Lake, stage: Stage, slice_: Slice, history: list[Receipt]) 
             f"slice {slice_}: table {wanted.primary} has no rows for stage {stage.name}",
             f"run the stage that writes {wanted.primary} first",
         )
-    shared = stage.prepare(lake, slice_) | stage.about(lake, slice_)
+    looking = Looking(lake)
+    shared = stage.prepare(looking, slice_) | stage.about(lake, slice_)
     refs += shared_refs(shared)
     fingerprint = fingerprint_of(stage, slice_, tuple(refs))
     mine = [r for r in history if r.stage == stage.name]
     current = mine[-1] if mine else None
     earlier = next((r for r in reversed(mine) if r.fingerprint == fingerprint), None)
     adopted = current is not None and current.fingerprint == fingerprint and files_intact(lake, current)
-    return Ready(stage, tuple(refs), files, shared, fingerprint, current, earlier, adopted)
+    return Ready(stage, tuple(refs), files, shared, fingerprint, current, earlier, adopted, tuple(looking.looked_at.values()))
 
 
 def fingerprint_of(stage: Stage, slice_: Slice, inputs: tuple[InputRef, ...]) -> str:
@@ -169,20 +183,28 @@ def files_intact(lake: Lake, receipt: Receipt) -> bool:
     return all(lake.storage.holds(o.path, o.bytes) for o in receipt.outputs)
 
 
+def recipe_changes(stage: Stage, before: Receipt) -> list[str]:
+    """What of a stage itself is another than when it left a receipt: `version`, `code`, `parameters (minimum)`."""
+    changed = []
+    if before.version != stage.version:
+        changed.append("version")
+    if before.code != code_digest(type(stage)):
+        changed.append("code")
+    params = stage.params.model_dump(mode="json")
+    if before.params_digest != digest_of(params):
+        keys = sorted(k for k in {*params, *before.params} if params.get(k) != before.params.get(k))
+        changed.append(f"parameters ({', '.join(keys)})")
+    return changed
+
+
 def _difference(ready: Ready) -> str:
     before = ready.current
     if before is None:
         return "never run"
-    changed = []
-    if before.code != code_digest(type(ready.stage)):
-        changed.append("code")
-    params = ready.stage.params.model_dump(mode="json")
-    if before.params_digest != digest_of(params):
-        keys = sorted(k for k in {*params, *before.params} if params.get(k) != before.params.get(k))
-        changed.append(f"parameters ({', '.join(keys)})")
+    changed = recipe_changes(ready.stage, before)
     old = {i.table: i.digest for i in before.inputs}
     changed += [f"input {i.table}" for i in ready.inputs if old.get(i.table) != i.digest]
-    return f"changed: {', '.join(changed) or 'version'}"
+    return f"changed: {', '.join(changed) or 'its files are gone'}"
 
 
 def _tables(stage: Stage) -> set[str]:

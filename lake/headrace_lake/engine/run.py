@@ -30,6 +30,7 @@ from headrace_lake.slices import Slice
 COMMIT_TOGETHER = 16
 """Slices in one commit: a killed run loses the commits of so many at most (their finished parts are recorded), and a writer
 elsewhere that moves a table meanwhile has only so much repeated."""
+_LOOKED_AGAIN = "looked again at other slices, with the same outcome as run "
 
 
 @dataclass
@@ -116,6 +117,7 @@ class _Line:
     def __init__(self, slice_: Slice, on_stage: OnStage) -> None:
         self.report = RunReport(slice_)
         self.index = 0
+        self.renewed: list[StageCommit] = []
         self._on_stage = on_stage
 
     @property
@@ -136,6 +138,7 @@ def _bring_up_to_date(lake: Lake, pipeline: Pipeline, slices: Sequence[Slice], r
     while waiting:
         _round(lake, pipeline, waiting, runner)
         waiting = [line for line in waiting if line.index < len(pipeline.stages)]
+    _renew(lake, lines)
     return [line.report for line in lines]
 
 
@@ -198,30 +201,51 @@ def _next_chain(lake: Lake, pipeline: Pipeline, line: _Line) -> Chain | None:
         ready = make_ready(lake, pipeline.stages[line.index], line.slice_, history)
         if ready.adopted:
             assert ready.current is not None
+            if ready.seen_otherwise:
+                line.renewed.append(_renewed(ready, pipeline))
             line.passed(StageReport(ready.stage.name, "adopted", ready.current))
         elif ready.earlier is not None and files_intact(lake, ready.earlier):
-            line.passed(StageReport(ready.stage.name, "restored", _restore(lake, ready, pipeline.validator)))
+            line.passed(StageReport(ready.stage.name, "restored", _restore(lake, ready, pipeline)))
         else:
             return Chain.begin(lake, pipeline, line.index, ready, line.slice_, history)
     return None
 
 
-def _restore(lake: Lake, ready: Ready, validator: Validator | None) -> Receipt:
+def _restore(lake: Lake, ready: Ready, pipeline: Pipeline) -> Receipt:
     """Make the outputs of an earlier run with this very fingerprint visible again."""
     assert ready.earlier is not None and ready.current is not None
-    now = datetime.now(UTC)
-    receipt = ready.earlier.model_copy(
-        update={
-            "run_id": new_run_id(),
-            "started_at": now,
-            "finished_at": now,
-            **here(),
-            "notes": (f"restored from run {ready.earlier.run_id}",),
-        }
-    )
-    [receipt] = validated(lake, validator, [receipt])
+    receipt = _again(ready.earlier, ready, pipeline, (f"restored from run {ready.earlier.run_id}",))
+    [receipt] = validated(lake, pipeline.validator, [receipt])
     lake.commit(StageCommit(receipt, expects=ready.current.run_id))
     return receipt
+
+
+def _renewed(ready: Ready, pipeline: Pipeline) -> StageCommit:
+    """A new receipt for what is adopted: the stage has looked beyond its slice again and found what it had found before."""
+    assert ready.current is not None
+    notes = (*(n for n in ready.current.notes if not n.startswith(_LOOKED_AGAIN)), f"{_LOOKED_AGAIN}{ready.current.run_id}")
+    return StageCommit(_again(ready.current, ready, pipeline, notes), expects=ready.current.run_id)
+
+
+def _again(receipt: Receipt, ready: Ready, pipeline: Pipeline, notes: tuple[str, ...]) -> Receipt:
+    now = datetime.now(UTC)
+    update = {"run_id": new_run_id(), "started_at": now, "finished_at": now, **here(), "notes": notes}
+    return receipt.model_copy(update={**update, "looked_at": ready.looked_at, "pipeline": pipeline.reference})
+
+
+def _renew(lake: Lake, lines: Sequence[_Line]) -> None:
+    """Commit the receipts of what was looked at again; where somebody else has committed meanwhile, theirs say more."""
+    renewed = [line.renewed for line in lines if line.renewed]
+    for start in range(0, len(renewed), COMMIT_TOGETHER):
+        commits = list(itertools.chain.from_iterable(renewed[start : start + COMMIT_TOGETHER]))
+        try:
+            lake.commit(*commits)
+        except SliceConflict:
+            for commit in commits:
+                with contextlib.suppress(SliceConflict):
+                    lake.commit(commit)
+    for line in lines:
+        line.renewed = []
 
 
 def _land(lake: Lake, validator: Validator | None, done: Sequence[_Begun]) -> None:

@@ -5,9 +5,9 @@ row per admissible document (shard, ordinal, tokens, encoded bytes, uid: about 4
 `passports`, `token_shards` (and `verdict_quality`) at one snapshot each, tagged `mix-<fingerprint>`, so the same mix can be compiled
 again.
 
-Refused here, not in training: another vocabulary's shards, licences with duties that the recipe does not accept (those documents
-never enter the arrays), passports whose class is not their licence's (`mix/licences.py`), empty pools, and budgets that do not close
-within the cap on epochs.
+Refused here, not in training: slices that are out of date (`headrace_lake.engine.stale`; allowed by name only, and then recorded in the
+mix), another vocabulary's shards, licences with duties that the recipe does not accept (those documents never enter the arrays), passports
+whose class is not their licence's (`mix/licences.py`), empty pools, and budgets that do not close within the cap on epochs.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import fnmatch
 import json
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ from headrace_jobs.mix.held_out import held_out_mask, uid_bytes
 from headrace_jobs.mix.licences import allowed_mask, derived, described, policy_of, refused_rows
 from headrace_jobs.mix.plan import Bucket, PhasePlan, check_closing, grouped, phase_weights
 from headrace_jobs.mix.recipe import UNJUDGED, Recipe
+from headrace_lake.engine import StaleStage, first_causes, stale_error, stale_stages
+from headrace_lake.engine.stale import NAMED
 from headrace_lake.errors import ConfigError, InputError, LakeError
 from headrace_lake.fingerprint import code_digest, digest_bytes, digest_of
 from headrace_lake.lake import Lake
@@ -95,8 +98,13 @@ class Mix:
         return bytes(self.documents["uid"][int(self.starts[bucket]) + document].as_py()).hex()
 
 
-def compile_mix(lake: Lake, recipe: Recipe) -> tuple[Mix, str]:
+def compile_mix(lake: Lake, recipe: Recipe, *, allow_stale: bool = False, known: bool = False) -> tuple[Mix, str]:
     """The mix of a recipe and the lake as it is now.
+
+    Args:
+        allow_stale: take slices that are out of date too; the mix then records which, and why.
+        known: take a mix of the same fingerprint that is there already as it is, whatever has become of its slices since. For
+            training, which goes on with what was compiled.
 
     Returns:
         the mix, and `adopted` (the same fingerprint was compiled before) or `computed`.
@@ -104,6 +112,7 @@ def compile_mix(lake: Lake, recipe: Recipe) -> tuple[Mix, str]:
     Raises:
         ConfigError: an empty pool, or a recipe that does not close; says the smallest repair.
         InputError: shards of another vocabulary, no passports at all, or one whose class is not its licence's.
+        StaleError: slices of the recipe are out of date.
     """
     spec = load_spec(lake.settings.resolve(recipe.tokenizer))
     tables = (*_TABLES, _QUALITY) if recipe.by_tier else _TABLES
@@ -113,7 +122,14 @@ def compile_mix(lake: Lake, recipe: Recipe) -> tuple[Mix, str]:
     params = {"recipe": recipe.mix_record(), "licences": policy.record()}
     fingerprint = digest_of({"kind": "mix", "inputs": inputs, "params": params, "tokenizer": spec.digest(), "code": code_digest(__name__)})
     found = lake.find_artifact("mix", fingerprint=fingerprint)
-    if found is not None and lake.storage.exists(found.path):
+    if found is not None and not lake.storage.exists(found.path):
+        found = None
+    if found is not None and known:
+        return load_mix(lake, found), "adopted"
+    stale = out_of_date(lake, recipe)
+    if stale and not allow_stale:
+        raise stale_error(stale, f"recipe {recipe.name}", f"{_mend(lake, stale)}; or '--allow-stale' takes them as they are, and says so")
+    if found is not None and (stale or not found.payload.get("stale")):
         return load_mix(lake, found), "adopted"
     tag = f"mix-{fingerprint[:16]}"
     if lake.tag(tag, tables) != snapshots:
@@ -131,12 +147,27 @@ def compile_mix(lake: Lake, recipe: Recipe) -> tuple[Mix, str]:
         "vocabulary": spec.padded_to,
         "tag": tag,
         "snapshots": snapshots,
+        "stale": {str(slice_): cause for slice_, cause in first_causes(stale).items()},
     }
     stages = {"tokenise": "token_shards"} | ({"quality": _QUALITY} if recipe.by_tier else {})
     parents = sorted(
         {r.fingerprint for name, table in stages.items() for r in lake.receipts(stage=name) if _current(lake, r, table, shards)}
     )
     return _store(lake, record, documents, held_out, parents), "computed"
+
+
+def out_of_date(lake: Lake, recipe: Recipe) -> list[StaleStage]:
+    """The stages of the recipe's slices that are out of date, told from receipts and file lists."""
+    there = lake.slices("token_shards")
+    return stale_stages(lake, [s for s in there if any(fnmatch.fnmatchcase(str(s), p) for p in recipe.slices)])
+
+
+def _mend(lake: Lake, stale: Sequence[StaleStage]) -> str:
+    """The command that brings slices up to date."""
+    slices = list(first_causes(stale))
+    named = {r.pipeline for slice_ in slices[:1] for r in lake.receipts(slice_) if r.pipeline} or {"text"}
+    listed = " ".join(map(str, slices)) if len(slices) <= NAMED else "--stale"
+    return f"run 'headrace slice run {sorted(named)[0]} {listed}'"
 
 
 def load_mix(lake: Lake, artifact: Artifact) -> Mix:
@@ -333,6 +364,7 @@ def _store(lake: Lake, record: dict[str, Any], documents: pa.Table, held_out: pa
             "refused_licences",
             "held_out_documents",
             "tag",
+            "stale",
         )
     }
     payload = {
@@ -340,7 +372,8 @@ def _store(lake: Lake, record: dict[str, Any], documents: pa.Table, held_out: pa
         "version": record["recipe"]["version"],
         "release_gate": record["recipe"]["release_gate"],
         "tokenizer_digest": record["tokenizer_digest"],
-        "summary": f"{sum(p['tokens'] for p in record['phases']):,} tokens planned in {len(record['phases'])} phases",
+        "summary": f"{sum(p['tokens'] for p in record['phases']):,} tokens planned in {len(record['phases'])} phases"
+        + (f"; {len(record['stale'])} slices out of date, allowed" if record["stale"] else ""),
     }
     lake.record_artifact(
         Artifact(

@@ -61,7 +61,7 @@ def train_recipe(lake: Lake, recipe: str, *, settings: Path | None = None) -> Ou
     config = train_config(chosen.train, recipe=chosen.name)
     model = load_model_config(lake.settings, config.model)
     check_layout(model, config.parallel)
-    mix, _ = compile_mix(lake, chosen)
+    mix, _ = compile_mix(lake, chosen, known=True)
     plan = run_plan(lake, mix, config, model)
     found = _finished(lake, plan)
     if found is not None:

@@ -128,6 +128,9 @@ def _refusal(response: Any, bucket: str, s3: S3Settings) -> Check:
         region = f"; it names '{error['Region']}'" if error.get("Region") else ""
         found = what.format(bucket=bucket, region=s3.region) + region
         return Check("object store", "missing", f"{s3.endpoint}: {found}", way_out, setting)
+    if not code or code.isdigit():  # botocore's own, where the body was not S3's XML
+        what = f"{s3.endpoint} does not answer as an S3 store (status {status})"
+        return Check("object store", "missing", what, "correct lake.s3.endpoint", "lake.s3.endpoint")
     said = " ".join(str(error.get("Message") or "").split())[:200]
     way_out = "check that lake.s3.endpoint is the address of an S3 store"
     return Check("object store", "missing", f"{s3.endpoint} answers {status} {code}: {said}".rstrip(": "), way_out, "lake.s3.endpoint")
@@ -218,5 +221,6 @@ def _cannot_write(folder: Path) -> str:
     except OSError as exc:
         return exc.strerror or str(exc)
     finally:
-        for file_ in (first, second):
-            file_.unlink(missing_ok=True)
+        for made in (first, second):
+            with suppress(OSError):  # a read-only file system refuses this too
+                made.unlink(missing_ok=True)

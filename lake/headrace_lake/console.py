@@ -52,7 +52,7 @@ _DOCUMENT: ContextVar[TextIO | None] = ContextVar("headrace_json_document", defa
 def _want_json(context: typer.Context, wanted: bool) -> bool:
     """Keep standard output for the document until the command ends."""
     if wanted and not context.resilient_parsing:
-        output, nowhere = sys.stdout, open(os.devnull, "w", encoding="utf-8")
+        output, nowhere = sys.stdout, open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - closed with the command
         token = _DOCUMENT.set(output)
         sys.stdout = nowhere
 

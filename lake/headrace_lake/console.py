@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
@@ -109,6 +109,17 @@ def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[objec
         _rich_table(title, columns, body, numeric)
     else:
         typer.echo("\n".join(_plain_table(title, columns, body, numeric)))
+
+
+def show_records(title: str, records: Sequence[Mapping[str, object]], columns: Sequence[str] = ()) -> None:
+    """A table of records with equal keys, which are its columns; lists are joined by spaces.
+
+    Args:
+        columns: for when there is no record to take them from.
+    """
+    names = list(records[0]) if records else list(columns)
+    rows = [[" ".join(map(str, v)) if isinstance(v, list | tuple) else v for v in r.values()] for r in records]
+    show_table(title, [n.replace("_", " ") for n in names], rows)
 
 
 def _rich_table(title: str, columns: Sequence[str], body: Sequence[Sequence[object]], numeric: Sequence[bool]) -> None:

@@ -7,11 +7,14 @@ from typing import Annotated
 
 import typer
 
+from headrace_lake.console import JsonOption, emit_result, show_table
+
 app = typer.Typer(help="Ray, Airflow and the sample site on this machine, loopback only.", no_args_is_help=True)
 
 FolderOption = Annotated[Path, typer.Option("--folder", help="Where the services keep their state.")]
 NamesArgument = Annotated[list[str] | None, typer.Argument(help="ray, airflow, site; all by default.")]
 DEFAULT_FOLDER = Path("var/poc")
+SETTINGS_FILE = "headrace.yaml"
 
 
 @app.command("up")
@@ -34,14 +37,14 @@ def services_down(names: NamesArgument = None, folder: FolderOption = DEFAULT_FO
 
 
 @app.command("status")
-def services_status(folder: FolderOption = DEFAULT_FOLDER) -> None:
+def services_status(folder: FolderOption = DEFAULT_FOLDER, as_json: JsonOption = False) -> None:
     """What runs, and where."""
-    from rich.console import Console
-    from rich.table import Table
+    from headrace_operators.services.local import NAMES, LocalServices
 
-    from headrace_operators.services.local import LocalServices
-
-    table = Table("service", "healthy", "address", "log")
-    for state in LocalServices(folder, Path.cwd()).status():
-        table.add_row(state.name, "yes" if state.healthy else "no", state.address, state.log)
-    Console().print(table)
+    if not (folder / SETTINGS_FILE).exists():  # looking makes nothing
+        rows = [{"service": name, "healthy": False, "address": "", "log": ""} for name in NAMES]
+    else:
+        states = LocalServices(folder, Path.cwd()).status()
+        rows = [{"service": s.name, "healthy": s.healthy, "address": s.address, "log": s.log} for s in states]
+    show_table("services", list(rows[0]), [["yes" if v is True else "no" if v is False else v for v in r.values()] for r in rows])
+    emit_result({"folder": str(folder), "services": rows})

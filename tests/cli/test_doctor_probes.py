@@ -223,7 +223,7 @@ def _real_catalog(settings: Settings) -> Path:
 
 @pytest.mark.parametrize(
     ("broken", "said"),
-    [("other", "file is not a database"), ("torn", "damaged|malformed"), ("folder", "is a folder"), ("locked", "is locked")],,
+    [("other", "file is not a database"), ("torn", "damaged|malformed"), ("folder", "is a folder"), ("locked", "is locked")],
 )
 def test_a_catalog_file_that_cannot_be_used_is_named(settings: Settings, broken: str, said: str) -> None:
     file = _real_catalog(settings)

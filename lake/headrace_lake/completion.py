@@ -115,7 +115,8 @@ def stages(base: Path, settings: dict[str, Any]) -> Iterable[str]:
     import re
 
     for file in (base / settings.get("pipelines", "governance/pipelines")).glob("*.yaml"):
-        for module, cls in re.findall(r"- use:\s*([\w.]+):(\w+)", file.read_text(encoding="utf-8")):
+        written = file.read_text(encoding="utf-8").partition("\nguards:")[0]
+        for module, cls in re.findall(r"- use:\s*([\w.]+):(\w+)", written):
             package, _, rest = module.partition(".")
             spec = importlib.util.find_spec(package)
             if spec is None or not spec.submodule_search_locations:

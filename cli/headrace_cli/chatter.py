@@ -48,3 +48,4 @@ def quiet_libraries() -> None:
         # For developers of the libraries: deprecations and advice. A user can do nothing about them.
         for category in (DeprecationWarning, PendingDeprecationWarning, FutureWarning, UserWarning, ResourceWarning):
             warnings.simplefilter("ignore", category)
+        warnings.filterwarnings("default", module="headrace_")  # ours are for the user

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import importlib
 import os
+import signal
 import sys
 from typing import Annotated, Any
 
@@ -190,14 +191,15 @@ def main() -> None:
             _run()
         except SystemExit as exc:
             code = exc.code
-            if received.number:  # Typer makes 130 of every interruption
+            if received.number and code == 128 + signal.SIGINT:  # Typer makes 130 of every interruption that a command lets through
                 if not received.told:
                     _say(f"{_name(received.number)}: stopped; what was committed stays. Go on with: {this_command()}")
                 code = 128 + received.number
             _flush()
             sys.exit(code)
         except KeyboardInterrupt:  # before or after the command itself
-            sys.exit(128 + received.number)
+            _say(f"{_name(received.number or signal.SIGINT)}: stopped. Go on with: {this_command()}")
+            sys.exit(128 + (received.number or signal.SIGINT))
 
 
 def _run() -> None:
@@ -235,8 +237,6 @@ def _nowhere(stream: Any) -> None:
 
 
 def _name(number: int) -> str:
-    import signal
-
     return signal.Signals(number).name
 
 

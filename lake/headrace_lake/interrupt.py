@@ -109,9 +109,15 @@ def says_what_stays(kept: Callable[[], str]) -> Iterator[None]:
     """
     try:
         yield
-    except KeyboardInterrupt as exc:
+    except (KeyboardInterrupt, SystemExit) as exc:
+        number = exc.number if isinstance(exc, Interrupted) else signal.SIGINT
+        if isinstance(exc, SystemExit):  # of a block that makes it of a signal, as a training of several processes does
+            number = exc.code - 128 if isinstance(exc.code, int) else 0
+            if number not in SIGNALS:
+                raise
         if not any(r.told for r in _received):
-            print(f"headrace: {exc or 'SIGINT'}: {kept()}. Go on with: {this_command()}", file=sys.stderr, flush=True)
+            name = signal.Signals(number).name
+            print(f"headrace: {name}: {kept()}. Go on with: {this_command()}", file=sys.stderr, flush=True)
         for received in _received:
             received.told = True
         raise

@@ -1,34 +1,34 @@
-"""`headrace doctor`: what this machine lacks for Headrace, and how to get it.
+"""`headrace doctor`: what this machine lacks and what in the settings is wrong, and how to get it right.
 
-It looks, and changes nothing: no download, no service started, no heavy import (package versions come from their metadata; what needs
-torch is asked of a child process that has `CHILD_SECONDS`, while the other checks are made).
-Each finding is `ok`, `optional` (absent, needed only for what the line names) or `missing`; any `missing` makes exit code 2.
+Services are not looked at but used: the object store by a conditional write, the catalog by a table that is rolled back, Ray with its
+token, Airflow with its user (`probe_*.py`). All of it side by side, each within `ANSWER_SECONDS`. Nothing that it does stays: no download,
+no service started, no lake made. Package versions come from their metadata; what needs torch is asked of a child process that has
+`CHILD_SECONDS`.
+Each finding is `ok`, `optional` (absent, needed only for what the line names) or `missing` (absent or wrong); any `missing` makes exit
+code 2. What hangs on a setting names its key.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import resource
 import shutil
-import socket
-import stat
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 import orjson
 import psutil
 import typer
 from packaging.requirements import InvalidRequirement, Requirement
-from rich.console import Console
-from rich.table import Table
 
+from headrace_cli import probe_catalog, probe_services, probe_settings, probe_store
+from headrace_cli.finding import Check, Probe, gather
+from headrace_lake.console import JsonOption, SettingsOption, emit_result, show_table
 from headrace_lake.lines import last_line
 from headrace_lake.settings import Settings, load_settings
 
@@ -36,8 +36,6 @@ PYTHON = ((3, 11), (3, 13))
 MIN_CPUS = 2
 MIN_MEMORY_GB = 6.0
 """Ray head 0.5, Airflow 1, training 2, data work 2 (measured with `make poc`), in 10^9 bytes."""
-MIN_DISK_GB = 3.0
-"""The lake, checkpoints and logs of `make poc` take about 1; the rest is room for Ray's object spilling."""
 MIN_OPEN_FILES = 1024
 """Soft limit; Ray and Airflow together hold some hundreds."""
 LOCK = Path("requirements/lock.txt")
@@ -60,25 +58,10 @@ MODEL = "tiny"
 """The model of `make poc`, whose precision is looked at."""
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
-State = Literal["ok", "optional", "missing"]
+FILES_SECONDS = 60.0
+"""Reading all pipelines imports their stages, which takes 1 to 10 seconds."""
+
 Role = Literal["all", "airflow", "data", "train"]
-
-
-@dataclass(frozen=True)
-class Check:
-    """One finding.
-
-    Attributes:
-        name: what was looked at.
-        state: `ok`, `optional` (absent, but only the named use suffers) or `missing`.
-        found: what is there.
-        way_out: how to get it; empty when `ok`.
-    """
-
-    name: str
-    state: State
-    found: str
-    way_out: str = ""
 
 
 def checks(settings: Settings, *, root: Path | None = None, role: Role = "all", measure: bool = True) -> list[Check]:
@@ -91,17 +74,48 @@ def checks(settings: Settings, *, root: Path | None = None, role: Role = "all", 
         measure: whether to measure what precision training would choose, which starts a process and takes seconds.
     """
     root = root or settings.base
-    trains = role in ("all", "train") and _version("torch") is not None
-    child = _ask_for_precision(settings) if measure and trains else None
     found = [_python(), *_packages(role)]
     if role in ("all", "train"):
         found += [_torch(), _transformer_engine()]
     if role == "all":
         found.append(_lock(root / LOCK))
-    found += [_cpus(), _memory(), _open_files(), _disk(settings), _lake(settings), _token(settings)]
-    found += [_service("Ray", settings.ray.address), _service("Airflow", settings.airflow.address)]
+    found += [_cpus(), _memory(), _open_files(), *gather(_services(settings))]
+    trains = role in ("all", "train") and _version("torch") is not None
+    child = _ask_for_precision(settings) if measure and trains else None
+    if role in ("all", "data"):  # the other images hold no stages
+        found += gather(_files(settings))
     found += _tools()
     return found + ([] if child is None else [_precision(child)])
+
+
+def _services(settings: Settings) -> list[Probe]:
+    """What the settings name, asked side by side."""
+    if settings.lake.root.startswith("s3://"):
+        lake = Probe("object store", "lake.s3.endpoint", lambda: probe_store.object_store(settings), ("botocore.session",))
+    else:
+        lake = Probe("lake", "lake.root", lambda: [probe_store.lake_folder(settings)])
+    drivers = ("sqlalchemy", "psycopg2") if settings.lake.catalog.startswith("postgresql") else ()
+    return [
+        Probe("disk", "runs", lambda: probe_store.runs_folder(settings)),
+        lake,
+        Probe("catalog", "lake.catalog", lambda: probe_catalog.catalog(settings), drivers),
+        *(
+            Probe("secret", key, lambda key=key, ref=ref: [probe_settings.secret(key, ref)])  # type: ignore[misc]
+            for key, ref in probe_settings.secrets_of(settings).items()
+        ),
+        Probe("Ray token", "ray.token_file", lambda: [probe_settings.ray_token(settings)]),
+        Probe("Ray", "ray.address", lambda: probe_services.ray(settings), ("httpx",)),
+        Probe("Airflow", "airflow.address", lambda: probe_services.airflow(settings), ("httpx",)),
+    ]
+
+
+def _files(settings: Settings) -> list[Probe]:
+    """The files that the settings name, read as the commands read them."""
+    return [
+        Probe("sources", "sources", lambda: probe_settings.sources(settings), seconds=FILES_SECONDS, late="optional"),
+        Probe("pipelines", "pipelines", lambda: probe_settings.pipelines(settings), seconds=FILES_SECONDS, late="optional"),
+        Probe("policies", "policies", lambda: probe_settings.policies(settings), seconds=FILES_SECONDS, late="optional"),
+    ]
 
 
 def _python() -> Check:
@@ -222,66 +236,6 @@ def _open_files() -> Check:
     return Check("open files", "missing", f"limit {soft}", f"ulimit -n {MIN_OPEN_FILES}")
 
 
-def _existing(path: Path) -> Path:
-    """The path, or its nearest parent that exists."""
-    path = path.absolute()
-    while not path.exists():
-        path = path.parent
-    return path
-
-
-def _disk(settings: Settings) -> Check:
-    where = _existing(settings.resolve(settings.runs))
-    free = shutil.disk_usage(where).free / 1e9
-    if free >= MIN_DISK_GB:
-        return Check("disk", "ok", f"{free:.0f} GB free at {where}")
-    return Check("disk", "missing", f"{free:.1f} GB free at {where}", f"free {MIN_DISK_GB:g} GB, or point `runs` and `lake.root` elsewhere")
-
-
-def _lake(settings: Settings) -> Check:
-    if settings.lake.s3 is not None and settings.lake.root.startswith("s3://"):
-        endpoint = settings.lake.s3.endpoint
-        if _answers(endpoint):
-            return Check("lake", "ok", f"{settings.lake.root}; {endpoint} answers")
-        return Check("lake", "missing", f"{endpoint} does not answer", "start the object store, or mend lake.s3.endpoint")
-    where = _existing(settings.resolve(settings.lake.root))
-    if os.access(where, os.W_OK | os.X_OK):
-        return Check("lake", "ok", str(settings.resolve(settings.lake.root)))
-    return Check("lake", "missing", f"{where} is not writable", "mend its owner, or point lake.root elsewhere")
-
-
-def _token(settings: Settings) -> Check:
-    file = settings.resolve(settings.ray.token_file)
-    if not file.exists():
-        return Check("Ray token", "ok", "none yet: starting Ray makes one")
-    if stat.S_IMODE(file.stat().st_mode) & 0o077:
-        return Check("Ray token", "missing", f"{file} can be read by others", f"chmod 600 {file}")
-    return Check("Ray token", "ok", str(file))
-
-
-def _answers(address: str) -> bool:
-    """Does anything listen at this address? One TCP connection, closed at once."""
-    url = urlsplit(address)
-    port = url.port or (443 if url.scheme == "https" else 80)
-    try:
-        with socket.create_connection((url.hostname or "127.0.0.1", port), timeout=1.0):
-            return True
-    except OSError:
-        return False
-
-
-def _service(name: str, address: str) -> Check:
-    """Free (it can start) and answering (it runs, or a stranger sits there) are both fine; which one is said."""
-    url = urlsplit(address)
-    if url.scheme not in ("http", "https") or not url.hostname:
-        return Check(name, "missing", f"'{address}' is no address", "write http://host:port in the settings file")
-    if _answers(address):
-        return Check(name, "ok", f"something listens at {address}: `headrace services status` says whether it is ours")
-    if url.hostname in ("127.0.0.1", "localhost", "::1"):
-        return Check(name, "ok", f"not running; {address} is free for it")
-    return Check(name, "missing", f"{address} does not answer", "start it there, or mend the address in the settings file")
-
-
 def _tools() -> Iterator[Check]:
     def tool(name: str, use: str, way_out: str, *candidates: str) -> Check:
         found = next((path for path in map(shutil.which, candidates or (name,)) if path), None)
@@ -296,32 +250,17 @@ def _tools() -> Iterator[Check]:
     yield tool("kubectl", "launching on Kubernetes", "install kubectl on the machine that submits")
 
 
-MARKS = {"ok": "[green]ok[/]", "optional": "[yellow]optional[/]", "missing": "[red]missing[/]"}
-
-
 def doctor(
-    settings: Annotated[Path | None, typer.Option("--settings", help="Settings file; headrace.yaml here by default.")] = None,
+    settings: SettingsOption = None,
     role: Annotated[Role, typer.Option(help="The role this machine or image plays.")] = "all",
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON list instead of the table.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """What is missing on this machine, and how to get it."""
+    """What is missing or wrong on this machine and in the settings, and how to get it right."""
     found = checks(load_settings(settings), role=role)
     missing = [check for check in found if check.state == "missing"]
-    if as_json:
-        typer.echo(orjson.dumps([asdict(check) for check in found], option=orjson.OPT_INDENT_2).decode())
-    else:
-        table = Table(box=None, pad_edge=False)
-        for column in ("", "what", "found", "way out"):
-            table.add_column(column, overflow="fold")
-        for check in found:
-            table.add_row(MARKS[check.state], check.name, _plain(check.found), _plain(check.way_out))
-        console = Console()
-        console.print(table)
-        console.print(f"{len(missing)} missing" if missing else "Nothing is missing.")
+    rows = [[c.state, f"{c.name} ({c.setting})" if c.setting and c.state != "ok" else c.name, c.found, c.way_out] for c in found]
+    show_table("doctor", ("state", "what", "found", "way out"), rows)
+    typer.echo(f"{len(missing)} missing or wrong" if missing else "Nothing is missing.")
+    emit_result([asdict(check) for check in found])
     if missing:
         raise typer.Exit(2)
-
-
-def _plain(text: str) -> str:
-    """Rich reads square brackets as markup; paths and extras contain them."""
-    return re.sub(r"\[", r"\\[", text)

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from rich.progress import TaskID
+from headrace_lake import completion
+from headrace_lake.choosing import slices_to_fetch
+from headrace_lake.console import JsonOption, SettingsOption, emit_result, open_lake, show_records
+from headrace_lake.slices import Slice
 
 app = typer.Typer(help="Sources, sample site and crawl.", no_args_is_help=True)
 samples = typer.Typer(help="The sample site: real packages' pages, opened without installing.", no_args_is_help=True)
 source = typer.Typer(help="Sources: list and check them.", no_args_is_help=True)
 app.add_typer(samples, name="samples")
 app.add_typer(source, name="source")
-
-SettingsOption = Annotated[Path | None, typer.Option("--settings", help="Settings file; headrace.yaml of this folder by default.")]
 
 
 @samples.command("build")
@@ -74,41 +76,41 @@ def samples_serve(
 
 
 @source.command("ls")
-def source_ls(settings: SettingsOption = None) -> None:
+def source_ls(settings: SettingsOption = None, as_json: JsonOption = False) -> None:
     """List all sources."""
-    from rich.console import Console
-    from rich.table import Table
-
     from headrace_governance.licences.policy import load_licence_policy
     from headrace_governance.sources import load_sources
     from headrace_lake.settings import load_settings
 
     conf = load_settings(settings)
-    table = Table("source", "modality", "languages", "licence", "class", "silent records", "fetch", "declared tokens")
     policy = load_licence_policy(conf.resolve(conf.policies))
-    for s in load_sources(conf.resolve(conf.sources)).values():
-        table.add_row(
-            s.id,
-            s.modality,
-            " ".join(s.languages),
-            s.licence.id,
-            s.licence.cls,
-            "covered" if policy.covers_silence(s) else "unknown",
-            s.fetch.kind,
-            f"{s.declared_tokens:,}",
-        )
-    Console().print(table)
+    rows = [
+        {
+            "source": s.id,
+            "modality": s.modality,
+            "languages": list(s.languages),
+            "licence": s.licence.id,
+            "class": s.licence.cls,
+            "silent_records": "covered" if policy.covers_silence(s) else "unknown",
+            "fetch": s.fetch.kind,
+            "declared_tokens": s.declared_tokens,
+        }
+        for s in load_sources(conf.resolve(conf.sources)).values()
+    ]
+    show_records("sources", rows)
+    emit_result({"sources": rows})
 
 
 @source.command("check")
 def source_check(
-    ids: Annotated[list[str] | None, typer.Argument(help="Source ids; all by default.")] = None,
+    ids: Annotated[list[str] | None, typer.Argument(help="Source ids; all by default.", autocompletion=completion.sources)] = None,
     online: Annotated[
         bool,
         typer.Option("--online/--offline", help="Also try the addresses, robots.txt and the licence evidence. No page is fetched."),
     ] = False,
     base_url: Annotated[str | None, typer.Option("--base-url", help="With --online: try this site instead of the declared one.")] = None,
     settings: SettingsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Check source files and policies; the first mistake is named with its file and field."""
     from headrace_governance.crawl.policy import load_fetch_policy
@@ -147,32 +149,25 @@ def source_check(
 
 @app.command("crawl")
 def crawl(
-    slices: Annotated[list[str], typer.Argument(metavar="SOURCE/INTERVAL...", help="Slices, such as debian-handbook-en/2026-11-01.")],
+    slices: Annotated[
+        list[str], typer.Argument(metavar="SOURCE/INTERVAL...", help=completion.SLICES_HELP, autocompletion=completion.slices)
+    ],
     base_url: Annotated[str | None, typer.Option("--base-url", help="Fetch from this site instead of the declared one.")] = None,
     refresh: Annotated[bool, typer.Option("--refresh", help="Crawl again although the lake has it.")] = False,
     settings: SettingsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Crawl or import slices of sources into the lake; what it holds already is adopted."""
-    from rich.console import Console
-    from rich.progress import Progress
-
     from headrace_governance.fetching import fetch_slice
     from headrace_governance.sources import get_source
-    from headrace_lake.console import emit_result, open_lake
-    from headrace_lake.slices import Slice
 
     lake = open_lake(settings, create=True)
     conf = lake.settings
-    wanted = [(which, get_source(conf.resolve(conf.sources), which.source)) for which in map(Slice.parse, slices)]
+    wanted = [(which, get_source(conf.resolve(conf.sources), which.source)) for which in slices_to_fetch(lake, slices)]
     results = []
     for which, src in wanted:
-        with Progress(console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task(f"fetch {which}", total=None)
-
-            def progress(counts: dict[str, int], bar: Progress = bar, task: TaskID = task) -> None:
-                bar.update(task, total=sum(counts.values()), completed=sum(counts.values()) - counts.get("queued", 0))
-
-            receipt = fetch_slice(lake, src, which, base_url=base_url, refresh=refresh, progress=progress)
+        with _shown(which, results) as show:
+            receipt = fetch_slice(lake, src, which, base_url=base_url, refresh=refresh, progress=show)
         c = receipt.counts
         reasons = ", ".join(f"{n} {r}" for r, n in c.reasons.items())
         typer.echo(
@@ -192,6 +187,31 @@ def crawl(
             }
         )
     emit_result({"slices": results})
+
+
+@contextmanager
+def _shown(which: Slice, done: Sequence[object]) -> Iterator[Callable[[dict[str, int]], None]]:
+    """Progress of fetching one slice, and what stays if a signal ends it."""
+    from headrace_lake.interrupt import says_what_stays
+    from headrace_lake.progress import progress
+
+    last: dict[str, int] = {}
+
+    def show(counts: dict[str, int]) -> None:
+        last.update(counts)
+        queued, known = counts.get("queued", 0), sum(counts.values())
+        note = ", ".join(f"{n:,} {state}" for state, n in counts.items() if state != "queued" and n)
+        bar.update(known - queued, known if queued else 0, note=note)
+
+    def kept() -> str:
+        committed = f"{len(done)} slice{'s are' if len(done) != 1 else ' is'} committed, " if done else ""
+        if "queued" not in last:  # an import has no frontier: its files are at hand
+            return f"{committed}nothing of {which} is"
+        pages = sum(n for state, n in last.items() if state != "queued")
+        return f"{committed}{pages:,} pages of {which} are in its frontier file and will not be asked for again"
+
+    with says_what_stays(kept), progress(f"fetch {which}", 0, "pages") as bar:
+        yield show
 
 
 def _words(text: str) -> tuple[str, ...]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headrace_lake.console import SettingsOption, emit_result, open_lake, show_table
+from headrace_lake import completion
+from headrace_lake.console import JsonOption, SettingsOption, emit_result, open_lake, show_table
 
 if TYPE_CHECKING:
     from headrace_governance.text.decontamination.rules import DecontaminationParams
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Evaluation sets, and where their items stand in the documents.", no_args_is_help=True)
 
 _Columns = list[str] | None
-PipelineOption = Annotated[str, typer.Option("--pipeline", help="Pipeline whose rules count.")]
+PipelineOption = Annotated[str, typer.Option("--pipeline", help="Pipeline whose rules count.", autocompletion=completion.pipelines)]
 
 
 @app.command("register")
@@ -32,6 +33,7 @@ def register_set(
     id_: Annotated[str, typer.Option("--id", help="Column of the item's id; the row's number by default.")] = "",
     language_column: Annotated[str, typer.Option("--language-column", help="Column of each item's language.")] = "",
     settings: SettingsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Register an evaluation set; without column options, columns named question, answer and context are taken."""
     from headrace_governance.text.decontamination.items import Mapping, SetAbout, read_items
@@ -53,6 +55,7 @@ def register_held_out(
     mix: Annotated[str, typer.Argument(help="Name of a mix in the lake.")],
     name: Annotated[str, typer.Option("--set", help="Name of the set; held-out-MIX by default.")] = "",
     settings: SettingsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Register the documents that a mix holds out, paragraph by paragraph, so that no copy of them is trained on."""
     from headrace_governance.text.decontamination.items import SetAbout
@@ -67,7 +70,7 @@ def register_held_out(
 
 
 @app.command("sets")
-def sets(settings: SettingsOption = None) -> None:
+def sets(settings: SettingsOption = None, as_json: JsonOption = False) -> None:
     """List the registered sets."""
     table = open_lake(settings).read("evaluation_items", columns=["set", "item", "language", "licence", "revision"])
     groups = table.group_by(["set", "licence", "revision"], use_threads=False).aggregate(
@@ -89,12 +92,15 @@ def sets(settings: SettingsOption = None) -> None:
 
 
 @app.command("forget")
-def forget_set(name: Annotated[str, typer.Argument(help="Name of a set.")], settings: SettingsOption = None) -> None:
+def forget_set(
+    name: Annotated[str, typer.Argument(help="Name of a set.")], settings: SettingsOption = None, as_json: JsonOption = False
+) -> None:
     """Take a set away; its earlier versions stay in the table's history."""
     from headrace_governance.text.decontamination.sets import forget
 
     forget(open_lake(settings), name)
     typer.echo(f"set {name}: forgotten")
+    emit_result({"set": name})
 
 
 @app.command("count-common")
@@ -102,6 +108,7 @@ def count(
     slices: Annotated[list[str] | None, typer.Argument(metavar="SOURCE/INTERVAL...", help="Slices to count in; all by default.")] = None,
     pipeline: PipelineOption = "text",
     settings: SettingsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Count in how many documents the items' runs of words stand; common phrases then start no match."""
     from headrace_governance.text.decontamination.sets import count_common
@@ -116,12 +123,15 @@ def count(
 @app.command("report")
 def show_report(
     name: Annotated[str, typer.Option("--set", help="Only this set.")] = "",
-    slice_: Annotated[str, typer.Option("--slice", help="Only in SOURCE/INTERVAL; everywhere by default.")] = "",
+    slice_: Annotated[
+        str, typer.Option("--slice", help="Only in SOURCE/INTERVAL; everywhere by default.", autocompletion=completion.slices)
+    ] = "",
     html: Annotated[Path | None, typer.Option("--html", help="Also write a page.")] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Also write everything, item by item.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json-file", help="Also write everything, item by item.")] = None,
     samples: Annotated[int, typer.Option("--samples", min=0, help="Items found to show.")] = 10,
     pipeline: PipelineOption = "text",
     settings: SettingsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """The clean and the contaminated part of every set, by source, with the items that were found."""
     import json
@@ -141,7 +151,7 @@ def show_report(
         html.write_text(as_html(found), encoding="utf-8")
     if json_file is not None:
         json_file.write_text(json.dumps(found.as_json(), ensure_ascii=False, indent=1), encoding="utf-8")
-    emit_result({"sets": found.sets, "sources": found.sources})
+    emit_result({"sets": found.sets, "sources": found.sources, "items_shown": [i.__dict__ for i in seen]})
 
 
 def _params(settings: Path | None, pipeline: str) -> DecontaminationParams:

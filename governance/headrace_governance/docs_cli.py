@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from headrace_lake.console import SettingsOption, emit_result, open_lake
+from headrace_lake.console import JsonOption, SettingsOption, emit_result, open_lake
 
 app = typer.Typer(help="Data docs: what tables were expected to be, and were.", no_args_is_help=True)
 
@@ -21,6 +21,7 @@ def _docs() -> None:
 def build(
     out: Annotated[Path, typer.Option("--out", help="Folder; an earlier result of this command is replaced.")] = Path("var/docs"),
     settings: SettingsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Write the pages from the receipts and suites; open index.html in a browser, no network is needed."""
     from headrace_governance.expectations.suite import load_suites

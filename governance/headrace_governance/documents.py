@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from headrace_lake.documents import find_documents
 from headrace_lake.errors import InputError
 from headrace_lake.lake import Lake
+from headrace_lake.nearest import did_you_mean
 from headrace_lake.schemas import TABLES
 from headrace_lake.slices import Slice
 
@@ -161,6 +162,10 @@ def drops(
     rows = lake.read("exclusions", slice_, columns=["uid", "source", "slice", "stage", "reason", "detail"])
     for column, wanted in (("stage", stage), ("reason", reason)):
         if wanted:
+            known = pc.unique(rows[column]).to_pylist()
+            if wanted not in known and known:
+                where = f"slice {slice_}" if slice_ is not None else f"the lake at {lake.storage.root}"
+                raise InputError(f"nothing in {where} was dropped by {column} '{wanted}'", did_you_mean(wanted, known, of=f"{column}s"))
             rows = rows.filter(pc.equal(rows[column], wanted))
     read = _read_by_stage(lake, slice_)
     groups = rows.group_by(["stage", "reason"], use_threads=False).aggregate([([], "count_all")]).to_pylist()

@@ -7,10 +7,13 @@ from typing import Annotated
 
 import typer
 
-from headrace_lake.console import SettingsOption, emit_result, open_lake, show_table
+from headrace_lake import completion
+from headrace_lake.console import JsonOption, SettingsOption, emit_result, open_lake, show_table
 from headrace_lake.slices import Slice
 
-SliceOption = Annotated[str, typer.Option("--slice", help="Only in SOURCE/INTERVAL; everywhere by default.")]
+SliceOption = Annotated[
+    str, typer.Option("--slice", help="Only in SOURCE/INTERVAL; everywhere by default.", autocompletion=completion.slices)
+]
 
 
 def doc(
@@ -18,6 +21,7 @@ def doc(
     slice_: SliceOption = "",
     characters: Annotated[int, typer.Option("--text", min=0, help="Characters of the text to show.")] = 400,
     settings: SettingsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """What became of one document, verdict by verdict, and why."""
     from headrace_governance.documents import measured_line, story
@@ -35,15 +39,26 @@ def doc(
         show_table("dropped by", ["stage", "reason", "detail"], [[s, r, measured_line(m)] for s, r, m in told.exclusions])
     for stage, error in told.quarantine:
         typer.echo(f"failed in {stage}: {error}")
-    emit_result({"uid": told.uid, "slice": str(told.slice_), "outcome": told.outcome})
+    emit_result(
+        {
+            "uid": told.uid,
+            "slice": str(told.slice_),
+            "outcome": told.outcome,
+            "document": told.document,
+            "verdicts": [{"verdict": v, "kept": k, "reason": r, "measured": m} for v, k, r, m in told.verdicts],
+            "dropped_by": [{"stage": s, "reason": r, "detail": m} for s, r, m in told.exclusions],
+            "failed_in": [{"stage": s, "error": e} for s, e in told.quarantine],
+        }
+    )
 
 
 def drops(
     slice_: SliceOption = "",
-    stage: Annotated[str, typer.Option("--stage", help="Only this stage.")] = "",
+    stage: Annotated[str, typer.Option("--stage", help="Only this stage.", autocompletion=completion.stages)] = "",
     reason: Annotated[str, typer.Option("--reason", help="Only this rule.")] = "",
     samples: Annotated[int, typer.Option("--samples", min=0, max=1000, help="Documents to show of each rule.")] = 0,
     settings: SettingsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """What every rule dropped, with its share of what the stage read, and some of it to look at."""
     from headrace_governance.documents import drops as dropped

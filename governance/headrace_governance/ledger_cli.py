@@ -7,18 +7,20 @@ from typing import Annotated, Any
 
 import typer
 
-from headrace_lake.console import SettingsOption, emit_result
+from headrace_lake import completion
+from headrace_lake.console import JsonOption, SettingsOption, emit_result
 
 app = typer.Typer(help="What each source and language declared, brought, lost and gave.", invoke_without_command=True)
 
 
 @app.callback()
 def show(
-    source: Annotated[str, typer.Option("--source", help="Only this source.")] = "",
+    source: Annotated[str, typer.Option("--source", help="Only this source.", autocompletion=completion.sources)] = "",
     language: Annotated[str, typer.Option("--language", help="Only this language; `*` for totals.")] = "",
     parquet: Annotated[Path | None, typer.Option("--parquet", help="Also write the ledger to this file.")] = None,
     html: Annotated[Path | None, typer.Option("--html", help="Also write the dashboard to this file: one page, no requests.")] = None,
     settings: SettingsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Print the ledger, read from the lake's tables. A figure with `~` is estimated from bytes."""
     import pyarrow.compute as pc

@@ -287,9 +287,7 @@ def get_source(folder: str | Path, source_id: str) -> Source:
     file = Path(folder) / f"{source_id}.yaml"
     if file.is_file():
         return load_source(file)
-    import difflib
+    from headrace_lake.nearest import did_you_mean
 
-    known = sorted(f.stem for f in Path(folder).glob("*.yaml"))
-    near = difflib.get_close_matches(source_id, known, n=1)
-    way = f"did you mean '{near[0]}'?" if near else f"sources: {', '.join(known) or 'none'} in {folder}"
-    raise SourceError(f"no source '{source_id}' in {folder}", way)
+    known = [f.stem for f in Path(folder).glob("*.yaml")]
+    raise SourceError(f"no source '{source_id}' in {folder}", did_you_mean(source_id, known, of="sources"))

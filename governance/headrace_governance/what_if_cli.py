@@ -7,12 +7,16 @@ from typing import Annotated
 
 import typer
 
-from headrace_lake.console import SettingsOption, emit_result, open_lake, show_table
+from headrace_lake import completion
+from headrace_lake.console import JsonOption, SettingsOption, emit_result, open_lake, show_table
 
 
 def what_if(
-    pipeline: Annotated[str, typer.Argument(help="Pipeline name or file.")],
-    sources: Annotated[list[str] | None, typer.Argument(metavar="[SOURCE[/INTERVAL]...]", help="All slices by default.")] = None,
+    pipeline: Annotated[str, typer.Argument(help="Pipeline name or file.", autocompletion=completion.pipelines)],
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[SOURCE[/INTERVAL]...]", help="All slices by default.", autocompletion=completion.slices_and_sources),
+    ] = None,
     sets: Annotated[
         list[str] | None, typer.Option("--set", help="STAGE.key=value, such as gopher_quality.languages.en.min_doc_words=80.")
     ] = None,
@@ -20,6 +24,7 @@ def what_if(
     samples: Annotated[int, typer.Option("--samples", min=0, max=100, help="Documents to show of each line.")] = 0,
     limit: Annotated[int, typer.Option("--limit", min=1, help="Lines to show.")] = 40,
     settings: SettingsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """What an edited threshold would newly drop or keep, by source, language and rule; nothing is committed."""
     from headrace_governance.court.removals import slices_named

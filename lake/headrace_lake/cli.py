@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from headrace_lake.console import SettingsOption, emit_result, open_lake, show_table
+from headrace_lake import completion
+from headrace_lake.choosing import slices_of_lake
+from headrace_lake.console import JsonOption, SettingsOption, emit_result, open_lake, show_records, show_table
 from headrace_lake.errors import ConfigError, InputError
 from headrace_lake.slices import Slice
 
@@ -19,15 +23,17 @@ slice_app = typer.Typer(help="Run, preview and look at slices.", no_args_is_help
 stage_app = typer.Typer(help="List stages; run one.", no_args_is_help=True)
 table_app = typer.Typer(help="Look at tables; tag and vacuum them.", no_args_is_help=True)
 
-SlicesArgument = Annotated[list[str], typer.Argument(help="SOURCE/INTERVAL, one or more.")]
+SlicesArgument = Annotated[list[str], typer.Argument(help=completion.SLICES_HELP, autocompletion=completion.slices)]
+PipelineArgument = Annotated[str, typer.Argument(help="Pipeline name or file.", autocompletion=completion.pipelines)]
+TableArgument = Annotated[str, typer.Argument(help="Table name.", autocompletion=completion.tables)]
 ExecutorOption = Annotated[str, typer.Option("--executor", help="local (this process) or ray.")]
-StagesOption = Annotated[str, typer.Option("--stages", help="Only these stages, with commas.")]
+StagesOption = Annotated[str, typer.Option("--stages", help="Only these stages, with commas.", autocompletion=completion.stages)]
 
 
 @slice_app.command("run")
 def slice_run(
-    pipeline: Annotated[str, typer.Argument(help="Pipeline name or file.")],
-    slices: Annotated[list[str] | None, typer.Argument(help="SOURCE/INTERVAL, one or more.")] = None,
+    pipeline: PipelineArgument,
+    slices: Annotated[list[str] | None, typer.Argument(help=completion.SLICES_HELP, autocompletion=completion.slices)] = None,
     executor: ExecutorOption = "local",
     stages: StagesOption = "",
     stale: Annotated[bool, typer.Option("--stale", help="All slices that 'slice stale' lists.")] = False,
@@ -35,6 +41,7 @@ def slice_run(
         bool, typer.Option("--slice-local", help="Only the stages that look at no other slice; the pipeline says which those are.")
     ] = False,
     settings: SettingsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Bring every stage of the pipeline up to date, slices side by side; what has its fingerprint already is adopted.
 
@@ -42,6 +49,7 @@ def slice_run(
     pipeline's guards.
     """
     from headrace_lake.engine import first_causes, load_pipeline, run_counts, run_guards, run_slices, stale_stages
+    from headrace_lake.interrupt import says_what_stays
 
     if executor not in ("local", "ray"):
         raise ConfigError(f"no executor '{executor}'", "use local or ray")
@@ -49,9 +57,9 @@ def slice_run(
         raise ConfigError("--stages and --slice-local were both given", "name stages, or let the pipeline compute them")
     lake = open_lake(settings)
     chosen = load_pipeline(lake.settings, pipeline)
-    wanted = [Slice.parse(text) for text in slices or []]
-    if stale == bool(wanted):
+    if stale == bool(slices):
         raise ConfigError("slices and --stale were both given" if stale else "no slice was named", "name SOURCE/INTERVAL, or give --stale")
+    wanted = slices_of_lake(lake, slices or [])
     if stale:
         wanted = list(first_causes(stale_stages(lake, _slices_of(lake, chosen), chosen)))
         typer.echo(f"{len(wanted)} slices are out of date: {' '.join(map(str, wanted)) or 'nothing to do'}")
@@ -59,7 +67,21 @@ def slice_run(
         chosen = chosen.only([s.strip() for s in stages.split(",")])
     elif slice_local:
         chosen = chosen.slice_local()
-    reports = run_slices(lake, chosen, wanted, executor="ray" if executor == "ray" else "local", on_stage=_say_stage)
+    done: Counter[str] = Counter()
+
+    def passed(slice_: Slice, stage: StageReport) -> None:
+        done[str(slice_)] += 1
+        _say_stage(slice_, stage)
+
+    def kept() -> str:
+        through = sum(n >= len(chosen.stages) for n in done.values())
+        return (
+            f"{sum(done.values())} of {len(wanted) * len(chosen.stages)} stage runs are committed, {through} of {len(wanted)} slices are "
+            "through; finished parts of the others are recorded"
+        )
+
+    with says_what_stays(kept):
+        reports = run_slices(lake, chosen, wanted, executor="ray" if executor == "ray" else "local", on_stage=passed)
     for line in run_guards(lake, chosen, wanted):
         typer.echo(line)
     emit_result({"slices": [report.summary() for report in reports], **run_counts(lake, reports)})
@@ -74,22 +96,24 @@ def _say_stage(slice_: Slice, stage: StageReport) -> None:
 
 @slice_app.command("preview")
 def slice_preview(
-    pipeline: Annotated[str, typer.Argument(help="Pipeline name or file.")],
+    pipeline: PipelineArgument,
     slices: SlicesArgument,
     settings: SettingsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Say what `run` would recompute, and what goes stale downstream, without doing it."""
     from headrace_lake.engine import load_pipeline, preview_pipeline
 
     lake = open_lake(settings)
     chosen = load_pipeline(lake.settings, pipeline)
-    for text in slices:
-        slice_ = Slice.parse(text)
+    found = []
+    for slice_ in slices_of_lake(lake, slices):
         steps = preview_pipeline(lake, chosen, slice_)
+        found += [{"slice": str(slice_), "stage": s.stage, "action": s.action, "why": s.why, "rows": s.rows} for s in steps]
         show_table(
             f"{slice_}, pipeline {chosen.name}", ["stage", "action", "why", "rows"], [[s.stage, s.action, s.why, s.rows] for s in steps]
         )
-    emit_result({"slices": len(slices)})
+    emit_result({"stages": found})
 
 
 @slice_app.command("stale")
@@ -97,10 +121,13 @@ def slice_stale(
     words: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[PIPELINE] [SOURCE/INTERVAL]...", help="Pipeline name or file (text by default), and slices (all by default)."
+            metavar="[PIPELINE] [SOURCE/INTERVAL]...",
+            help="Pipeline name or file (text by default), and slices or patterns of them (all by default).",
+            autocompletion=completion.slices,
         ),
     ] = None,
     settings: SettingsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """List what is out of date, stage by stage with the cause; reads receipts and file lists, no data.
 
@@ -113,7 +140,7 @@ def slice_stale(
     name = words.pop(0) if named else "text"
     lake = open_lake(settings)
     pipeline = load_pipeline(lake.settings, name)
-    wanted = [Slice.parse(text) for text in words]
+    wanted = slices_of_lake(lake, words)
     for slice_ in wanted:
         if not lake.receipts(slice_):
             raise InputError(f"slice {slice_} has no receipt", "'headrace slice status' lists the slices that have")
@@ -139,10 +166,13 @@ def _slices_of(lake: Lake, pipeline: Pipeline) -> list[Slice]:
 
 @slice_app.command("check")
 def slice_check(
-    pipeline: Annotated[str, typer.Argument(help="Pipeline whose validator judges: a name or a file.")],
+    pipeline: Annotated[
+        str, typer.Argument(help="Pipeline whose validator judges: a name or a file.", autocompletion=completion.pipelines)
+    ],
     slices: SlicesArgument,
     record: Annotated[bool, typer.Option("--record", help="Leave the results in new receipts, for the data docs.")] = False,
     settings: SettingsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Judge committed tables by their suites again; nothing is computed. Exit code 1 if an expectation of severity `error` fails."""
     from headrace_lake.engine import check_slice, load_pipeline
@@ -152,28 +182,34 @@ def slice_check(
     if chosen.validator is None:
         raise ConfigError(f"pipeline {chosen.name} has no validator", "name one in its file: validator: {use: module:Class}")
     counts = {"passed": 0, "not_judged": 0, "warning": 0, "error": 0}
-    for text in slices:
-        results = [e for r in check_slice(lake, chosen.validator, Slice.parse(text), record=record) for e in r.expectations]
+    wanted, wrong = slices_of_lake(lake, slices), []
+    for text in wanted:
+        results = [e for r in check_slice(lake, chosen.validator, text, record=record) for e in r.expectations]
         for e in results:
             counts["passed" if e.success else "not_judged" if e.success is None else e.severity] += 1
         failed = [e for e in results if e.success is False]
         typer.echo(f"{text}: {len(results)} expectations, {len(failed)} failed, {sum(e.success is None for e in results)} not judged")
         for e in failed:
             typer.echo(f"{text}: {e.severity} {e.line}")
-    emit_result({"slices": len(slices), **counts})
+        wrong += [{"slice": str(text), "severity": e.severity, "expectation": e.line} for e in failed]
+    emit_result({"slices": len(wanted), **counts, "failed": wrong})
     if counts["error"]:
         raise typer.Exit(1)
 
 
 @slice_app.command("status")
 def slice_status(
-    slices: Annotated[list[str] | None, typer.Argument(help="SOURCE/INTERVAL; all slices without.")] = None,
+    slices: Annotated[
+        list[str] | None,
+        typer.Argument(help="SOURCE/INTERVAL, or patterns in quotes; all slices without.", autocompletion=completion.slices),
+    ] = None,
     settings: SettingsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """The receipts that are visible now."""
     lake = open_lake(settings)
-    wanted = [Slice.parse(s) for s in slices] if slices else lake.slices("receipts")
-    rows = []
+    wanted = slices_of_lake(lake, slices) if slices else lake.slices("receipts")
+    rows, found = [], []
     for slice_ in wanted:
         for r in lake.current_receipts(slice_).values():
             c = r.counts
@@ -191,11 +227,15 @@ def slice_status(
                     f"{r.finished_at:%Y-%m-%d %H:%M}",
                 ]
             )
+            counts = {k: getattr(c, k) for k in ("read", "kept", "dropped", "failed")}
+            told = {"seconds": round(seconds, 3), "fingerprint": r.fingerprint, "finished": r.finished_at}
+            found.append({"slice": str(slice_), "stage": r.stage, **counts, **told})
     show_table("receipts", ["slice", "stage", "read", "kept", "dropped", "failed", "seconds", "fingerprint", "finished (UTC)"], rows)
+    emit_result({"receipts": found})
 
 
 @stage_app.command("ls")
-def stage_ls(settings: SettingsOption = None) -> None:
+def stage_ls(settings: SettingsOption = None, as_json: JsonOption = False) -> None:
     """The stages of every pipeline, with inputs and outputs."""
     from headrace_lake.engine import load_pipeline
     from headrace_lake.settings import load_settings
@@ -207,24 +247,27 @@ def stage_ls(settings: SettingsOption = None) -> None:
         for stage in pipeline.stages:
             wanted = stage.inputs()
             outputs = [*([stage.output] if stage.output else []), *stage.also]
-            rows.append([pipeline.name, stage.name, stage.version, ", ".join([wanted.primary, *wanted.sidecars]), ", ".join(outputs)])
-    show_table("stages", ["pipeline", "stage", "version", "reads", "writes"], rows)
+            reads = [wanted.primary, *wanted.sidecars]
+            rows.append({"pipeline": pipeline.name, "stage": stage.name, "version": stage.version, "reads": reads, "writes": outputs})
+    show_records("stages", rows, ["pipeline", "stage", "version", "reads", "writes"])
+    emit_result({"stages": rows})
 
 
 @stage_app.command("run")
 def stage_run(
-    pipeline: Annotated[str, typer.Argument(help="Pipeline name or file.")],
-    stage: Annotated[str, typer.Argument(help="Stage name.")],
+    pipeline: PipelineArgument,
+    stage: Annotated[str, typer.Argument(help="Stage name.", autocompletion=completion.stages)],
     slices: SlicesArgument,
     executor: ExecutorOption = "local",
     settings: SettingsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Bring one stage of one or more slices up to date."""
     slice_run(pipeline, slices, executor=executor, stages=stage, settings=settings)
 
 
 @table_app.command("ls")
-def table_ls(settings: SettingsOption = None) -> None:
+def table_ls(settings: SettingsOption = None, as_json: JsonOption = False) -> None:
     """All tables with rows, files and slices."""
     from headrace_lake.schemas import TABLES
 
@@ -234,25 +277,27 @@ def table_ls(settings: SettingsOption = None) -> None:
         summary = lake.table(name).current_snapshot()
         values = dict(summary.summary.additional_properties) if summary is not None and summary.summary is not None else {}
         rows.append(
-            [
-                name,
-                int(values.get("total-records", 0)),
-                int(values.get("total-data-files", 0)),
-                int(values.get("total-files-size", 0)),
-                spec.doc,
-            ]
+            {
+                "table": name,
+                "rows": int(values.get("total-records", 0)),
+                "files": int(values.get("total-data-files", 0)),
+                "bytes": int(values.get("total-files-size", 0)),
+                "what": spec.doc,
+            }
         )
-    show_table("tables", ["table", "rows", "files", "bytes", "what"], rows)
+    show_records("tables", rows)
+    emit_result({"tables": rows})
 
 
 @table_app.command("show")
 def table_show(
-    table: Annotated[str, typer.Argument(help="Table name.")],
-    slice_text: Annotated[str, typer.Option("--slice", help="SOURCE/INTERVAL.")] = "",
+    table: TableArgument,
+    slice_text: Annotated[str, typer.Option("--slice", help="SOURCE/INTERVAL.", autocompletion=completion.slices)] = "",
     where: Annotated[str, typer.Option("--where", help="Row filter, such as \"language = 'zh'\".")] = "",
     tag: Annotated[str, typer.Option("--tag", help="As it was at this tag.")] = "",
     limit: Annotated[int, typer.Option("--limit", min=1, help="Rows to show.")] = 20,
     settings: SettingsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Columns with types and units, and the first rows."""
     from headrace_lake.schemas import table_spec
@@ -260,25 +305,23 @@ def table_show(
     lake = open_lake(settings)
     spec = table_spec(table)
     meta = [(f, f.metadata or {}) for f in spec.schema]
-    show_table(
-        f"{table}: {spec.doc}",
-        ["column", "type", "unit", "meaning"],
-        [
-            [f.name, f"{f.type}{'' if f.nullable else ' required'}", m.get(b"unit", b"").decode(), m.get(b"doc", b"").decode()]
-            for f, m in meta
-        ],
-    )
+    described = [
+        [f.name, f"{f.type}{'' if f.nullable else ' required'}", m.get(b"unit", b"").decode(), m.get(b"doc", b"").decode()] for f, m in meta
+    ]
+    show_table(f"{table}: {spec.doc}", ["column", "type", "unit", "meaning"], described)
     rows = lake.read(table, Slice.parse(slice_text) if slice_text else None, where=where or None, tag=tag or None)
     shown = rows.slice(0, limit).to_pylist()
     show_table(
         f"{len(shown)} of {rows.num_rows} rows",
         spec.schema.names,
-        [[str(v)[:120] if isinstance(v, str) else v for v in r.values()] for r in shown],
+        [[v[:120] if isinstance(v, str) and sys.stdout.isatty() else v for v in r.values()] for r in shown],
     )
+    columns = [{"name": c[0], "type": c[1], "unit": c[2], "meaning": c[3]} for c in described]
+    emit_result({"table": table, "columns": columns, "total_rows": rows.num_rows, "rows": shown})
 
 
 @table_app.command("history")
-def table_history(table: Annotated[str, typer.Argument(help="Table name.")], settings: SettingsOption = None) -> None:
+def table_history(table: TableArgument, settings: SettingsOption = None, as_json: JsonOption = False) -> None:
     """Snapshots, oldest first, with the stage run that made each."""
     rows = [
         [
@@ -293,13 +336,16 @@ def table_history(table: Annotated[str, typer.Argument(help="Table name.")], set
         for h in open_lake(settings).history(table)
     ]
     show_table(f"history of {table}", ["snapshot", "at (UTC)", "operation", "rows", "stage", "slice", "run"], rows)
+    keys = ("snapshot", "at", "operation", "rows", "stage", "slice", "run")
+    emit_result({"table": table, "history": [dict(zip(keys, row, strict=True)) for row in rows]})
 
 
 @table_app.command("tag")
-def table_tag(name: Annotated[str, typer.Argument(help="Tag name.")], settings: SettingsOption = None) -> None:
+def table_tag(name: Annotated[str, typer.Argument(help="Tag name.")], settings: SettingsOption = None, as_json: JsonOption = False) -> None:
     """Name the present state of all tables, so that it can be read again and is never vacuumed."""
     tagged = open_lake(settings).tag(name)
     typer.echo(f"tag {name}: {len(tagged)} tables")
+    emit_result({"tag": name, "tables": len(tagged)})
 
 
 @table_app.command("vacuum")
@@ -308,6 +354,7 @@ def table_vacuum(
     keep_snapshots: Annotated[int, typer.Option("--keep-snapshots", min=1, help="Newest snapshots of each table to keep.")] = 20,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
     settings: SettingsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Expire old snapshots (never tagged ones) and remove files that nothing refers to."""
     from headrace_lake.vacuum import vacuum

@@ -1,15 +1,20 @@
-"""What commands share: the settings option, tables for people, and one machine-readable result line.
+"""What commands share: the settings and `--json` options, tables, and one machine-readable result line.
 
-With `headrace --json-result ...` a command ends with `HEADRACE_RESULT {json}`: what an operator reads from a job's log.
+Three readers: people at a terminal (tables of Rich), pipes and logs (columns of plain text, nothing cut), programs (`--json`: one
+document on standard output and nothing else). With `headrace --json-result ...` a command ends with `HEADRACE_RESULT {json}`: what an
+operator reads from a job's log.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+import os
+import sys
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
@@ -74,10 +79,49 @@ def want_result(wanted: bool) -> None:
     _WANTED.set(wanted)
 
 
+_DOCUMENT: ContextVar[TextIO | None] = ContextVar("headrace_json_document", default=None)
+"""Standard output where the command was given `--json`; what is printed for people goes nowhere then."""
+
+
+def _want_json(context: typer.Context, wanted: bool) -> bool:
+    """Keep standard output for the document until the command ends."""
+    if wanted and not context.resilient_parsing:
+        output, nowhere = sys.stdout, open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - closed with the command
+        token = _DOCUMENT.set(output)
+        sys.stdout = nowhere
+
+        def restore() -> None:
+            sys.stdout = output
+            _DOCUMENT.reset(token)
+            nowhere.close()
+
+        context.call_on_close(restore)
+    return wanted
+
+
+JsonOption = Annotated[bool, typer.Option("--json", callback=_want_json, help="Print one JSON document and nothing else.")]
+
+
 def emit_result(result: Any) -> None:
-    """Print the result line, if the command line asked for one."""
-    if _WANTED.get():
+    """What the command found, for programs: the document of `--json`, the result line of `--json-result`."""
+    document = _DOCUMENT.get()
+    if document is not None:
+        import orjson
+
+        options = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE
+        typer.echo(orjson.dumps(result, default=_jsonable, option=options).decode(), file=document, nl=False)
+        if _WANTED.get():
+            typer.echo(result_line(result), file=document)
+    elif _WANTED.get():
         typer.echo(result_line(result))
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    return str(value)
 
 
 def result_line(result: Any) -> str:
@@ -90,23 +134,72 @@ def result_line(result: Any) -> str:
 
 
 def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A table at a terminal; numbers right-aligned with thousands separated."""
+    """A table: at a terminal as wide as it is, with thousands separated; elsewhere plain columns with every value whole."""
+    if _DOCUMENT.get() is not None:
+        return
+    body = [list(r) for r in rows]
+    numeric = [bool(body) and all(isinstance(r[i], int | float) for r in body) for i in range(len(columns))]
+    if sys.stdout.isatty():
+        _rich_table(title, columns, body, numeric)
+    else:
+        typer.echo("\n".join(_plain_table(title, columns, body, numeric)))
+    if not body and opened_lake():
+        typer.echo(f"no rows; {opened_lake()}")
+
+
+def show_records(title: str, records: Sequence[Mapping[str, object]], columns: Sequence[str] = ()) -> None:
+    """A table of records with equal keys, which are its columns; lists are joined by spaces.
+
+    Args:
+        columns: for when there is no record to take them from.
+    """
+    names = list(records[0]) if records else list(columns)
+    rows = [[" ".join(map(str, v)) if isinstance(v, list | tuple) else v for v in r.values()] for r in records]
+    show_table(title, [n.replace("_", " ") for n in names], rows)
+
+
+def _rich_table(title: str, columns: Sequence[str], body: Sequence[Sequence[object]], numeric: Sequence[bool]) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
-    body = [list(r) for r in rows]
-    table = Table(title=title, title_justify="left")
-    for i, name in enumerate(columns):
-        numeric = bool(body) and all(isinstance(r[i], int | float) for r in body)
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    table = Table(title=escape(title), title_justify="left")
+    for name, is_number in zip(columns, numeric, strict=True):
+        table.add_column(escape(name), justify="right" if is_number else "left", overflow="fold")
     for r in body:
-        table.add_row(*(_text(v) for v in r))
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=160)
-    console.print(table)
-    if not body and opened_lake():
-        console.print(f"no rows; {opened_lake()}", soft_wrap=True, markup=False, highlight=False)
+        table.add_row(*(escape(_text(v)) for v in r))
+    Console().print(table)
+
+
+def _plain_table(title: str, columns: Sequence[str], body: Sequence[Sequence[object]], numeric: Sequence[bool]) -> list[str]:
+    """Lines: the title, then columns that are two spaces apart; no value is cut, folded or drawn around."""
+    lines = [list(columns), *([_plain(v) for v in r] for r in body)]
+    widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
+    out = []
+    for cells in lines:
+        padded = []
+        for cell, width, is_number in zip(cells, widths, numeric, strict=True):
+            space = " " * (width - _width(cell))
+            padded.append(space + cell if is_number else cell + space)
+        out.append("  ".join(padded).rstrip())
+    return [title, *out]
+
+
+_ONE_LINE = dict.fromkeys([*range(32), 0x7F, 0x85, 0x2028, 0x2029], " ")
+
+
+def _plain(value: object) -> str:
+    """A value for a pipe: whole, on one line, numbers as programs read them."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value) if isinstance(value, int) else f"{value:.10g}"
+    return _text(value).translate(_ONE_LINE)
+
+
+def _width(text: str) -> int:
+    """Columns that a text takes at a terminal."""
+    if text.isascii():
+        return len(text)
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
 def _text(value: object) -> str:
@@ -116,6 +209,4 @@ def _text(value: object) -> str:
         return f"{value:,}"
     if isinstance(value, float):
         return f"{value:,.4g}"
-    from rich.markup import escape
-
-    return escape(str(value))
+    return str(value)

@@ -22,7 +22,7 @@ from pyiceberg.table import Table, Transaction
 
 from headrace_lake.catalog import NAMESPACE, LakeCatalog, replace_files, unwritten
 from headrace_lake.catalog_address import catalog_address
-from headrace_lake.errors import ConfigError, InputError, LakeError, SliceConflict
+from headrace_lake.errors import InputError, LakeError, SliceConflict
 from headrace_lake.fingerprint import digest_of, file_digest
 from headrace_lake.listing import Entry, Listings
 from headrace_lake.objects import object_path
@@ -92,9 +92,7 @@ class Lake:
                 if not self.storage.remote:
                     Path(self.storage.root).mkdir(parents=True, exist_ok=True)
             with explained(f"catalog of the lake at {self.storage.root} is not reachable"):
-                self._catalog = self._catalog or LakeCatalog(
-                    "headrace", **self._catalog_properties(catalog_address(self.settings))
-                )
+                self._catalog = self._catalog or LakeCatalog("headrace", **self._catalog_properties(catalog_address(self.settings)))
                 self._catalog.make(NAMESPACE)
                 self._may_write = True
         return self._catalog

@@ -17,13 +17,14 @@ from pathlib import Path
 from pydantic import Field, PrivateAttr, model_validator
 
 from headrace_lake.errors import ConfigError
+from headrace_lake.settings_file import SERVICES_FOLDER, SETTINGS_ENV, SETTINGS_FILE, settings_file_of
 from headrace_lake.strict import StrictModel, load_yaml, parse
 
-SETTINGS_FILE = "headrace.yaml"
-SERVICES_FOLDER = Path("var/poc")
-"""Where the services of this machine keep their state, settings and lake, below the checkout."""
-SETTINGS_ENV = "HEADRACE_SETTINGS"
-"""Environment variable naming the settings file; Airflow's processes and their remote commands find theirs by it."""
+__all__ = [
+    "SERVICES_FOLDER", "SETTINGS_ENV", "SETTINGS_FILE",
+    "AirflowSettings", "LakeSettings", "PartSettings", "RaySettings", "S3Settings", "Secret", "Settings",
+    "load_settings", "other_lake",
+]  # fmt: skip
 
 
 class Secret(StrictModel):
@@ -167,7 +168,7 @@ def load_settings(path: str | Path | None = None) -> Settings:
 
     Relative paths in it count from the file's own folder, or from the `base` that it names.
     """
-    file = Path(path) if path is not None else _found(Path.cwd())
+    file = Path(path) if path is not None else settings_file_of(Path.cwd())
     if file is None:
         settings = parse({"base": str(_checkout(Path.cwd()) or Path.cwd())}, Settings, where="(defaults)")
         settings._origin = f"defaults: no {SETTINGS_FILE} or {SERVICES_FOLDER / SETTINGS_FILE} in {Path.cwd()} or above"
@@ -177,17 +178,6 @@ def load_settings(path: str | Path | None = None) -> Settings:
         settings._origin = f"from {file.resolve()}"
     settings._searched = path is None and not os.environ.get(SETTINGS_ENV)
     return _as_before(settings)
-
-
-def _found(here: Path) -> Path | None:
-    """The settings file that counts in a folder."""
-    if os.environ.get(SETTINGS_ENV):
-        return Path(os.environ[SETTINGS_ENV])
-    for folder in (here, *here.parents):
-        for file in (folder / SETTINGS_FILE, folder / SERVICES_FOLDER / SETTINGS_FILE):
-            if file.exists() or file.is_symlink():
-                return file
-    return None
 
 
 def _checkout(here: Path) -> Path | None:

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from headrace_lake.console import SettingsOption, emit_result, open_lake, show_table
+from headrace_lake import completion
+from headrace_lake.console import JsonOption, SettingsOption, emit_result, open_lake, show_table
 from headrace_lake.errors import ConfigError
 
 mix_app = typer.Typer(help="Compile recipes into mixes; look at them.", no_args_is_help=True)
@@ -17,7 +18,9 @@ gate_app = typer.Typer(help="Go or No-Go: judge, show, sign.", no_args_is_help=T
 release_app = typer.Typer(help="Build, verify and list releases.", no_args_is_help=True)
 apps: dict[str, typer.Typer] = {"mix": mix_app, "eval": eval_app, "gate": gate_app, "release": release_app}
 
-RecipeArgument = Annotated[str, typer.Argument(help="Name in megatron_jobs/configs/recipes, or a YAML file.")]
+RecipeArgument = Annotated[
+    str, typer.Argument(help="Name in megatron_jobs/configs/recipes, or a YAML file.", autocompletion=completion.recipes)
+]
 
 
 @mix_app.command("compile")
@@ -27,16 +30,19 @@ def mix_compile(
         bool, typer.Option("--allow-stale", help="Take slices that are out of date as they are; the mix records which, and why.")
     ] = False,
     settings: SettingsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Choose the documents of a recipe from the lake as it is now. Exit code 1 if slices of it are out of date; names them."""
     from headrace_jobs.gates.policy import load_policy
     from headrace_jobs.mix.compile import compile_mix
     from headrace_jobs.mix.recipe import load_recipe
+    from headrace_lake.interrupt import says_what_stays
 
     lake = open_lake(settings)
     chosen = load_recipe(lake.settings, recipe)
     load_policy(lake.settings, chosen.release_gate)  # a gate that is not there is found before training, not after
-    mix, action = compile_mix(lake, chosen, allow_stale=allow_stale)
+    with says_what_stays(lambda: "the lake is as it was, for a mix is recorded when it is whole"):
+        mix, action = compile_mix(lake, chosen, allow_stale=allow_stale)
     _show_mix(mix.record)
     typer.echo(f"mix {mix.fingerprint[:16]}: {action}; readable again at tag {mix.record['tag']}")
     emit_result(
@@ -54,7 +60,7 @@ def mix_compile(
 
 
 @mix_app.command("show")
-def mix_show(recipe: RecipeArgument, settings: SettingsOption = None) -> None:
+def mix_show(recipe: RecipeArgument, settings: SettingsOption = None, as_json: JsonOption = False) -> None:
     """The newest compiled mix of a recipe: pools, planned tokens, epochs, licences."""
     from headrace_jobs.mix.compile import load_mix, newest_mix
 
@@ -67,9 +73,9 @@ def mix_show(recipe: RecipeArgument, settings: SettingsOption = None) -> None:
 
 
 @mix_app.command("ls")
-def mix_ls(settings: SettingsOption = None) -> None:
+def mix_ls(settings: SettingsOption = None, as_json: JsonOption = False) -> None:
     """All compiled mixes."""
-    _list("mix", settings)
+    _list(("mix",), settings)
 
 
 def _show_mix(record: dict[str, Any]) -> None:
@@ -90,6 +96,7 @@ def eval_run(
     stride: Annotated[int | None, typer.Option("--stride", min=1, help="Tokens that a window scores; the window by default.")] = None,
     resamples: Annotated[int, typer.Option("--resamples", min=1000, help="Of the bootstrap.")] = 10_000,
     settings: SettingsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Score the newest checkpoint of the recipe's newest mix on its held-out documents."""
     from headrace_jobs.evaluation.run import EvaluationParams, evaluate_recipe, load_evaluation
@@ -110,7 +117,7 @@ def eval_run(
 
 
 @eval_app.command("show")
-def eval_show(recipe: RecipeArgument, settings: SettingsOption = None) -> None:
+def eval_show(recipe: RecipeArgument, settings: SettingsOption = None, as_json: JsonOption = False) -> None:
     """The newest evaluation of a recipe."""
     from headrace_jobs.evaluation.run import load_evaluation
     from headrace_lake.errors import InputError
@@ -125,11 +132,11 @@ def eval_show(recipe: RecipeArgument, settings: SettingsOption = None) -> None:
 
 
 @eval_app.command("ls")
-def eval_ls(settings: SettingsOption = None) -> None:
+def eval_ls(settings: SettingsOption = None, as_json: JsonOption = False) -> None:
     """All evaluations; what another definition measured is marked."""
     from headrace_jobs.evaluation.bits_per_byte import not_comparable
 
-    _list("evaluation", settings, note=not_comparable)
+    _list(("evaluation",), settings, note=not_comparable)
 
 
 def _show_evaluation(result: dict[str, Any]) -> None:
@@ -154,13 +161,17 @@ def _show_evaluation(result: dict[str, Any]) -> None:
 
 @gate_app.command("evaluate")
 def gate_evaluate(
-    recipe: Annotated[str, typer.Option("--recipe", help="Whose newest checkpoint.")],
-    gate: Annotated[str, typer.Argument(help="Name in governance/policies/gates; 'own' is the gate that the recipe names.")] = "own",
+    recipe: Annotated[str, typer.Option("--recipe", help="Whose newest checkpoint.", autocompletion=completion.recipes)],
+    gate: Annotated[
+        str,
+        typer.Argument(help="Name in governance/policies/gates; 'own' is the gate that the recipe names.", autocompletion=completion.gates),
+    ] = "own",
     triggered_by: Annotated[str, typer.Option("--triggered-by", help="Who asks for it; may not sign unless the policy allows.")] = "",
     for_release: Annotated[
         bool, typer.Option("--for-release", help="Refuse a gate that opens no release, or asks for less than the recipe's own.")
     ] = False,
     settings: SettingsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Judge a gate's rules and record the evidence; signs nothing."""
     from headrace_jobs.gates.judge import evaluate_gate, evidence_markdown, own_gate
@@ -182,8 +193,9 @@ def gate_evaluate(
 
 @gate_app.command("show")
 def gate_show(
-    fingerprint: Annotated[str, typer.Argument(help="Of the evidence; 8 digits or more.")],
+    fingerprint: Annotated[str, typer.Argument(help="Of the evidence; 8 digits or more.", autocompletion=completion.evidence)],
     settings: SettingsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Evidence and every decision on it."""
     from headrace_jobs.gates.decide import GATE_KIND, find_evidence
@@ -201,7 +213,7 @@ def gate_show(
 
 @gate_app.command("sign")
 def gate_sign(
-    fingerprint: Annotated[str, typer.Argument(help="Of the evidence; 8 digits or more.")],
+    fingerprint: Annotated[str, typer.Argument(help="Of the evidence; 8 digits or more.", autocompletion=completion.evidence)],
     decision: Annotated[str, typer.Option("--decision", help="go or no-go; go on a No-Go is a waiver and needs a reason.")],
     signer: Annotated[str, typer.Option("--signer", help="Who signs.")],
     reason: Annotated[str, typer.Option("--reason", help="Why.")] = "",
@@ -209,6 +221,7 @@ def gate_sign(
         str, typer.Option("--triggered-by", help="Who started the run, beside those that the evidence names; may not sign.")
     ] = "",
     settings: SettingsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Record a signed decision."""
     from headrace_jobs.gates.decide import describe, sign
@@ -225,7 +238,7 @@ def gate_sign(
 
 
 @gate_app.command("policies")
-def gate_policies(settings: SettingsOption = None) -> None:
+def gate_policies(settings: SettingsOption = None, as_json: JsonOption = False) -> None:
     """The gates there are: what each opens and who signs it."""
     from headrace_jobs.gates.policy import known_gates, load_policy
     from headrace_lake.settings import load_settings
@@ -237,10 +250,9 @@ def gate_policies(settings: SettingsOption = None) -> None:
 
 
 @gate_app.command("ls")
-def gate_ls(settings: SettingsOption = None) -> None:
+def gate_ls(settings: SettingsOption = None, as_json: JsonOption = False) -> None:
     """All evidence and decisions."""
-    _list("gate-evidence", settings)
-    _list("gate", settings)
+    _list(("gate-evidence", "gate"), settings)
 
 
 @release_app.command("build")
@@ -250,12 +262,15 @@ def release_build(
         str | None, typer.Option("--gate", help="A stricter gate than the recipe's own, whose decision counts instead.")
     ] = None,
     settings: SettingsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Build the bundle of the newest evaluated checkpoint; needs a valid Go."""
     from headrace_jobs.release.bundle import build_release
+    from headrace_lake.interrupt import says_what_stays
 
     lake = open_lake(settings)
-    artifact, action = build_release(lake, _name(recipe), gate=gate)
+    with says_what_stays(lambda: "the lake is as it was, for a release is recorded when it is whole"):
+        artifact, action = build_release(lake, _name(recipe), gate=gate)
     where = lake.storage.uri(artifact.path).removeprefix("file://")
     p = artifact.payload["gate"]
     typer.echo(f"gate {p['gate']}: {p['decision']}, signed by {p['signer']}; {p['note']}")
@@ -266,9 +281,12 @@ def release_build(
 
 @release_app.command("verify")
 def release_verify(
-    release: Annotated[str, typer.Argument(help="A bundle's folder, its name, or a recipe (its newest release).")],
+    release: Annotated[
+        str, typer.Argument(help="A bundle's folder, its name, or a recipe (its newest release).", autocompletion=completion.recipes)
+    ],
     root: Annotated[str, typer.Option("--root", help="The root digest that was published, for a folder from elsewhere.")] = "",
     settings: SettingsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Check digests, weights, tokenizer and sample without a network."""
     from headrace_jobs.release.verify import verify_folder, verify_release
@@ -282,24 +300,24 @@ def release_verify(
 
 
 @release_app.command("ls")
-def release_ls(settings: SettingsOption = None) -> None:
+def release_ls(settings: SettingsOption = None, as_json: JsonOption = False) -> None:
     """All releases."""
-    _list("release", settings)
+    _list(("release",), settings)
 
 
-def _list(kind: str, settings: Path | None, *, note: Callable[[dict[str, Any]], str] = lambda _: "") -> None:
-    """Artifacts of a kind; `note` says of a payload what stands behind its summary."""
-    rows = [
-        (
-            a.name,
-            a.fingerprint[:16],
-            f"{a.created_at:%Y-%m-%d %H:%M}",
-            "; ".join(filter(None, (str(a.payload.get("summary", "")), note(a.payload)))),
-        )
-        for a in open_lake(settings).artifacts(kind)
-    ]
-    show_table(kind, ("name", "fingerprint", "created", "what"), rows)
-    emit_result({kind: [list(r) for r in rows]})
+def _list(kinds: tuple[str, ...], settings: Path | None, *, note: Callable[[dict[str, Any]], str] = lambda _: "") -> None:
+    """Artifacts of kinds; `note` says of a payload what stands behind its summary."""
+    lake = open_lake(settings)
+    listed: dict[str, list[dict[str, Any]]] = {}
+    for kind in kinds:
+        rows = []
+        for a in lake.artifacts(kind):
+            what = "; ".join(filter(None, (str(a.payload.get("summary", "")), note(a.payload))))
+            rows.append({"name": a.name, "fingerprint": a.fingerprint, "created": a.created_at, "what": what})
+        shown = [(r["name"], r["fingerprint"][:16], f"{r['created']:%Y-%m-%d %H:%M}", r["what"]) for r in rows]
+        show_table(kind, ("name", "fingerprint", "created", "what"), shown)
+        listed[kind] = rows
+    emit_result(listed)
 
 
 def _name(recipe: str) -> str:

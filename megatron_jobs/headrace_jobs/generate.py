@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from headrace_lake.console import SettingsOption, emit_result, open_lake
+from headrace_lake.console import JsonOption, SettingsOption, emit_result, open_lake
 
 
 def generate(
@@ -21,19 +21,26 @@ def generate(
     ] = 0.95,
     seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same text.")] = 1,
     settings: SettingsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Sample from a release."""
     from headrace_jobs.release.sample import continuation
     from headrace_jobs.release.verify import checked_bundle
+    from headrace_lake.interrupt import says_what_stays
+    from headrace_lake.progress import progress
 
     lake = None if Path(release).is_dir() else open_lake(settings)
-    with checked_bundle(lake, release) as folder:
+    with says_what_stays(lambda: "nothing of the text"), checked_bundle(lake, release) as folder:
         began = time.monotonic()
-        result = continuation(folder, prompt, new_tokens=max_tokens, temperature=temperature, top_p=top_p, seed=seed)
+        with progress("generate", max_tokens, "tokens") as bar:
+            result = continuation(
+                folder, prompt, new_tokens=max_tokens, temperature=temperature, top_p=top_p, seed=seed, on_token=bar.advance
+            )
         seconds = time.monotonic() - began
     typer.echo(prompt + result.text)
     typer.echo(
-        f"[{len(result.ids)} tokens in {seconds:.1f} s; {'ended by itself' if result.ended else 'cut at --max-tokens'}; seed {seed}]",
+        f"[{len(result.ids)} tokens in {seconds:.1f} s, {len(result.ids) / max(seconds, 1e-9):.1f} a second; "
+        f"{'ended by itself' if result.ended else 'cut at --max-tokens'}; seed {seed}]",
         err=True,
     )
     emit_result({"prompt": prompt, "text": result.text, "ids": result.ids, "ended": result.ended, "seed": seed})

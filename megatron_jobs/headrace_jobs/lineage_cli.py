@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from headrace_lake.console import SettingsOption, emit_result, open_lake, show_table
+from headrace_lake.console import JsonOption, SettingsOption, emit_result, open_lake, show_table
 
 if TYPE_CHECKING:
     from headrace_lake.nodes import Node
@@ -30,6 +30,7 @@ def up(
         typer.Option("--documents", help="Of a checkpoint or release: write the documents it was trained on here (.jsonl or .parquet)."),
     ] = None,
     settings: SettingsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Everything this was made from: receipts, licences, artifacts; of a release the documents that it was trained on."""
     from headrace_jobs import lineage
@@ -43,7 +44,7 @@ def up(
 
 
 @app.command()
-def down(what: WhatArgument, settings: SettingsOption = None) -> None:
+def down(what: WhatArgument, settings: SettingsOption = None, as_json: JsonOption = False) -> None:
     """Everything that this went into. A document is followed by itself: to where it was dropped, or to the releases trained on it."""
     from headrace_jobs import lineage
 

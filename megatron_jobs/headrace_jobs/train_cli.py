@@ -7,18 +7,25 @@ from typing import Annotated
 
 import typer
 
-from headrace_lake.console import SettingsOption, emit_result, open_lake
+from headrace_lake import completion
+from headrace_lake.console import JsonOption, SettingsOption, emit_result, open_lake
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="Name in megatron_jobs/configs/recipes, or a YAML file.")],
+    recipe: Annotated[
+        str, typer.Argument(help="Name in megatron_jobs/configs/recipes, or a YAML file.", autocompletion=completion.recipes)
+    ],
     settings: SettingsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Train a recipe on its newest mix: adopted when finished, resumed when not."""
     from headrace_jobs.trainer.pace import duration
     from headrace_jobs.trainer.run import train_recipe
+    from headrace_lake.interrupt import says_what_stays
 
-    outcome = train_recipe(open_lake(settings), recipe, settings=settings)
+    lake = open_lake(settings)
+    with says_what_stays(lambda: "the run's last checkpoint stays, named above, and training goes on from it"):
+        outcome = train_recipe(lake, recipe, settings=settings)
     p = outcome.run.payload
     fell = math.log(p["vocabulary"]) - p["last_loss"]
     typer.echo(

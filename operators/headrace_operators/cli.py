@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from headrace_lake.console import JsonOption, emit_result, show_table
 from headrace_lake.settings import SERVICES_FOLDER, SETTINGS_FILE
 
 app = typer.Typer(help="Ray, Airflow and the sample site on this machine, loopback only.", no_args_is_help=True)
@@ -46,16 +47,14 @@ def services_down(names: NamesArgument = None, folder: FolderOption = DEFAULT_FO
 
 
 @app.command("status")
-def services_status(folder: FolderOption = DEFAULT_FOLDER) -> None:
+def services_status(folder: FolderOption = DEFAULT_FOLDER, as_json: JsonOption = False) -> None:
     """What runs, and where."""
-    from rich.console import Console
-    from rich.table import Table
+    from headrace_operators.services.local import NAMES, LocalServices
 
-    from headrace_operators.services.local import LocalServices
-
-    if _never_started(folder):
-        return
-    table = Table("service", "healthy", "address", "log")
-    for state in LocalServices(folder, Path.cwd()).status():
-        table.add_row(state.name, "yes" if state.healthy else "no", state.address, state.log)
-    Console().print(table)
+    if not (folder / SETTINGS_FILE).exists():  # looking makes nothing
+        rows = [{"service": name, "healthy": False, "address": "", "log": ""} for name in NAMES]
+    else:
+        states = LocalServices(folder, Path.cwd()).status()
+        rows = [{"service": s.name, "healthy": s.healthy, "address": s.address, "log": s.log} for s in states]
+    show_table("services", list(rows[0]), [["yes" if v is True else "no" if v is False else v for v in r.values()] for r in rows])
+    emit_result({"folder": str(folder), "services": rows})

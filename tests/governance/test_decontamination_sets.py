@@ -273,7 +273,7 @@ def test_sets_are_registered_listed_and_reported_at_the_command_line(lake: Lake,
     listed = call("sets")
     assert "quiz" in listed and "v2" in listed and "CC0-1.0" in listed
     run(lake)
-    shown = call("report", "--html", str(tmp_path / "r.html"), "--json", str(tmp_path / "r.json"))
+    shown = call("report", "--html", str(tmp_path / "r.html"), "--json-file", str(tmp_path / "r.json"))
     assert "mill-en" in shown and "removed" in shown
     data = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
     assert data["items"] == [{"set": "quiz", "item": "q1", "state": "removed", "found": [[f"{DE}/de2", "question", False], [f"{EN}/en2", "question", False]]}]  # fmt: skip  # noqa: E501

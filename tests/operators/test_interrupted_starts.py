@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from headrace_operators.poc.interrupt import Interrupted, interruptible
+from headrace_lake.interrupt import Interrupted, interruptible
 from headrace_operators.poc.runs import one_at_a_time
 from headrace_operators.services.process import Daemon, free_port
 
@@ -26,7 +26,7 @@ daemon.start([sys.executable, "-c", "import time; time.sleep(60)"], os.environ, 
 
 WAITER = """
 import sys, time
-from headrace_operators.poc.interrupt import Interrupted, interruptible
+from headrace_lake.interrupt import Interrupted, interruptible
 with interruptible():
     try:
         print("waiting", flush=True)

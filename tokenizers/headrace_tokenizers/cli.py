@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from headrace_lake.console import JsonOption, emit_result, show_table
+
 app = typer.Typer(help="The text vocabulary: show, encode, decode, export.", no_args_is_help=True)
 
 DEFAULT = Path("tokenizers/configs/qwen_text.yaml")
@@ -15,9 +17,8 @@ SpecOption = Annotated[Path, typer.Option("--vocabulary", help="The vocabulary's
 
 
 @app.command()
-def show(vocabulary: SpecOption = DEFAULT) -> None:
+def show(vocabulary: SpecOption = DEFAULT, as_json: JsonOption = False) -> None:
     """Print the specification and its digest."""
-    from headrace_lake.console import emit_result, show_table
     from headrace_tokenizers.vocabulary import describe, load_spec
 
     spec = load_spec(vocabulary)
@@ -27,20 +28,30 @@ def show(vocabulary: SpecOption = DEFAULT) -> None:
 
 
 @app.command()
-def encode(text: Annotated[str, typer.Argument(help="The text; `-` reads standard input.")], vocabulary: SpecOption = DEFAULT) -> None:
+def encode(
+    text: Annotated[str, typer.Argument(help="The text; `-` reads standard input.")],
+    vocabulary: SpecOption = DEFAULT,
+    as_json: JsonOption = False,
+) -> None:
     """Print the ids of a text, separated by spaces."""
     from headrace_tokenizers.vocabulary import load_vocabulary
 
     content = sys.stdin.buffer.read().decode("utf-8", "replace") if text == "-" else text
-    typer.echo(" ".join(map(str, load_vocabulary(vocabulary).encode(content))))
+    ids = [int(i) for i in load_vocabulary(vocabulary).encode(content)]
+    typer.echo(" ".join(map(str, ids)))
+    emit_result({"ids": ids})
 
 
 @app.command()
-def decode(ids: Annotated[list[int], typer.Argument(help="Token ids.")], vocabulary: SpecOption = DEFAULT) -> None:
+def decode(
+    ids: Annotated[list[int], typer.Argument(help="Token ids.")], vocabulary: SpecOption = DEFAULT, as_json: JsonOption = False
+) -> None:
     """Print the text of ids; control tokens are written by name."""
     from headrace_tokenizers.vocabulary import load_vocabulary
 
-    typer.echo(load_vocabulary(vocabulary).decode(ids))
+    text = load_vocabulary(vocabulary).decode(ids)
+    typer.echo(text)
+    emit_result({"text": text})
 
 
 @app.command()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from headrace_lake.console import SettingsOption, emit_result, open_lake, show_table
+from headrace_lake.console import JsonOption, SettingsOption, emit_result, open_lake, show_table
 from headrace_lake.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def sample_command(
     seed: Annotated[int | None, typer.Option("--seed", help="Of the draw; the policy's by default.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Also write the cases with their texts to this JSON Lines file.")] = None,
     settings: SettingsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Draw the sample of removals that is to be judged; the same state of the lake gives the same sample."""
     from headrace_governance.court.policy import load_court_policy
@@ -67,6 +68,7 @@ def page_command(
     verdicts: Annotated[str, typer.Option("--verdicts", help="Only these, with commas.")] = "",
     unjudged: Annotated[bool, typer.Option("--unjudged", help="Only cases that no person has judged.")] = False,
     settings: SettingsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Write the page on which people judge: one file, works offline, asks nothing of any network."""
     from headrace_governance.court.judgements import recorded_judgements
@@ -92,6 +94,7 @@ def judge_command(
     sample: SampleOption = "",
     revise: Annotated[bool, typer.Option("--revise", help="Let a judge change what was recorded before.")] = False,
     settings: SettingsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Check and record a file of judgements."""
     from headrace_governance.court.judgements import read_judgements, record
@@ -109,6 +112,7 @@ def judge_command(
 def model_command(
     sample: SampleOption = "",
     settings: SettingsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Ask the policy's model about every case, those that people judged too: agreement shows what it is worth. Texts are sent to it."""
     from headrace_governance.court.judgements import record
@@ -139,6 +143,7 @@ def model_command(
 def verdict_command(
     sample: SampleOption = "",
     settings: SettingsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Precision with its interval, by verdict and stratum, held against the bar; recorded, so that a gate can read it."""
     from headrace_governance.court.policy import load_court_policy
@@ -158,6 +163,7 @@ def wipe_out_command(
     sources: Annotated[list[str] | None, typer.Argument(help="Source ids; all with documents by default.")] = None,
     pipeline: Annotated[str, typer.Option("--pipeline", help="Whose guard and verdicts.")] = "text",
     settings: SettingsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """What each family of filters took of each source; exits with 2 where one took nearly everything."""
     from headrace_governance.court.removals import slices_named
@@ -183,6 +189,7 @@ def waive_command(
     hours: Annotated[float, typer.Option("--hours", min=0.01, help="How long it holds.")] = 168.0,
     pipeline: Annotated[str, typer.Option("--pipeline", help="Whose guard.")] = "text",
     settings: SettingsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Sign that a wipe-out may pass for a while."""
     from headrace_governance.court.wipe_out import guard_of, verdicts_of, waive

@@ -13,8 +13,10 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headrace_lake.choosing import is_pattern, slices_of_lake
 from headrace_lake.errors import ConfigError, InputError
 from headrace_lake.lake import Lake, content_digest
+from headrace_lake.nearest import did_you_mean
 from headrace_lake.schemas import TABLES
 from headrace_lake.slices import Slice
 
@@ -47,7 +49,7 @@ class Judged:
 
 
 def slices_named(lake: Lake, names: Sequence[str]) -> list[Slice]:
-    """The slices that `SOURCE/INTERVAL` and `SOURCE` (all its slices) mean, sorted.
+    """The slices that `SOURCE/INTERVAL`, `SOURCE` (all its slices) and patterns (`choosing.py`) mean, sorted.
 
     Raises:
         InputError: the lake holds no slice of a source.
@@ -55,14 +57,17 @@ def slices_named(lake: Lake, names: Sequence[str]) -> list[Slice]:
     found: set[Slice] = set()
     known: list[Slice] | None = None
     for name in names:
+        if is_pattern(name):
+            found |= set(slices_of_lake(lake, [name], table="documents"))
+            continue
         if "/" in name:
             found.add(Slice.parse(name))
             continue
         known = lake.slices("documents") if known is None else known
         mine = [s for s in known if s.source == name]
         if not mine:
-            sources = ", ".join(sorted({s.source for s in known})) or "none"
-            raise InputError(f"source {name} has no documents in the lake", f"sources with documents: {sources}")
+            way_out = did_you_mean(name, (s.source for s in known), of="sources with documents")
+            raise InputError(f"source {name} has no documents in the lake at {lake.storage.root}", way_out)
         found |= set(mine)
     return sorted(found, key=str)
 

@@ -27,6 +27,7 @@ from pydantic import Field
 from headrace_lake.engine.guard import Guard
 from headrace_lake.engine.validator import Validator
 from headrace_lake.errors import ConfigError
+from headrace_lake.nearest import did_you_mean
 from headrace_lake.settings import Settings
 from headrace_lake.stage import Stage
 from headrace_lake.strict import StrictModel, load_yaml, parse, read_yaml
@@ -99,7 +100,7 @@ class Pipeline:
         known = [s.name for s in self.stages]
         for n in names:
             if n not in known:
-                raise ConfigError(f"pipeline {self.name} has no stage '{n}'", f"its stages: {', '.join(known)}")
+                raise ConfigError(f"pipeline {self.name} has no stage '{n}'", did_you_mean(n, known, of="its stages"))
         return self._chosen([i for i, s in enumerate(self.stages) if s.name in names])
 
     def layers(self) -> list[Pipeline]:
@@ -147,7 +148,7 @@ def load_pipeline(settings: Settings, name: str | Path) -> Pipeline:
         file = folder / f"{name}.yaml"
         if not file.exists():
             known = sorted(p.stem for p in folder.glob("*.yaml"))
-            raise ConfigError(f"no pipeline '{name}' in {folder}", f"pipelines: {', '.join(known) or 'none'}")
+            raise ConfigError(f"no pipeline '{name}' in {folder}", did_you_mean(str(name), known, of="pipelines"))
     written = load_yaml(file, PipelineFile)
     stages: list[Stage] = []
     specs: list[tuple[str, dict[str, Any]]] = []

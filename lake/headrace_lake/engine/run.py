@@ -171,14 +171,17 @@ def _round(lake: Lake, pipeline: Pipeline, lines: Sequence[_Line], runner: Execu
     one = begun[Slice(first.task.source, first.task.slice)].chain
     alone = len(lines) == 1
     title = f"{one.slice_ if alone else f'{len(lines)} slices'} {one.names}"
-    through = 0
-    with progress(title, one.rows if alone else 0, "rows" if alone else "parts") as bar:  # how many parts there are shows as they are made
+    through = rows = 0
+    with progress(title, one.rows if alone else 0, "rows") as bar:
         try:
             for task, outcome in runner.map(itertools.chain([first], offered)):
                 mine = begun[Slice(task.source, task.slice)]
                 mine.chain.outcomes.append(outcome)
                 through += mine.chain.complete
-                bar.advance(outcome.stages[0].counts.read if alone else 1, note="" if alone else f"{through}/{len(lines)} slices")
+                rows += outcome.stages[0].counts.read
+                known = sum(b.chain.rows for b in begun.values())  # the rows of slices that have not begun are not known: as the others
+                total = known if alone else round(known * len(lines) / len(begun))
+                bar.update(rows, max(total, rows), note="" if alone else f"{through}/{len(lines)} slices")
                 _land(lake, pipeline.validator, _next_to_land(begun))
         except Exception:
             with contextlib.suppress(HeadraceError):  # the first error is the one to tell

@@ -25,7 +25,6 @@ def table_spec(name: str) -> TableSpec:
     """
     if name in TABLES:
         return TABLES[name]
-    import difflib
+    from headrace_lake.nearest import did_you_mean
 
-    near = difflib.get_close_matches(name, TABLES, n=1)
-    raise ConfigError(f"no table '{name}'", f"did you mean '{near[0]}'?" if near else f"tables: {', '.join(TABLES)}")
+    raise ConfigError(f"no table '{name}'", did_you_mean(name, TABLES, of="tables"))

@@ -17,6 +17,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from headrace_lake.errors import ConfigError, GateError
+from headrace_lake.nearest import did_you_mean
 from headrace_lake.settings import Settings
 from headrace_lake.strict import StrictModel, load_yaml
 
@@ -116,7 +117,7 @@ def load_policy(settings: Settings, name: str) -> GatePolicy:
     folder = settings.resolve(settings.policies) / GATES
     file = folder / f"{name}.yaml"
     if not file.exists():
-        raise ConfigError(f"no gate '{name}' in {Path(settings.policies) / GATES}", f"gates: {', '.join(known_gates(settings)) or 'none'}")
+        raise ConfigError(f"no gate '{name}' in {Path(settings.policies) / GATES}", did_you_mean(name, known_gates(settings), of="gates"))
     policy = load_yaml(file, GatePolicy)
     if policy.name != name:
         raise ConfigError(f"{file}: field 'name' is '{policy.name}'", f"call it '{name}', as the file")

@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 
 from headrace_governance.licences.rules import LicenceClass
 from headrace_lake.errors import ConfigError
+from headrace_lake.nearest import did_you_mean
 from headrace_lake.settings import Settings
 from headrace_lake.strict import StrictModel, load_yaml
 
@@ -153,8 +154,8 @@ def recipe_path(settings: Settings, name: str) -> Path:
     folder = settings.resolve(RECIPES)
     file = folder / f"{name}.yaml"
     if not file.exists():
-        known = ", ".join(sorted(p.stem for p in folder.glob("*.yaml"))) or "none"
-        raise ConfigError(f"no recipe '{name}' in {RECIPES}", f"recipes: {known}; or give the path of a YAML")
+        known = did_you_mean(name, (p.stem for p in folder.glob("*.yaml")), of="recipes")
+        raise ConfigError(f"no recipe '{name}' in {RECIPES}", f"{known.removesuffix('?')}; or give the path of a YAML")
     return file
 
 

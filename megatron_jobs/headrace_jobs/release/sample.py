@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,22 @@ def sample(folder: Path, *, eod: int, prompts: Sequence[str] = PROMPTS) -> dict[
     return {"eod": eod, "new_tokens": NEW_TOKENS, "samples": rows}
 
 
+class _Told:
+    """What `generate` hands its tokens to as they come; the first call is the prompt."""
+
+    def __init__(self, on_token: Callable[[], None]) -> None:
+        self._on_token, self._prompt = on_token, True
+
+    def put(self, value: Any) -> None:
+        """A token, or the prompt."""
+        if not self._prompt:
+            self._on_token()
+        self._prompt = False
+
+    def end(self) -> None:
+        """Nothing to do."""
+
+
 @dataclass(frozen=True)
 class Continuation:
     """What a model went on with.
@@ -64,12 +80,22 @@ class Continuation:
     ended: bool
 
 
-def continuation(folder: Path, prompt: str, *, new_tokens: int, temperature: float, top_p: float, seed: int) -> Continuation:
+def continuation(
+    folder: Path,
+    prompt: str,
+    *,
+    new_tokens: int,
+    temperature: float,
+    top_p: float,
+    seed: int,
+    on_token: Callable[[], None] = lambda: None,
+) -> Continuation:
     """Continue a prompt with the model of a Hugging Face folder; the same seed gives the same text on the same machine.
 
     Args:
         temperature: 0 always takes the most probable token, and then neither top_p nor seed matters.
         top_p: draw from the likeliest tokens that together hold this probability (Holtzman et al. 2020).
+        on_token: called after each new token.
 
     Raises:
         InputError: prompt and continuation are longer than the model's positions.
@@ -91,7 +117,9 @@ def continuation(folder: Path, prompt: str, *, new_tokens: int, temperature: flo
     torch.manual_seed(seed)
     tokens_BS = torch.tensor([ids])
     with torch.no_grad():
-        out_BS = model.generate(tokens_BS, attention_mask=torch.ones_like(tokens_BS), max_new_tokens=new_tokens, **draw)
+        out_BS = model.generate(
+            tokens_BS, attention_mask=torch.ones_like(tokens_BS), max_new_tokens=new_tokens, streamer=_Told(on_token), **draw
+        )
     new = [int(i) for i in out_BS[0, len(ids) :]]
     ended = bool(new) and new[-1] == eod
     kept = new[:-1] if ended else new

@@ -66,6 +66,8 @@ def end_with_parent() -> None:
     """In a process started by `run_processes`: end when the parent has gone, or it would train on for nobody."""
     parent = int(os.environ.get(PARENT, "0"))
     if parent:
+        # Ctrl-C reaches the whole group; the parent answers for all of us and stops us.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         threading.Thread(target=_watch, args=(parent,), name="parent-watch", daemon=True).start()
 
 

@@ -19,7 +19,7 @@ class Progress(Observer):
 
     Args:
         last_step: step after which the run ends although tokens are left.
-        console: where to; the process's output by default.
+        console: where to; standard error by default.
     """
 
     def __init__(self, name: str, *, total_tokens: int, log_every: int, last_step: int | None = None, console: Any = None) -> None:
@@ -29,7 +29,7 @@ class Progress(Observer):
         self.total = total_tokens
         self.every = log_every
         self.pace = Pace(total_tokens, last_step)
-        self.console = console or Console()
+        self.console = console or Console(stderr=True)
         self.bar: Any = None
         self.task: Any = None
         self._segment: Segment | None = None

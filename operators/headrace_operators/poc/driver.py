@@ -20,11 +20,11 @@ from typing import Any
 from rich.console import Console
 
 from headrace_lake.errors import HeadraceError, ServiceError
+from headrace_lake.interrupt import Interrupted, interruptible
 from headrace_lake.lines import data_lines
 from headrace_lake.settings import SETTINGS_FILE
 from headrace_operators.airflow_api import AirflowApi
 from headrace_operators.operator_env import SETTINGS_ENV
-from headrace_operators.poc.interrupt import Interrupted, interruptible
 from headrace_operators.poc.note import NoteFile
 from headrace_operators.poc.plan import PocPlan, load_poc_plan, plan_digest
 from headrace_operators.poc.progress import Follower

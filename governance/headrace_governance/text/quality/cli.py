@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from headrace_lake.console import SettingsOption, emit_result, open_lake, show_table
+from headrace_lake.console import JsonOption, SettingsOption, emit_result, open_lake, show_table
 
 app = typer.Typer(help="Quality models: train them, show their cards.", no_args_is_help=True)
 
@@ -17,6 +17,7 @@ def train(
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Names in pipelines/quality/, or paths of YAML files.")],
     cache: Annotated[Path, typer.Option("--cache", help="Folder for downloaded packages.")] = Path("var/samples/packages"),
     settings: SettingsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Train models and record them in the lake with their cards; what was trained from the same data is adopted."""
     from headrace_governance.text.quality.train import make_model, quality_file
@@ -33,7 +34,9 @@ def train(
 
 @app.command("show")
 def show(
-    name: Annotated[str, typer.Argument(help="A model's name; all models if it is left out.")] = "", settings: SettingsOption = None
+    name: Annotated[str, typer.Argument(help="A model's name; all models if it is left out.")] = "",
+    settings: SettingsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """The card of the newest model of a name, or a list of all."""
     from headrace_governance.text.quality.card import card_markdown

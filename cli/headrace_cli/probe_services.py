@@ -1,0 +1,118 @@
+"""`headrace doctor`: Ray with its token, Airflow with its user and password."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+from urllib.parse import urlsplit
+
+from headrace_cli.finding import ANSWER_SECONDS, Check, State
+from headrace_lake.errors import HeadraceError
+from headrace_lake.settings import Settings
+
+_HERE = ("127.0.0.1", "localhost", "::1")
+
+
+def ray(settings: Settings) -> Iterator[Check]:
+    """Does a Ray head answer there, and take our token?"""
+    import httpx
+
+    address, key = settings.ray.address, "ray.address"
+    if (wrong := _no_address("Ray", address, key)) is not None:
+        yield wrong
+        return
+    file = settings.resolve(settings.ray.token_file)
+    headers = {}
+    if file.exists():
+        with suppress(OSError, ValueError):  # told with the token
+            headers = {"Authorization": f"Bearer {file.read_text(encoding='ascii').strip()}"}
+    try:
+        answer = httpx.get(f"{address.rstrip('/')}/api/version", headers=headers, timeout=ANSWER_SECONDS - 1, trust_env=False)
+    except (httpx.HTTPError, httpx.InvalidURL) as exc:
+        yield _silent("Ray", address, key, exc)
+        return
+    if answer.status_code in (401, 403):
+        way_out = "put the token of the cluster that runs there into the file, or correct ray.address"
+        if headers:
+            yield Check("Ray", "missing", f"{address} refuses the token of {file}", way_out, "ray.token_file")
+        else:  # on this machine it may be somebody else's, beside which `services up` takes other ports
+            state: State = "optional" if urlsplit(address).hostname in _HERE else "missing"
+            yield Check("Ray", state, f"{address} asks for a token, and {file} does not exist", way_out, "ray.token_file")
+    elif "ray_version" not in (said := _json(answer)):
+        yield _stranger("Ray", address, key)
+    else:
+        taken = "takes our token" if headers else "asks for no token: set RAY_AUTH_MODE=token where it is started"
+        yield Check("Ray", "ok", f"{address}: Ray {said['ray_version']}, {taken}", setting=key)
+
+
+def airflow(settings: Settings) -> Iterator[Check]:
+    """Does Airflow's API server answer there, and let our user in?"""
+    import httpx
+
+    address, key = settings.airflow.address, "airflow.address"
+    if (wrong := _no_address("Airflow", address, key)) is not None:
+        yield wrong
+        return
+    try:
+        with httpx.Client(base_url=address.rstrip("/"), timeout=ANSWER_SECONDS / 2, trust_env=False) as client:
+            said = _json(client.get("/api/v2/version"))
+            if "version" not in said:
+                yield _stranger("Airflow", address, key)
+                return
+            yield _login(client, settings, f"{address}: Airflow {said['version']}")
+    except (httpx.HTTPError, httpx.InvalidURL) as exc:
+        yield _silent("Airflow", address, key, exc)
+
+
+def _login(client: Any, settings: Settings, there: str) -> Check:
+    if settings.airflow.password is None:
+        return Check("Airflow", "ok", f"{there}; the settings name no airflow.password, so nobody was logged in", setting="airflow.address")
+    try:
+        password = settings.airflow.password.reveal()
+    except (HeadraceError, ValueError):
+        return Check("Airflow", "ok", f"{there}; not logged in, for airflow.password cannot be read", setting="airflow.address")
+    user = settings.airflow.user
+    status = client.post("/auth/token", json={"username": user, "password": password}).status_code
+    if status in (401, 403):
+        way_out = "correct airflow.user, or what airflow.password refers to"
+        return Check("Airflow", "missing", f"{there} refuses user '{user}' with this password", way_out, "airflow.password")
+    if status >= 400:
+        way_out = "see the log of Airflow's API server"
+        return Check("Airflow", "missing", f"{there} answers {status} to a login", way_out, "airflow.address")
+    return Check("Airflow", "ok", f"{there}, lets '{user}' in", setting="airflow.password")
+
+
+def _json(answer: Any) -> dict[str, Any]:
+    try:
+        said = answer.json()
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _no_address(name: str, address: str, key: str) -> Check | None:
+    try:
+        url = urlsplit(address)
+        if url.scheme in ("http", "https") and url.hostname and url.port != 0:
+            return None
+    except ValueError:  # a port that is not a number
+        pass
+    return Check(name, "missing", f"'{address}' is not an address", f"write http://host:port in {key}", key)
+
+
+def _silent(name: str, address: str, key: str, exc: Exception) -> Check:
+    """Nothing listens: on this machine it can be started, elsewhere it should run."""
+    import httpx
+
+    if isinstance(exc, httpx.ConnectError) and urlsplit(address).hostname in _HERE and "refused" in str(exc).lower():
+        return Check(name, "ok", f"not running; {address} is free for it", setting=key)
+    if isinstance(exc, httpx.ReadTimeout | httpx.RemoteProtocolError | httpx.ReadError):
+        return _stranger(name, address, key)
+    words = " ".join(str(exc).split())[:200] or type(exc).__name__
+    return Check(name, "missing", f"{address} does not answer: {words}", f"start it there, or correct {key}", key)
+
+
+def _stranger(name: str, address: str, key: str) -> Check:
+    what = f"something listens at {address}, and does not answer as {name}"
+    return Check(name, "missing", what, f"stop it, or write another port in {key}", key)

@@ -14,8 +14,9 @@ from typing import Annotated, Any
 
 import typer
 
-from headrace_lake.console import emit_result, show_table
+from headrace_lake.console import JsonOption, emit_result, show_table
 from headrace_lake.errors import ConfigError, ServiceError
+from headrace_lake.settings import SERVICES_FOLDER
 
 DAG = "ingest_text"
 POLL_S = 2.0
@@ -33,8 +34,9 @@ def backfill(
     unpause: Annotated[bool, typer.Option("--unpause", help="Unpause the DAG if it is paused.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say which runs there would be.")] = False,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Follow the runs until all have ended.")] = True,
-    folder: Annotated[Path, typer.Option("--folder", help="Where `headrace services` keep their state.")] = Path("var/poc"),
+    folder: Annotated[Path, typer.Option("--folder", help="Where `headrace services` keep their state.")] = SERVICES_FOLDER,
     user: Annotated[str, typer.Option("--user", help="A user of the local Airflow.")] = "admin",
+    as_json: JsonOption = False,
 ) -> None:
     """Backfill days of a source in the local Airflow: one run, one slice a day."""
     from headrace_operators.airflow_api import AirflowApi

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import getpass
 import time
 from collections.abc import Sequence
@@ -11,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headrace_lake.console import SettingsOption, emit_result, show_table
+from headrace_lake.console import JsonOption, SettingsOption, emit_result, show_table
 from headrace_lake.errors import ConfigError, InputError
+from headrace_lake.nearest import nearest
 
 if TYPE_CHECKING:
     from headrace_operators.ray_jobs import Job, RayJobs
@@ -32,18 +32,13 @@ def jobs_ls(
     dag: DagOption = "",
     run: RunOption = "",
     limit: Annotated[int, typer.Option("--limit", min=1, help="The newest so many.")] = SHOWN,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON list, times as Unix seconds.")] = False,
     settings: SettingsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Jobs of the cluster, newest last."""
+    """Jobs of the cluster, newest last; in JSON, times are Unix seconds."""
     jobs = _cluster(settings)
     found = [job for job in _of(jobs.jobs(), dag, run) if not (running and job.terminal)]
     rows = [_described(jobs, job) for job in sorted(found, key=lambda job: job.started or 0)[-limit:]]
-    if as_json:
-        import orjson
-
-        typer.echo(orjson.dumps(rows, option=orjson.OPT_INDENT_2).decode())
-        return
     shown = [
         [r["id"], r["status"], "\n".join(r["tasks"]) or r["task"], r["user"], _age(r["started"], r["ended"]), r["commits"], r["command"]]
         for r in rows
@@ -51,6 +46,7 @@ def jobs_ls(
     show_table("jobs", ["id", "status", "DAG / run / task", "user", "age, took", "commits", "command"], shown)
     if len(found) > limit:
         typer.echo(f"the newest {limit} of {len(found)}; --limit shows more")
+    emit_result({"jobs": rows})
 
 
 @app.command("logs")
@@ -58,12 +54,15 @@ def jobs_logs(
     job: JobArgument,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job has ended.")] = False,
     settings: SettingsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """What a job has printed. With `-f` the exit code is 1 if the job did not end well; Ctrl-C ends the reading, not the job."""
     jobs = _cluster(settings)
     found = _the_job(jobs, job)
     if not follow:
-        typer.echo(jobs.logs(found.submission_id), nl=False)
+        text = jobs.logs(found.submission_id)
+        typer.echo(text, nl=False)
+        emit_result({"job": found.submission_id, "status": found.status, "log": text})
         return
     import asyncio
 
@@ -73,6 +72,7 @@ def jobs_logs(
         typer.echo(f"{found.submission_id} goes on; stop it with: headrace jobs stop {found.submission_id}", err=True)
         raise typer.Exit(130) from None
     typer.echo(f"{ended.submission_id}: {ended.status}", err=True)
+    emit_result({"job": ended.submission_id, "status": ended.status, "log": jobs.logs(ended.submission_id)})
     if not ended.ended_well:
         raise typer.Exit(1)
 
@@ -93,6 +93,7 @@ def jobs_stop(
     dag: DagOption = "",
     run: RunOption = "",
     settings: SettingsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Stop jobs and wait until they have ended. From then on they commit nothing; their tasks fail without a retry."""
     jobs = _cluster(settings)
@@ -187,7 +188,7 @@ def _the_job(jobs: RayJobs, text: str) -> Job:
 
 
 def _near(text: str, names: set[str]) -> str:
-    near = difflib.get_close_matches(text, sorted(names), n=_NEAR, cutoff=0.4) or sorted(names)[-_NEAR:]
+    near = nearest(text, names) or sorted(names)[-_NEAR:]
     return f"did you mean {', '.join(near)}? `headrace jobs ls` lists them" if near else "there are none; `headrace jobs ls` lists them"
 
 

@@ -44,7 +44,8 @@ ACTIONS = {
     *("decontaminate count-common", "docs build", "quality train", "mix compile", "train", "eval run", "gate evaluate", "gate sign"),
     *("release build", "generate", "backfill", "jobs ls", "jobs logs", "jobs stop"),
 }
-# Listing → its words (those of `jobs` need a cluster: test_stopping_jobs.py); `None` where the small lake below has nothing to show: then it refuses in one line and prints no document.
+# Listing → its words; `None` where the small lake below has nothing to show: then it refuses in one line and prints no document.
+# Those of `jobs` need a cluster: test_stopping_jobs.py.
 EXAMPLES: dict[str, list[str] | None] = {
     "doctor": ["--role", "airflow"],
     "services status": ["--folder", "no-services"],

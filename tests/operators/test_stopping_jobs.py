@@ -143,7 +143,7 @@ def test_jobs_are_listed_stopped_by_run_and_read_and_wrong_names_are_answered_by
     other = _start(cluster, SLEEP, _owner())
     for sid in sids:
         _wait(lambda sid=sid: "working" in cluster.logs(sid))
-    listed = json.loads(_headrace("jobs", "ls", "--running", "--run", run, "--json").stdout)
+    listed = json.loads(_headrace("jobs", "ls", "--running", "--run", run, "--json").stdout)["jobs"]
     assert {(r["id"], r["status"], r["task_id"], r["user"]) for r in listed} == {
         (sid, "RUNNING", *{"clean": ("clean", "alice"), "tokens": ("tokens", "bob")}[cluster.job(sid).metadata["task_id"]]) for sid in sids
     }
@@ -172,6 +172,6 @@ def _headrace(*words: str) -> subprocess.CompletedProcess[str]:
 def test_a_waiting_job_is_listed_as_waiting(cluster: RayJobs) -> None:
     run = f"manual__{uuid.uuid4().hex[:8]}"
     sid = _start(cluster, SLEEP, _owner(run), confirm=False)
-    (row,) = json.loads(_headrace("jobs", "ls", "--run", run, "--json").stdout)
+    (row,) = json.loads(_headrace("jobs", "ls", "--run", run, "--json").stdout)["jobs"]
     assert (row["id"], row["status"]) == (sid, "WAITING")
     assert isinstance(cluster.ledger, JobLedger) and cluster.ledger.stop(sid, "") == "stopped"

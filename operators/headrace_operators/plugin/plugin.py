@@ -7,11 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow.configuration import conf
 from airflow.plugins_manager import AirflowPlugin
 
 from headrace_operators.plugin.app import app
-from headrace_operators.services.one_writer import middlewares
 from headrace_operators.timetable import DailySlices
 
 

@@ -18,7 +18,6 @@ class HeadracePlugin(AirflowPlugin):
 
     name = "headrace"
     fastapi_apps: list[Any] = [{"app": app, "url_prefix": "/headrace", "name": "Headrace"}]  # noqa: RUF012 - as the base class declares it
-    fastapi_root_middlewares: list[Any] = middlewares(conf.get("database", "sql_alchemy_conn"))
     timetables: list[Any] = [DailySlices]  # noqa: RUF012
     external_views: list[Any] = [  # noqa: RUF012
         {"name": "Headrace", "href": "/headrace/lake", "destination": "nav", "category": "browse", "url_route": "headrace"},

@@ -1,21 +1,18 @@
-"""SQLite under Airflow: writers wait for each other, and nobody waits for who cannot go on."""
+"""SQLite under Airflow: a savepoint that reads and then writes waits for other writers instead of being refused at once."""
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from sqlalchemy import create_engine, event, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from headrace_operators.services.airflow import LocalAirflow
-from headrace_operators.services.one_writer import OneWriter, middlewares
 from headrace_operators.services.sqlite_writers import CONNECT_ARGS
 
 
@@ -94,37 +91,3 @@ def test_the_local_airflow_uses_it_on_sqlite_only(tmp_path: Path) -> None:
     assert getattr(__import__(module, fromlist=[name]), name) is CONNECT_ARGS
     postgres = LocalAirflow(tmp_path, "http://127.0.0.1:8080", tmp_path, {database: "postgresql+psycopg2://somewhere/airflow"})
     assert key not in postgres.environment()
-
-
-def test_changing_requests_take_turns_and_reads_do_not_wait() -> None:
-    at_once: dict[str, int] = {"POST": 0, "GET": 0}
-    most: dict[str, int] = {"POST": 0, "GET": 0}
-    answered = asyncio.Event()
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        method = scope["method"]
-        at_once[method] += 1
-        most[method] = max(most[method], at_once[method])
-        if method == "GET":
-            answered.set()
-        else:
-            await asyncio.wait_for(answered.wait(), 20)  # a read is answered while a change is under way
-            await asyncio.sleep(0.01)
-        at_once[method] -= 1
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": b""})
-
-    async def ask() -> list[int]:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(OneWriter(app)), base_url="http://airflow") as client:
-            changes = [asyncio.create_task(client.request("POST", "/runs")) for _ in range(6)]
-            await asyncio.sleep(0.05)
-            assert (await client.get("/runs")).status_code == 200
-            return [(await change).status_code for change in changes]
-
-    assert asyncio.run(ask()) == [200] * 6
-    assert most["POST"] == 1
-
-
-def test_only_sqlite_takes_one_changing_request_at_a_time() -> None:
-    assert [each["middleware"] for each in middlewares("sqlite:////tmp/airflow.db?timeout=30")] == [OneWriter]
-    assert middlewares("postgresql+psycopg2://somewhere/airflow") == []

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow.configuration import conf
 from airflow.plugins_manager import AirflowPlugin
 
 from headrace_operators.janitor import janitor_app
 from headrace_operators.plugin.app import app
-from headrace_operators.services.one_writer import middlewares
 from headrace_operators.timetable import DailySlices
 
 
@@ -24,7 +22,6 @@ class HeadracePlugin(AirflowPlugin):
         {"app": app, "url_prefix": "/headrace", "name": "Headrace"},
         {"app": janitor_app, "url_prefix": "/headrace-janitor", "name": "Headrace janitor"},
     ]
-    fastapi_root_middlewares: list[Any] = middlewares(conf.get("database", "sql_alchemy_conn"))
     timetables: list[Any] = [DailySlices]  # noqa: RUF012
     external_views: list[Any] = [  # noqa: RUF012
         {"name": "Headrace", "href": "/headrace/lake", "destination": "nav", "category": "browse", "url_route": "headrace"},

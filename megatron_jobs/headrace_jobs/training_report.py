@@ -32,8 +32,8 @@ def training_body(runs: Sequence[Run], artifacts: Sequence[Artifact], links: Lin
             [
                 el("a", run.recipe, href=links.run(run.id)),
                 state(run),
-                _number(last and last.step),
-                _number(last and last.total_tokens),
+                last.step if last else None,
+                last.total_tokens if last else None,
                 sparkline(f"loss of {run.id}", [(p.total_tokens, p.loss) for p in run.points]),
                 _decimal(run.points[0].loss if run.points else None, 3),
                 _decimal(run.last_loss if run.points else None, 3),
@@ -62,10 +62,6 @@ def state(run: Run) -> Element:
 def _took(run: Run) -> Element:
     took = sum(p.seconds for p in run.points)
     return cell(duration(took) if took else "", took, class_="n")
-
-
-def _number(value: int | None) -> Child:
-    return value
 
 
 def _decimal(value: float | None, digits: int) -> Child:

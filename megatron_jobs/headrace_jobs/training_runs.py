@@ -174,10 +174,11 @@ def points(data: bytes) -> tuple[Point, ...]:
     for line in data.split(b"\n"):
         try:
             row = orjson.loads(line)
-            found.append(Point(**{k: row.get(k) for k in Point.__dataclass_fields__}))
-        except (ValueError, TypeError, AttributeError):
+            if isinstance(row["step"], int) and isinstance(row["loss"], int | float):
+                found.append(Point(**{k: row.get(k) for k in Point.__dataclass_fields__}))
+        except (ValueError, TypeError, KeyError):
             continue
-    return tuple(p for p in found if isinstance(p.step, int) and isinstance(p.loss, int | float))
+    return tuple(found)
 
 
 def find_run(runs: Sequence[Run], run_id: str) -> Run:

@@ -49,10 +49,10 @@ class LakeView:
     def version(self) -> str:
         """Of the lake as it is now; what was read of another version is forgotten."""
         with self.lock:
-            newest = tuple(self.lake.table(name).metadata.current_snapshot_id for name in ("receipts", "artifacts"))
-            if newest != self._version:
-                self._version, self._kept = newest, {}
-            return f"{newest[0]}-{newest[1]}"
+            receipts, artifacts = (self.lake.table(name).metadata.current_snapshot_id for name in ("receipts", "artifacts"))
+            if (receipts, artifacts) != self._version:
+                self._version, self._kept = (receipts, artifacts), {}
+            return f"{receipts}-{artifacts}"
 
     def once(self, name: str, make: Callable[[], T]) -> T:
         """What `make` reads, asked for once for each version."""

@@ -29,7 +29,7 @@ def _names(find: Callable[[Path, dict[str, Any]], Iterable[str]]) -> Callable[[s
         return []
 
     complete.__annotations__ = {"incomplete": str, "return": list}
-    del complete.__wrapped__  # type: ignore[attr-defined]  # Typer looks at the signature
+    del complete.__wrapped__  # Typer looks at the signature
     return complete
 
 

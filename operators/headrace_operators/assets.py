@@ -21,7 +21,7 @@ _LEFT_OUT = ("page",)
 """What only the machine that ran the command can open."""
 
 
-def event_extra(result: Mapping[str, Any]) -> dict[str, str | int | float | bool]:
+def event_extra(result: Mapping[str, Any]) -> dict[str, Any]:
     """What an asset's event says of a command's result: its plain values, and those of the objects within it by `object.value`.
 
     Lists are left out (a run over slices tells each slice's stages): an event is for counts, the receipts hold the rest.

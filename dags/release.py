@@ -13,11 +13,10 @@ from datetime import datetime, timedelta
 
 from airflow.sdk import DAG, Param
 
-from headrace_jobs.mix.recipe import DEFAULT_GATE
 from headrace_operators.assets import EVALUATION, RELEASE
 from headrace_operators.gate import GateOperator
 from headrace_operators.operator import HeadraceOperator
-from headrace_operators.templates import TRIGGERED_BY, known_configs, release_choices
+from headrace_operators.templates import DEFAULT_GATE, TRIGGERED_BY, known_configs, release_choices
 
 RECIPES = sorted({"tiny", *known_configs("megatron_jobs", "configs", "recipes")})
 GATES = release_choices(RECIPES)

@@ -96,7 +96,7 @@ def policies(settings: Settings) -> Iterator[Check]:
         lambda: load_licence_policy(folder),
         lambda: load_court_policy(settings),
         lambda: load_suites(folder / "expectations"),
-        *(lambda gate=gate: load_policy(settings, gate) for gate in known_gates(settings)),  # type: ignore[misc]
+        *(lambda gate=gate: load_policy(settings, gate) for gate in known_gates(settings)),
     ]
     wrong = [problem for problem in map(_problem, readers) if problem is not None]
     for exc in wrong:

@@ -164,7 +164,7 @@ def crawl(
     lake = open_lake(settings, create=True)
     conf = lake.settings
     wanted = [(which, get_source(conf.resolve(conf.sources), which.source)) for which in slices_to_fetch(lake, slices)]
-    results = []
+    results: list[dict[str, Any]] = []
     for which, src in wanted:
         with _shown(which, results) as show:
             receipt = fetch_slice(lake, src, which, base_url=base_url, refresh=refresh, progress=show)

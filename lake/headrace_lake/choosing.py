@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from headrace_lake.errors import InputError
-from headrace_lake.nearest import did_you_mean
+from headrace_lake.nearest import did_you_mean, nearest
 from headrace_lake.slices import Slice
 
 if TYPE_CHECKING:
@@ -83,5 +83,9 @@ def _matching(text: str, held: Iterable[Slice], where: str, *, known: bool) -> l
 
 
 def _nearest(source: str, text: str, held: Sequence[Slice]) -> str:
-    mine = [str(s) for s in held if s.source == source]
+    sources = {s.source for s in held}
+    near = source if source in sources else next(iter(nearest(source.strip("*?"), sources)), "")
+    mine = [str(s) for s in held if s.source == near]
+    if is_pattern(text) and near:
+        return f"did you mean {' or '.join(map(repr, mine[:3]))}?"
     return did_you_mean(text, mine or map(str, held), of="slices")

@@ -310,7 +310,7 @@ def _list(kinds: tuple[str, ...], settings: Path | None, *, note: Callable[[dict
     lake = open_lake(settings)
     listed: dict[str, list[dict[str, Any]]] = {}
     for kind in kinds:
-        rows = []
+        rows: list[dict[str, Any]] = []
         for a in lake.artifacts(kind):
             what = "; ".join(filter(None, (str(a.payload.get("summary", "")), note(a.payload))))
             rows.append({"name": a.name, "fingerprint": a.fingerprint, "created": a.created_at, "what": what})

@@ -16,7 +16,7 @@ import typer
 
 from headrace_lake.console import JsonOption, emit_result, show_table
 from headrace_lake.errors import ConfigError, ServiceError
-from headrace_lake.settings import SERVICES_FOLDER
+from headrace_lake.settings import SERVICES_FOLDER, SETTINGS_FILE
 
 DAG = "ingest_text"
 POLL_S = 2.0
@@ -45,6 +45,8 @@ def backfill(
     begin, end = _days(first, last)
     if not source:
         raise ConfigError("no --source: a backfill would take the form's default", "name a source, 'scheduled' or 'all'")
+    if not (folder / SETTINGS_FILE).exists():  # looking makes no settings
+        raise ConfigError(f"nothing was ever started in {folder}", "'headrace services up' or 'make poc' starts Airflow")
     airflow = LocalServices(folder, Path.cwd()).airflow
     api = AirflowApi.of_passwords(airflow.address, airflow.passwords_file, user)
     try:

@@ -120,6 +120,8 @@ def test_a_missing_file_is_named(desk: Desk, fetch: dict[str, Any]) -> None:
 
 def test_missing_settings_and_pipelines_are_named(desk: Desk) -> None:
     assert "nowhere.yaml: no such file" in desk.refusal("table", "ls", "--settings", "nowhere.yaml")
+    _pages(desk)
+    assert desk.run("crawl", "mine/2026-11-01").returncode == 0
     assert "nosuch" in desk.refusal("slice", "run", "nosuch", "mine/2026-11-01")
 
 
@@ -149,7 +151,7 @@ def test_a_fetch_that_keeps_nothing_is_said(desk: Desk) -> None:
 
 @pytest.mark.parametrize(("text", "said"), [("mine", "'mine' names no slice"), ("../x/1", "source id '..' is not valid")])
 def test_a_slice_that_is_no_slice_is_said(desk: Desk, text: str, said: str) -> None:
-    assert said in desk.refusal("slice", "status", text)
+    assert said in desk.refusal("crawl", text)
 
 
 def test_a_port_in_use_is_said_by_every_command_that_listens(desk: Desk, busy_port: int) -> None:

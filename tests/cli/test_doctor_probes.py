@@ -217,7 +217,7 @@ def test_what_postgres_refuses_is_named_by_its_key(server: Postgres, tmp_path: P
 
 
 def _real_catalog(settings: Settings) -> Path:
-    Lake.open(settings).table("receipts")
+    assert Lake.open(settings).catalog.made()
     return settings.resolve(settings.lake.root) / "catalog.db"
 
 

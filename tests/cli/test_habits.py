@@ -153,7 +153,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory, checkout: Path) -> Desk:
         lake.record_artifact(Artifact(kind=kind, name="tiny", fingerprint=digest_of(kind), parents=parents, payload=payload))
         parents = (*parents, digest_of(kind))
     evidence, _ = evaluate_gate(lake, load_policy(lake.settings, "release"), "tiny")
-    uid = lake.read("documents", columns=["uid"])["uid"][0].as_py()
+    uid = digest_of(["mine/2026-11-01", 2])
     return Desk(folder, file, evidence.fingerprint, uid, fetched.stderr + cleaned.stderr)
 
 
@@ -251,7 +251,7 @@ def test_numbers_are_numbers_and_times_say_their_zone(desk: Desk) -> None:
     assert {r["slice"] for r in receipts} == {"mine/2026-11-01", "mine-too/2026-11-01"}
     for r in receipts:
         assert isinstance(r["read"], int) and r["read"] == 3 and isinstance(r["seconds"], float | int)
-        assert r["finished"].endswith(("Z", "+00:00")) and len(r["fingerprint"]) == 64
+        assert r["finished"].endswith(("Z", "+00:00")) and len(r["fingerprint"]) == 32
 
 
 # -- tables and silence --------------------------------------------------------------------------------------------------
@@ -261,7 +261,7 @@ def test_a_table_in_a_pipe_has_whole_values_on_lines_of_their_own(desk: Desk) ->
     done = desk.run("table", "show", "documents", COLUMNS="60")
     assert done.returncode == 0 and not set(done.stdout) & set("…│┃━╭")
     rows = [line for line in done.stdout.split("\n") if line.startswith(desk.uid[:8]) or desk.uid in line]
-    assert (len(rows) == 1 and PROSE.strip() in rows[0] and str(desk.folder / "pages") in rows[0]) or "paragraph 5" in rows[0]
+    assert len(rows) == 1 and (PROSE * 6).strip() in rows[0] and "https://example.org/mine/2" in rows[0]
     listed = desk.run("source", "ls", COLUMNS="40").stdout.split("\n")
     assert len({line.index("text") for line in listed[2:4]}) == 1 and listed[2].split()[-1] == "1000"
 

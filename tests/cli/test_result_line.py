@@ -38,7 +38,7 @@ def test_an_unknown_key_is_one_line_with_the_nearest_key(tmp_path: Path) -> None
     (tmp_path / "headrace.yaml").write_text("lake: {rot: here}\n", encoding="utf-8")
     done = _headrace(tmp_path, "doctor")
     assert done.returncode == 2
-    assert done.stderr == "headrace: headrace.yaml: unknown key 'lake.rot'. did you mean 'root'?\n"
+    assert done.stderr == f"headrace: {tmp_path / 'headrace.yaml'}: unknown key 'lake.rot'. did you mean 'root'?\n"
 
 
 def test_a_process_that_somebody_else_starts_finds_its_settings_by_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

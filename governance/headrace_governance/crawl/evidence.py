@@ -24,6 +24,7 @@ class EvidenceSeen:
     Attributes:
         status: 0 if there was no answer; then `problem` says why.
         sha256: of the decoded body.
+        size: of the decoded body, bytes.
         problem: `reason: detail`; empty if there is a page.
     """
 
@@ -31,7 +32,7 @@ class EvidenceSeen:
     final_url: str = ""
     status: int = 0
     sha256: str = ""
-    bytes: int = 0
+    size: int = 0
     fetched_at: str = ""
     problem: str = ""
     body: bytes = b""
@@ -45,7 +46,7 @@ class EvidenceSeen:
     def __str__(self) -> str:
         if self.problem:
             return f"licence evidence {self.url} could not be fetched: {self.problem}"
-        return f"licence evidence {self.final_url}: {self.bytes:,} bytes, sha256 {self.sha256}"
+        return f"licence evidence {self.final_url}: {self.size:,} bytes, sha256 {self.sha256}"
 
 
 async def see_evidence(
@@ -86,7 +87,7 @@ async def see_evidence(
             raise Refused("too_many_redirects", f"more than {max_redirects}")
     except (Refused, FetchFailed) as exc:
         return replace(seen, problem=f"{exc.reason}: {exc.detail}")
-    seen = replace(seen, final_url=recorded(response.url), status=response.status, bytes=len(response.body), body=response.body)
+    seen = replace(seen, final_url=recorded(response.url), status=response.status, size=len(response.body), body=response.body)
     if response.status != 200:
         return replace(seen, problem=f"http_status: {response.status}")
     return replace(seen, sha256=hashlib.sha256(response.body).hexdigest())

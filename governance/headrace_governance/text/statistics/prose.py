@@ -409,8 +409,8 @@ def _inline(out: Any, a: int, b: int, origins: Any, dead: Any) -> int:
         elif c == 0x2A:
             run = _run(out, i, b, 0x2A)
             if run <= 3:
-                before = out[i - 1] if i > a else np.uint8(0x20)
-                after = out[i + run] if i + run < b else np.uint8(0x20)
+                before = int(out[i - 1]) if i > a else 0x20
+                after = int(out[i + run]) if i + run < b else 0x20
                 closed = False
                 if before != 0x20 and not _is_alnum(after):
                     for k in range(n_stars - 1, -1, -1):

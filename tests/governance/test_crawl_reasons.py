@@ -137,7 +137,7 @@ def test_a_source_is_tried_without_fetching_a_page_and_its_evidence_is_recorded_
         f"tried: {site.url} is 127.0.0.1, robots.txt 200, 0.2 s between requests" in said and "tried: 1 of 2 seeds may be fetched" in said
     )
     seen = first["evidence"]
-    assert (seen["status"], seen["bytes"], len(seen["sha256"])) == (200, 16, 64) and not first["evidence_changed"]
+    assert (seen["status"], seen["size"], len(seen["sha256"])) == (200, 16, 64) and not first["evidence_changed"]
     assert any(seen["sha256"] in note for note in receipt.notes)
     assert problem is None and "is not what was recorded" in second["evidence_changed"] and seen["sha256"] in second["evidence_changed"]
     kept = lake.artifacts(KIND)

@@ -8,7 +8,6 @@ for each version of the lake that somebody looks at, and about 300 MB while it r
 
 from __future__ import annotations
 
-import importlib
 import json
 import subprocess
 import sys
@@ -16,7 +15,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from headrace_lake.errors import HeadraceError, ServiceError
 from headrace_lake.slices import Slice
@@ -24,7 +23,6 @@ from headrace_lake.slices import Slice
 if TYPE_CHECKING:
     from headrace_lake.engine.pipeline import Pipeline
     from headrace_lake.lake import Lake
-    from headrace_lake.receipts import Receipt
 
 WITHIN_S = 300.0
 AGAIN_S = 120.0
@@ -102,45 +100,11 @@ def _ask() -> tuple[Late, ...]:
 
 
 def late_stages(lake: Lake, slices: Sequence[Slice], pipeline: Pipeline) -> Iterator[Late]:
-    """What is out of date in some slices: as `headrace slice stale` says where it is there, else by receipts and file lists."""
-    try:
-        told: Any = importlib.import_module("headrace_lake.engine.stale")
-    except ModuleNotFoundError:
-        for slice_ in slices:
-            yield from _by_receipts(lake, slice_, pipeline)
-        return
-    for s in told.stale_stages(lake, slices, pipeline):
-        yield Late(s.slice_.source, s.slice_.interval, s.stage, tuple(s.causes))
+    """What is out of date in some slices, as `headrace slice stale` says."""
+    from headrace_lake.engine.stale import stale_stages
 
-
-def _by_receipts(lake: Lake, slice_: Slice, pipeline: Pipeline) -> Iterator[Late]:
-    """Stages whose code, parameters or inputs are others than in their receipts; reads no data, so it does not look beyond the slice."""
-    from headrace_lake.fingerprint import code_digest, digest_of
-    from headrace_lake.lake import content_digest
-
-    receipts: dict[str, Receipt] = lake.current_receipts(slice_)
-    changing: set[str] = set()
-    for stage in pipeline.stages:
-        wanted = stage.inputs()
-        receipt = receipts.get(stage.name)
-        causes: list[str] = []
-        if receipt is None:
-            causes.append("never run")
-        else:
-            params = stage.params.model_dump(mode="json")
-            if receipt.version != stage.version or receipt.code != code_digest(type(stage)):
-                causes.append("changed: code")
-            if receipt.params_digest != digest_of(params):
-                keys = sorted(k for k in {*params, *receipt.params} if params.get(k) != receipt.params.get(k))
-                causes.append(f"changed: parameters ({', '.join(keys)})")
-            for i in receipt.inputs:
-                if not i.table.startswith("shared:") and content_digest(lake.slice_files(i.table, slice_)) != i.digest:
-                    causes.append(f"changed: input {i.table}")
-        upstream = sorted({wanted.primary, *wanted.sidecars} & changing)
-        causes += [f"after {', '.join(upstream)}"] if upstream else []
-        if causes:
-            changing |= {*stage.also, *([stage.output] if stage.output else [])}
-            yield Late(slice_.source, slice_.interval, stage.name, tuple(causes))
+    for stale in stale_stages(lake, slices, pipeline):
+        yield Late(stale.slice_.source, stale.slice_.interval, stale.stage, stale.causes)
 
 
 def main() -> int:

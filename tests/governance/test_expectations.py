@@ -251,6 +251,8 @@ def verdicts() -> Callable[..., None]:
             "language": ["en"] * n,
             "score": scores,
             "script": ["Latn"] * n,
+            "starts": [[]] * n,
+            "ends": [[]] * n,
         }
         shard = lake.write_shard("verdict_language", slice_, 0, pa.table(columns))
         now = datetime.now(UTC)

@@ -165,7 +165,7 @@ def _river(lake: Lake) -> None:
         lake,
         RIVER,
         "language",
-        {"verdict_language": [_verdict(RIVER, i, language="en", score=0.99, script="Latn") for i in range(len(texts))]},
+        {"verdict_language": [_verdict(RIVER, i, language="en", score=0.99, script="Latn", starts=[], ends=[]) for i in range(len(texts))]},
         minutes=3,
     )
     tokens = [

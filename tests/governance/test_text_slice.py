@@ -188,9 +188,11 @@ def test_the_ledger_command_prints_and_writes_what_the_tables_hold(tmp_path: Pat
     from typer.testing import CliRunner
 
     from headrace_governance.ledger_cli import app
+    from headrace_lake.settings import load_settings
 
     file = tmp_path / "headrace.yaml"
     file.write_text(yaml.safe_dump({"lake": {"root": str(tmp_path / "lake")}, "sources": str(checkout / "governance" / "sources")}))
+    assert Lake.open(load_settings(file)).catalog.made()
     result = CliRunner().invoke(app, ["--settings", str(file), "--source", "debian-handbook-en", "--parquet", str(tmp_path / "l.parquet")])
     assert result.exit_code == 0, result.output
     assert "debian-handbook-en" in result.output and pq.read_table(tmp_path / "l.parquet").num_rows == 1

@@ -105,7 +105,12 @@ def _commit(lake: Lake) -> None:
             for table in verdicts:
                 spans = mails if table == "verdict_pii" else cuts if table == "verdict_refinedweb" else []
                 row = {"uid": uid, "keep": True, "starts": [a for a, _ in spans], "ends": [b for _, b in spans]}
-                rows[table].append(row | ({"kinds": ["email"] * len(spans)} if table == "verdict_pii" else {}))
+                told: dict[str, Any] = {}
+                if table == "verdict_pii":
+                    told = {"kinds": ["email"] * len(spans)}
+                elif table == "verdict_language":
+                    told = {"language": language, "score": 0.99, "script": "Latn"}
+                rows[table].append(row | told)
     shards = tuple(lake.write_shard(table, SLICE, 0, pa.Table.from_pylist(r)) for table, r in rows.items())
     about: dict[str, Any] = {"run_id": new_run_id(), "stage": "made", "version": "1", "fingerprint": digest_of([s.digest for s in shards])}
     about |= {"source": SLICE.source, "slice": SLICE.interval, "code": "", "params": {}, "params_digest": "", "inputs": ()}

@@ -185,7 +185,7 @@ def test_a_go_opens_for_its_own_inputs_only(lake: Lake) -> None:
 def test_a_gate_that_looks_at_the_mix_only_still_opens_for_one_checkpoint(lake: Lake) -> None:
     made = world(lake)
     small = policy(evidence=["mix"], rules=[rule(metric="mix.documents").model_dump()])
-    mix = made["mix"].model_copy(update={"payload": {"documents": 2}})
+    mix = made["mix"].model_copy(update={"payload": {"documents": 2}, "created_at": datetime.now(UTC)})
     lake.record_artifact(mix)
     sign(lake, judged(lake, small).fingerprint, decision="go", signer="bob")
     assert require_go(lake, "release", {"checkpoint": made["checkpoint"].fingerprint})

@@ -31,7 +31,8 @@ def ray_head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayHead]:
     """One Ray head with token authentication for all tests here."""
     folder = tmp_path_factory.mktemp("ray")
     head = RayHead(folder, f"http://127.0.0.1:{free_port()}", folder / "token", cpus=2)
-    head.start(dict(os.environ), folder)
+    beside = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])  # jobs start as "python"
+    head.start({**os.environ, "PATH": beside}, folder)
     yield head
     head.stop()
 

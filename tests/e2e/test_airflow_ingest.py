@@ -43,7 +43,7 @@ def ui_run(stack: Any, chromium: Any) -> str:
     form = page.get_by_role("dialog")
     form.locator("#element_slice").fill("from-the-ui")
     form.get_by_role("combobox").first.click()
-    page.get_by_role("option", name=SOURCE).click()
+    page.get_by_role("option", name=SOURCE, exact=True).click()
     form.get_by_role("combobox").nth(1).click()
     page.get_by_role("option", name="local").click()  # the schedule, which starts now too, takes the default: Ray tasks
     form.get_by_role("button", name="Trigger", exact=True).click()

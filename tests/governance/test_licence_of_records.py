@@ -199,7 +199,7 @@ def test_one_row_among_a_hundred_thousand_is_found_in_seconds(settings: Settings
             Unkept("https://x.example/77776", "licence", "rows.jsonl line 77777: CC-BY-NC-4.0 (non-commercial)")
         ]
         assert sum(1 for _ in spool.pages()) == 99_999
-    assert time.process_time() - started < 60  # 4 s where nothing else runs; what is not linear takes many minutes
+    assert time.process_time() - started < 10
 
 
 ROWS: list[tuple[Any, str]] = [

@@ -201,7 +201,7 @@ def test_a_driver_killed_at_any_moment_leaves_nothing_half_done(tmp_path: Path) 
         runs = Counter((r.stage, r.fingerprint) for r in lake.receipts(DAY))
         assert set(runs.values()) == {1}, f"trial {trial}, killed after {after:.3f} s: a stage was committed twice"
     print(f"seed {SEED}: {killed} of {TRIALS} drivers killed within {length:.2f} s, {time.monotonic() - began:.0f} s in all")
-    assert killed >= TRIALS // 2  # the rest had ended before: how long a run takes depends on what else runs
+    assert killed >= TRIALS * 3 // 4
 
 
 def test_a_damaged_shard_is_computed_again_not_adopted(lake: Lake, with_documents: Any) -> None:

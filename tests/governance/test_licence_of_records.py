@@ -12,8 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from headrace_governance.crawl.licence import decide
 from headrace_governance.crawl.run import Unkept
 from headrace_governance.fetching import fetch_slice
+from headrace_governance.importers import run
 from headrace_governance.importers.containers import parse_xml
 from headrace_governance.importers.formats import GutenbergFetch
 from headrace_governance.importers.gutenberg import read_gutenberg
@@ -184,14 +186,21 @@ def test_one_row_among_many_is_kept_out_and_named(settings: Settings, tmp_path: 
     assert Lake.open(settings).read("exclusions", SLICE)["source"].to_pylist() == ["trial"]
 
 
-def test_one_row_among_a_hundred_thousand_is_found_in_seconds(settings: Settings, tmp_path: Path) -> None:
+def test_one_row_among_a_hundred_thousand_is_found_without_judging_each(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lines = [f'{{"text": "Water {n}.", "url": "https://x.example/{n}", "license": "CC-BY-4.0"}}' for n in range(100_000)]
     lines[77_776] = lines[77_776].replace('"CC-BY-4.0"', '"cc-by-nc-4.0"')
     (tmp_path / "rows.jsonl").write_text("\n".join(lines), encoding="utf-8")
     fetch = {"kind": "jsonl", "paths": ["x"], "url": "url", "licence": "license"}
     source = Source.model_validate({"id": "trial", "licence": BY_4, "fetch": fetch})
     decisions = _Decisions(source, load_licence_policy(settings.resolve(settings.policies)))
+    judged = []
+    monkeypatch.setattr(run, "decide", lambda *given, **how: judged.append(given[2]) or decide(*given, **how))
     started = time.process_time()
+    for line in lines:  # the unit of what follows, for a machine may be three times as slow as another
+        json.loads(line)
+    parsed, started = time.process_time() - started, time.process_time()
     with Spool(tmp_path) as spool:  # all of an import but the writing of captures, which costs what it always did
         assert isinstance(source.fetch, JsonlFetch)
         _take(spool, decisions, read_jsonl(source.fetch, [tmp_path / "rows.jsonl"]), None)
@@ -199,7 +208,8 @@ def test_one_row_among_a_hundred_thousand_is_found_in_seconds(settings: Settings
             Unkept("https://x.example/77776", "licence", "rows.jsonl line 77777: CC-BY-NC-4.0 (non-commercial)")
         ]
         assert sum(1 for _ in spool.pages()) == 99_999
-    assert time.process_time() - started < 10
+    assert len(judged) == 2  # of each statement once, not of each row
+    assert time.process_time() - started < 75 * parsed  # seen: 37; what grows by the square is thousands of times
 
 
 ROWS: list[tuple[Any, str]] = [

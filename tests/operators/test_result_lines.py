@@ -65,5 +65,6 @@ def test_a_job_on_ray_that_prints_separators_has_its_lines_and_its_result_whole(
         return [item async for item in jobs.follow(sid, poll_s=0.3) if not isinstance(item, Job)]
 
     lines = asyncio.run(followed())
-    assert lines[-3:] == [*printed, raw], "after Ray's own line, which names the entry point"
+    of_ray = [line for line in lines if "Running entrypoint for job" in line]  # on a busy machine it comes between the others
+    assert len(of_ray) == 1 and [line for line in lines if line not in of_ray] == [*printed, raw]
     assert result_of(jobs.logs(sid)) == result

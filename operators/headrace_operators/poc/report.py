@@ -89,9 +89,9 @@ def lake_bars(lake: Lake, plan: PocPlan, console: Console) -> list[Bar]:
 
 
 def _current_receipts(lake: Lake, plan: PocPlan) -> list[dict[str, Any]]:
-    columns = ["stage", "source", "slice", "committed_at", "read", "kept", "dropped", "failed"]
+    columns = ["stage", "source", "slice", "read", "kept", "dropped", "failed"]
     rows = lake.read("receipts", columns=columns, where=f"slice = '{plan.slice}'").to_pylist()
-    newest = {(r["stage"], r["source"]): r for r in sorted(rows, key=lambda r: r["committed_at"]) if r["source"] in plan.sources}
+    newest = {(r["stage"], r["source"]): r for r in rows if r["source"] in plan.sources}  # in the order of their commits
     return list(newest.values())
 
 

@@ -19,11 +19,12 @@ from airflow.sdk import DAG, Param
 
 from headrace_operators.assets import TEXT_TOKENS
 from headrace_operators.operator import HeadraceOperator
-from headrace_operators.templates import SCHEDULED, slices_of_run, source_choices
+from headrace_operators.templates import SCHEDULED, slices_of, slices_of_run, source_choices
 from headrace_operators.timetable import DailySlices
 
 SOURCES = source_choices("text")
-SLICES = {"each": "{{ ti.xcom_pull(task_ids='slices') | tojson }}"}
+# Worked out anew by each task from the run's parameters: what another task left in XCom could name other slices, or an option.
+SLICES = {"each": "{{ slices_of(params, dag_run) | tojson }}"}
 
 with DAG(
     dag_id="ingest_text",
@@ -51,6 +52,7 @@ with DAG(
         "base_url": Param(None, type=["null", "string"], pattern="^https?://", description="A mirror to fetch from instead of the site."),
     },
     tags=["headrace", "text"],
+    user_defined_macros={"slices_of": slices_of},
     doc_md=__doc__,
 ):
     run = ["slice", "run", "text", SLICES, "--executor", "{{ params.executor }}"]
@@ -62,7 +64,7 @@ with DAG(
     crawl = HeadraceOperator(
         task_id="crawl",
         argv=["crawl", SLICES, "{{ '--base-url=' ~ params.base_url if params.base_url }}"],
-        slice_text="{{ ti.xcom_pull(task_ids='slices') | join(' ') }}",
+        slice_text="{{ slices_of(params, dag_run) | join(' ') }}",
         doc_md="Fetch pages politely (robots.txt, pauses) into WARC files: `headrace crawl`.",
     )
     clean = HeadraceOperator(

@@ -59,7 +59,7 @@ with DAG(
     train = HeadraceOperator(task_id="train", argv=["train", PLAN.recipe], cpus=1, all_cores=True, outlets=[CHECKPOINT])
     evaluate = HeadraceOperator(task_id="evaluate", argv=["eval", "run", PLAN.recipe], cpus=1, all_cores=True)
     judge = HeadraceOperator(task_id="judge", argv=["gate", "evaluate", PLAN.gate, "--recipe", PLAN.recipe, "--for-release"])
-    gate = GateOperator(task_id="gate", evidence_task_id="judge", retries=0)
+    gate = GateOperator(task_id="gate", recipe=PLAN.recipe, gate=PLAN.gate, retries=0)
     release = HeadraceOperator(task_id="release", argv=["release", "build", PLAN.recipe])
     verify = HeadraceOperator(task_id="verify", argv=["release", "verify", PLAN.recipe], outlets=[RELEASE])
     for task in dag.tasks:

@@ -49,7 +49,8 @@ with DAG(
     )
     gate = GateOperator(
         task_id="gate",
-        evidence_task_id="judge",
+        recipe="{{ params.recipe }}",
+        gate="{{ params.gate }}",
         response_timeout=timedelta(days=7),
         retries=0,
         doc_md="Wait for a signature, then record the decision in the lake. Answer it under *Required Actions*.",

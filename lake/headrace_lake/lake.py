@@ -155,7 +155,9 @@ class Lake:
         known = self._contents.get(table)
         if at is None or known is None or known[0] != at:
             listed = {} if at is None else self._listings.by_slice(iceberg, at)
-            rows = [{"source": s, "slice": i, "digest": content_digest([e.shard for e in files])} for (s, i), files in sorted(listed.items())]
+            rows = [
+                {"source": s, "slice": i, "digest": content_digest([e.shard for e in files])} for (s, i), files in sorted(listed.items())
+            ]
             made = pa.Table.from_pylist(rows, schema=pa.schema([(name, pa.string()) for name in ("source", "slice", "digest")]))
             if at is None or snapshot is not None:
                 return at, made
@@ -192,7 +194,9 @@ class Lake:
             found = self._files(iceberg, AlwaysTrue(), version) if slice_ is None else self._files_of(iceberg, slice_, version)
             names = list(columns) if columns is not None else spec.schema.names
             schema = pa.schema([spec.schema.field(n) for n in names])
-            return pa.concat_tables([schema.empty_table(), *(read_shard(self.storage, s, names).cast(schema) for s in _ordered(found, spec))])
+            return pa.concat_tables(
+                [schema.empty_table(), *(read_shard(self.storage, s, names).cast(schema) for s in _ordered(found, spec))]
+            )
         expression: Any = where if slice_ is None else f"({where}) and source = '{slice_.source}' and slice = '{slice_.interval}'"
         selected = tuple(columns) if columns else ("*",)
         there = set(iceberg.schema().column_names)

@@ -26,8 +26,8 @@ class Entry(NamedTuple):
     """A file of a table at a snapshot.
 
     Attributes:
-        sequence: Iceberg's data sequence number (table spec, version 2): of the commit that added the file. The catalog counts it up by
-            one at every commit of the table, so it orders commits whatever the clocks of the writers say, and a merge of manifests keeps it.
+        sequence: Iceberg's data sequence number (table spec, version 2): of the commit that added the file. It is counted up by one at
+            every commit of the table, so it orders commits whatever the writers' clocks say, and a merge of manifests keeps it.
     """
 
     file: DataFile

@@ -199,12 +199,12 @@ def gate_show(
 ) -> None:
     """Evidence and every decision on it."""
     from headrace_jobs.gates.decide import GATE_KIND, find_evidence
-    from headrace_jobs.gates.judge import GateEvidence, evidence_markdown
-    from headrace_lake.strict import parse
+    from headrace_jobs.gates.evidence import read_evidence
+    from headrace_jobs.gates.judge import evidence_markdown
 
     lake = open_lake(settings)
     found = find_evidence(lake, fingerprint)
-    typer.echo(evidence_markdown(parse(found.payload["evidence"], GateEvidence, where="recorded evidence")))
+    typer.echo(evidence_markdown(read_evidence(found)[0]))
     decisions = [d.payload for d in lake.artifacts(GATE_KIND) if found.fingerprint in d.parents]
     rows = [(d["decision"], d["signer"], d["note"], d["signed_at"][:16], d["expires_at"][:16], d["reason"]) for d in decisions]
     show_table("decisions", ("decision", "signer", "how", "signed", "expires", "reason"), rows)
@@ -214,7 +214,7 @@ def gate_show(
 @gate_app.command("sign")
 def gate_sign(
     fingerprint: Annotated[str, typer.Argument(help="Of the evidence; 8 digits or more.", autocompletion=completion.evidence)],
-    decision: Annotated[str, typer.Option("--decision", help="go or no-go; go on a No-Go is a waiver and needs a reason.")],
+    decision: Annotated[str, typer.Option("--decision", help="go, no-go, or waiver: lets a No-Go pass, needs a reason.")],
     signer: Annotated[str, typer.Option("--signer", help="Who signs.")],
     reason: Annotated[str, typer.Option("--reason", help="Why.")] = "",
     triggered_by: Annotated[
@@ -226,11 +226,10 @@ def gate_sign(
     """Record a signed decision."""
     from headrace_jobs.gates.decide import describe, sign
 
-    if decision not in ("go", "no-go"):
-        raise ConfigError(f"no decision '{decision}'", "write go or no-go")
+    if decision not in ("go", "waiver", "no-go"):
+        raise ConfigError(f"no decision '{decision}'", "write go, waiver or no-go")
     lake = open_lake(settings)
-    verdict = "go" if decision == "go" else "no-go"
-    artifact, action = sign(lake, fingerprint, decision=verdict, signer=signer, reason=reason, triggered_by=triggered_by)  # type: ignore[arg-type]
+    artifact, action = sign(lake, fingerprint, decision=decision, signer=signer, reason=reason, triggered_by=triggered_by)  # type: ignore[arg-type]
     p = artifact.payload
     typer.echo(f"{describe(artifact)}; {action}")
     kept = ("gate", "decision", "signer", "automatic", "reason", "signed_at", "expires_at")

@@ -166,9 +166,12 @@ def words(argv: Sequence[Any]) -> list[str]:
         if isinstance(word, Mapping):
             try:
                 items = json.loads(word["each"])
-                out += [str(item) for item in items] if isinstance(items, list) else [str(items)]
             except (KeyError, TypeError, json.JSONDecodeError) as exc:
                 raise AirflowFailException(f"argv entry {word!r} is no JSON list") from exc
+            named = [str(item) for item in items] if isinstance(items, list) else [str(items)]
+            if options := [name for name in named if name.startswith("-")]:
+                raise AirflowFailException(f"argv entry {word!r}: '{options[0]}' would be an option, and a list gives only names")
+            out += named
         elif word is not None and str(word).strip():
             out.append(str(word))
     return out

@@ -18,9 +18,10 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]{0,40}m")
 """Select Graphic Rendition (ECMA-48, 8.3.117): how programs colour what they print."""
 _SPACES = re.compile(r"[ \t\r\n\v\f\x85\u2028\u2029]+")
 _MARKS = re.compile(
-    r"[\\`*\[\]<|~$]|&(?=[#0-9A-Za-z])|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])|:(?=/)|(?<=www)\.|@(?=[0-9A-Za-z])", re.IGNORECASE
+    r"[\\`*\[\]|~$]|<(?=[A-Za-z/!?])|&(?=[#0-9A-Za-z])|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])|:(?=/)|(?<=www)\.|@(?=[0-9A-Za-z])", re.IGNORECASE
 )
-_AT_THE_START = re.compile(r"[#>+=-]|[0-9]{1,9}(?=[.)])")
+_AT_THE_START = re.compile(r"([0-9]{0,9})([.)](?: |$)|#{1,6}(?: |$)|>|[+-](?: |$)|[=-]+$)")
+"""What begins a list, a heading, a quotation or a heading's underline (CommonMark 0.31, sections 4.1 to 5.2)."""
 _PLAIN_URL = re.compile(r"https?://[0-9A-Za-z.:-]{1,255}(?:/[0-9A-Za-z./_~%+,;=&?@#-]*)?")
 
 
@@ -68,7 +69,9 @@ def log_line(text: str) -> str:
 def markdown(text: str) -> str:
     """Text within a line of Markdown (CommonMark 0.31 and GitHub's tables, strikethrough, links without brackets, formulas): on one line,
     with a backslash before whatever would be markup. It makes no heading, list, cell, link, picture, HTML or formula."""
-    return _AT_THE_START.sub(_escaped, _MARKS.sub(r"\\\g<0>", one_line(text)), count=1) if text else ""
+    marked = _MARKS.sub(r"\\\g<0>", one_line(text))
+    start = _AT_THE_START.match(marked)
+    return f"{start[1]}\\{marked[start.end(1) :]}" if start else marked
 
 
 def markdown_address(address: str) -> str:
@@ -79,9 +82,3 @@ def markdown_address(address: str) -> str:
 def html(text: str) -> str:
     """Text in HTML, between tags or within a quoted attribute: markup escaped, unseen characters as `terminal` shows them."""
     return _html.escape(terminal(text))
-
-
-def _escaped(match: re.Match[str]) -> str:
-    if match.start():
-        return match[0]
-    return f"{match[0]}\\" if match[0][0].isdigit() else f"\\{match[0]}"

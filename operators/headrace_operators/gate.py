@@ -3,7 +3,7 @@
 The rules are judged first, by an upstream task that runs `headrace gate evaluate` on the cluster and records what it found in the lake.
 This operator looks that up (`headrace_operators.evidence`), shows it and waits (state `awaiting_input`, no worker, no triggerer). When it
 is answered it looks it up once more, records the signed decision in the lake (`headrace gate sign`, a Ray job), finds that there, and only
-then lets the run go on. Nothing that a user of Airflow can write (XCom, a run's conf, a task's state) is read for any of this: page, verdict and
+then lets the run go on. Nothing that a user of Airflow can write (XCom, a run's conf, a task's state) is read for this: page, verdict and
 policy are the lake's, reason and signer are those of the answer itself, whose user Airflow has authenticated.
 
 Rules

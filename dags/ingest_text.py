@@ -49,7 +49,12 @@ with DAG(
             description="Name of the slice, such as 2026-11-01. Empty: the day of the run's data interval (needs a logical date).",
         ),
         "executor": Param("ray", type="string", enum=["ray", "local"], description="Where stages run: Ray tasks, or one process."),
-        "base_url": Param(None, type=["null", "string"], pattern="^https?://", description="A mirror to fetch from instead of the site."),
+        "base_url": Param(
+            None,
+            type=["null", "string"],
+            pattern="^https?://",
+            description="One of the mirrors that the source's file lists, instead of its site.",
+        ),
     },
     tags=["headrace", "text"],
     user_defined_macros={"slices_of": slices_of},

@@ -41,7 +41,7 @@ with DAG(
             None,
             type=["null", "string"],
             pattern="^https?://",
-            description="Where the sample site is served, if not where the sources say.",
+            description="Where the sample site is served: as the settings or the sources say.",
         )
     },
     tags=["headrace", "text"],

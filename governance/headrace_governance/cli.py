@@ -108,7 +108,7 @@ def source_check(
         bool,
         typer.Option("--online/--offline", help="Also try the addresses, robots.txt and the licence evidence. No page is fetched."),
     ] = False,
-    base_url: Annotated[str | None, typer.Option("--base-url", help="With --online: try this site instead of the declared one.")] = None,
+    base_url: Annotated[str | None, typer.Option("--base-url", help="With --online: try this mirror that the sources list.")] = None,
     settings: SettingsOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -152,7 +152,7 @@ def crawl(
     slices: Annotated[
         list[str], typer.Argument(metavar="SOURCE/INTERVAL...", help=completion.SLICES_HELP, autocompletion=completion.slices)
     ],
-    base_url: Annotated[str | None, typer.Option("--base-url", help="Fetch from this site instead of the declared one.")] = None,
+    base_url: Annotated[str | None, typer.Option("--base-url", help="Fetch from this mirror, which the source's file lists.")] = None,
     refresh: Annotated[bool, typer.Option("--refresh", help="Crawl again although the lake has it.")] = False,
     settings: SettingsOption = None,
     as_json: JsonOption = False,

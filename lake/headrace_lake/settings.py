@@ -12,19 +12,24 @@ Every field has a default that runs on one machine. Secrets are never values in 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
-from pydantic import Field, PrivateAttr, model_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from headrace_lake.errors import ConfigError
 from headrace_lake.settings_file import SERVICES_FOLDER, SETTINGS_ENV, SETTINGS_FILE, settings_file_of
 from headrace_lake.strict import StrictModel, load_yaml, parse
 
 __all__ = [
-    "SERVICES_FOLDER", "SETTINGS_ENV", "SETTINGS_FILE",
+    "SAMPLE_SITE", "SERVICES_FOLDER", "SETTINGS_ENV", "SETTINGS_FILE",
     "AirflowSettings", "LakeSettings", "PartSettings", "RaySettings", "S3Settings", "Secret", "Settings",
     "load_settings", "other_lake",
 ]  # fmt: skip
+
+
+SAMPLE_SITE = "http://127.0.0.1:8790"
+"""Where the sample sources say that they are served: `headrace samples serve`, at its usual port."""
 
 
 class Secret(StrictModel):
@@ -134,7 +139,11 @@ class AirflowSettings(StrictModel):
 
 
 class Settings(StrictModel):
-    """The whole settings file."""
+    """The whole settings file.
+
+    Attributes:
+        sample_site: where the sample site is served here, on a loopback address; sources that declare `SAMPLE_SITE` are fetched there.
+    """
 
     lake: LakeSettings = Field(default_factory=LakeSettings)
     ray: RaySettings = Field(default_factory=RaySettings)
@@ -144,6 +153,15 @@ class Settings(StrictModel):
     policies: Path = Path("governance/policies")
     runs: Path = SERVICES_FOLDER / "runs"
     base: Path = Path(".")
+    sample_site: str = SAMPLE_SITE
+
+    @field_validator("sample_site")
+    @classmethod
+    def _on_loopback(cls, value: str) -> str:
+        if not re.fullmatch(r"http://127\.0\.0\.1:[0-9]{1,5}", value):
+            raise ValueError("the sample site is served on loopback: write http://127.0.0.1:PORT")
+        return value
+
     _origin: str = PrivateAttr(default="")
     _searched: bool = PrivateAttr(default=False)
 

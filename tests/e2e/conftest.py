@@ -220,7 +220,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, checkout: Path, planted: dic
     try:
         services.up()
         address, passwords = services.airflow.address, services.airflow.passwords_file
-        admin, reviewer = (AirflowApi.of_passwords(address, passwords, name) for name in ("admin", "reviewer", "user"))
+        admin, reviewer, user = (AirflowApi.of_passwords(address, passwords, name) for name in ("admin", "reviewer", "user"))
         for dag in ("release", "probe_log", "probe_gate", "probe_resume", "probe_slice"):
             admin.wait_for_dag(dag)
             admin.unpause(dag)

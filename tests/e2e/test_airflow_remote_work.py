@@ -263,7 +263,7 @@ def test_an_automatic_policy_opens_the_gate_and_says_so(stack: Any, gate_runs: d
 
 
 def test_nothing_that_users_of_airflow_write_changes_page_verdict_reason_or_build(stack: Any, begun: dict[str, str]) -> None:
-    """A checkpoint that its gate does not let out; `op` is the role of the reviewer, `user` that of somebody who may only look on and run."""
+    """A checkpoint that its gate does not let out; the reviewer has the role `op`, the other the role `user`."""
     run, lake = begun["forged"], Lake.open(stack.services.settings)
     base = f"/dags/probe_gate/dagRuns/{quote(run)}"
     stack.wait_for("probe_gate", run, "gate", {"awaiting_input"}, within_s=120)

@@ -87,6 +87,7 @@ class LocalServices:
             "ray": {"address": f"http://127.0.0.1:{ports['ray']}", "token_file": str(here / "ray" / "token")},
             "airflow": {"address": f"http://127.0.0.1:{ports['airflow']}", "user": "admin"},
             "runs": str(here / "runs"),
+            "sample_site": f"http://127.0.0.1:{ports['site']}",
             **overrides,
         }
         (self.folder / "ports.json").write_text(json.dumps(ports), encoding="utf-8")

@@ -62,8 +62,9 @@ def why_forbidden(address: str) -> str:
         ("site-local address", isinstance(ip, ipaddress.IPv6Address) and ip in _SITE_LOCAL),
         ("multicast address", ip.is_multicast),
         ("carrier-grade NAT address", isinstance(ip, ipaddress.IPv4Address) and ip in _CGNAT),
+        ("reserved address", ip.is_reserved),
         ("private address", ip.is_private),
-        ("reserved address", ip.is_reserved or not ip.is_global),
+        ("reserved address", not ip.is_global),
     ):
         if bad:
             return name

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
+from headrace_lake.foreign_text import one_line
 from headrace_lake.settings import Settings
 from headrace_operators.assets import event_extra
 from headrace_operators.operator_env import SETTINGS_ENV, current_settings
@@ -109,7 +110,7 @@ class HeadraceOperator(BaseOperator):
             self.log.warning("%s: asked for again", event.get("error"))
             self._ask(context, lost=lost + 1)  # defers
         if status != "SUCCEEDED":
-            text = f"Ray job {sid} ended {status}: {event.get('error') or event.get('message')}"
+            text = one_line(f"Ray job {sid} ended {status}: {event.get('error') or event.get('message')}")
             # Exit code 2 is an error that a human must mend, and what a human stopped is not to begin again: no retry.
             self.log.error("%s", text)
             if event.get("by_hand") or re.search(r"\bexit code 2\b", str(event.get("message"))):

@@ -18,7 +18,7 @@ from headrace_governance.crawl.pages import read_facts
 from headrace_governance.crawl.run import Unkept, commit_captures, licence_notes
 from headrace_governance.importers.formats import RecordsFetch
 from headrace_governance.importers.item import Item, Reading
-from headrace_governance.importers.readers import expand, read_folder, read_jsonl, read_parquet, stop_at_links_out
+from headrace_governance.importers.readers import expand, read_folder, read_jsonl, read_parquet
 from headrace_governance.importers.registry import read_records
 from headrace_governance.importers.spool import Spool
 from headrace_governance.importers.warc import read_warc
@@ -95,9 +95,7 @@ def _files(source: Source, base: Path) -> list[Path]:
         folder = base / fetch.path
         if not folder.is_dir():
             raise InputError(f"{folder}: no such folder", "correct 'fetch.path' of the source")
-        files = sorted(p for p in folder.glob(fetch.glob) if p.is_file())
-        stop_at_links_out(files, folder)
-        return files
+        return sorted(p for p in folder.glob(fetch.glob) if p.is_file())
     raise ConfigError(f"source {source.id} is fetched by '{fetch.kind}'", "crawl it")
 
 

@@ -45,7 +45,7 @@ with DAG(
         "slice": Param(
             None,
             type=["null", "string"],
-            pattern="^[0-9A-Za-z][0-9A-Za-z_-]*$",
+            pattern=r"^[0-9A-Za-z][0-9A-Za-z_-]{0,62}(?![\s\S])",
             description="Name of the slice, such as 2026-11-01. Empty: the day of the run's data interval (needs a logical date).",
         ),
         "executor": Param("ray", type="string", enum=["ray", "local"], description="Where stages run: Ray tasks, or one process."),

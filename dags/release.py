@@ -44,6 +44,8 @@ with DAG(
     judge = HeadraceOperator(
         task_id="judge",
         argv=["gate", "evaluate", chosen, "--recipe", "{{ params.recipe }}", "--for-release", TRIGGERED_BY],
+        makes="gate-evidence",
+        recipe="{{ params.recipe }}",
         inlets=[EVALUATION],
         doc_md="Judge the gate's rules on the newest checkpoint, record the evidence: `headrace gate evaluate`.",
     )
@@ -58,6 +60,8 @@ with DAG(
     build = HeadraceOperator(
         task_id="build",
         argv=["release", "build", "{{ params.recipe }}", "{{ '--gate=' ~ params.gate if params.gate != 'own' }}"],
+        makes="release",
+        recipe="{{ params.recipe }}",
         doc_md="Build the bundle; refuses without a valid decision of the gate: `headrace release build`.",
     )
     verify = HeadraceOperator(

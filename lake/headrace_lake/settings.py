@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
@@ -57,6 +58,11 @@ class Secret(StrictModel):
         return value
 
 
+def _secret_name(names: list[str]) -> str:
+    """The first of some parameters' names that holds a secret, by what it is called; empty if none does."""
+    return next((name for name in names if re.search(r"passw|pwd|secret|token|credential", name, re.IGNORECASE)), "")
+
+
 class S3Settings(StrictModel):
     """An S3-compatible object store."""
 
@@ -64,6 +70,19 @@ class S3Settings(StrictModel):
     region: str = "us-east-1"
     access_key: Secret
     secret_key: Secret
+
+    @field_validator("endpoint")
+    @classmethod
+    def _without_secrets(cls, value: str) -> str:
+        try:
+            parts = urlsplit(value)
+        except ValueError as exc:
+            raise ValueError("'endpoint' is no address, such as https://s3.example.org") from exc
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("'endpoint' is no address, such as https://s3.example.org")
+        if "@" in parts.netloc or parts.query or parts.fragment:
+            raise ValueError("keep names and passwords out of 'endpoint': 'access_key' and 'secret_key' refer to them")
+        return value
 
 
 class PartSettings(StrictModel):
@@ -109,11 +128,11 @@ class LakeSettings(StrictModel):
         from sqlalchemy.exc import ArgumentError
 
         try:
-            password = make_url(self.catalog).password
+            address = make_url(self.catalog)
         except ArgumentError as exc:
             raise ValueError("'catalog' is no SQLAlchemy address, such as postgresql+psycopg2://user@host/database") from exc
-        if password is not None:
-            # Settings travel to workers and into logs; a reference to a file or variable may.
+        # Settings travel to workers and into logs; a reference to a file or variable may. libpq takes a password from the query too.
+        if address.password is not None or _secret_name(list(address.query)):
             raise ValueError("keep the password out of 'catalog': put it into a file and name that in 'catalog_password'")
         return self
 

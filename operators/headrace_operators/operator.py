@@ -50,13 +50,16 @@ class HeadraceOperator(BaseOperator):
         fingerprint: fingerprint of the work where it is known beforehand (template).
         remote_env: environment of the remote command. Never put secrets here: Ray shows it.
         program: words that start the program on the cluster.
+        makes: kind of the artifact that the command leaves in the lake (`evaluation`). The fingerprint that its log names is looked up
+            there; one that is not there, or is of another kind or recipe, fails the task, so a log cannot stand for a result.
+        recipe: the recipe that the artifact must be of (template); empty where it may be of any.
         cpus: CPUs reserved for the command itself (training takes them; commands that start Ray tasks take none).
         all_cores: the command may use every core of its machine. Ray sets OMP_NUM_THREADS to the CPUs that are reserved, and to 1 where
             none are, so a program that asks OpenMP or torch for threads gets no more; this takes the variable away. To reserve all cores
             instead is no way: the DAG does not know the machine, and a job that asks for more than there is waits for ever.
     """
 
-    template_fields: Sequence[str] = ("argv", "slice_text", "fingerprint", "remote_env")
+    template_fields: Sequence[str] = ("argv", "slice_text", "fingerprint", "remote_env", "recipe")
     template_fields_renderers: ClassVar[dict[str, str]] = {"argv": "json", "remote_env": "json"}
     ui_color = "#d7ecf2"
 
@@ -70,6 +73,8 @@ class HeadraceOperator(BaseOperator):
         program: Sequence[str] = HEADRACE,
         cpus: float = 0.0,
         all_cores: bool = False,
+        makes: str = "",
+        recipe: str = "",
         poll_s: float = 1.0,
         **kwargs: Any,
     ) -> None:
@@ -80,6 +85,8 @@ class HeadraceOperator(BaseOperator):
         self.remote_env = dict(remote_env or {})
         self.program = [*(UNLIMITED if all_cores else ()), *program]
         self.cpus = cpus
+        self.makes = makes
+        self.recipe = recipe
         self.poll_s = poll_s
         self._running: tuple[RayJobs, str, Owner] | None = None
 
@@ -117,12 +124,30 @@ class HeadraceOperator(BaseOperator):
                 raise AirflowFailException(text)
             raise AirflowException(text)
         self.log.info("Ray job %s succeeded", sid)
+        if self.makes:
+            self._look_up(sid, dict(event.get("result") or {}))
         result = summary(dict(event.get("result") or {}))
         for asset in self.outlets:
             context["outlet_events"][asset].extra = event_extra(event.get("result") or {})
         if len(json.dumps(result)) > MAX_XCOM_BYTES:
             raise AirflowFailException(f"the result of {sid} is larger than {MAX_XCOM_BYTES} bytes: results are summaries")
         return result
+
+    def _look_up(self, sid: str, result: dict[str, Any]) -> None:
+        """Find what the job's log names as its result in the lake.
+
+        Raises:
+            AirflowFailException: the lake holds no such artifact of this kind and recipe.
+        """
+        from headrace_lake.lake import Lake  # Iceberg: no DAG file needs it
+
+        named = str(result.get("fingerprint") or "")
+        found = Lake.open(current_settings()[0]).find_artifact(self.makes, fingerprint=named) if named else None
+        if found is None or self.recipe not in ("", found.name, found.payload.get("recipe")):
+            whose = f" of recipe '{self.recipe}'" if self.recipe else ""
+            raise AirflowFailException(
+                f"the log of {sid} names '{one_line(named[:64])}' as its result: the lake holds no {self.makes}{whose} of that fingerprint"
+            )
 
     def on_kill(self) -> None:
         """The worker is told to stop before it could defer: let go of the remote job, which stops it unless others follow it.

@@ -171,7 +171,7 @@ def test_no_other_file_than_a_source_of_the_folder_is_read(tmp_path: Path, name:
 def test_no_redirect_or_link_of_a_page_is_dialled_that_the_source_does_not_list(
     settings: Settings, tmp_path: Path, dialled: list[str]
 ) -> None:
-    """The source allows its own host on loopback, and names hosts that are never to be reached, in the very form in which they are judged."""
+    """The source allows its own host on loopback, and names hosts that are never to be reached, in the form in which they are judged."""
     routes: dict[str, Any] = {
         f"/r{n}": response(b"", b"Location: http://%s/" % p.encode(), status=b"302 Found") for n, p in enumerate(PLACES)
     }

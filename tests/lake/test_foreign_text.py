@@ -21,7 +21,8 @@ HOSTILE = [  # ../shared/cases-hostile/reasons.txt, and more of each kind
     "\x1b[2J\x1b[1;1H\x1b]0;owned\x07\x1bPq#0\x1b\\ \x90\x9d\x9c \x08\x08\x7f\r",
     "\u2066a\u2069 \u200b\u200f\u061c\ufeff\u2028\u2029\x85 \ue000 \U000e0041",
     "# h", "> q", "- li", "+ li", "1. li", "12) li", "---", "===", "* li", "    code", "~~~", "```sh",
-    "| a | b |", "a | b", "**b** __b__ *i* _i_ ~~s~~ `c` $x$", "[a](javascript:x) [a]: http://x <http://x> <img src=x onerror=y> &lt;b&gt; &#60;",
+    "| a | b |", "a | b", "**b** __b__ *i* _i_ ~~s~~ `c` $x$", "[a](javascript:x) [a]: http://x <http://x>",
+    "<img src=x onerror=y> &lt;b&gt; &#60;",
     "http://127.0.0.1:9/seen www.evil.example me@evil.example", "\\![x](y) \\\\[x](y) \\`", "a\n|---|\n| forged | row |",
 ]  # fmt: skip
 
@@ -79,7 +80,7 @@ def test_text_in_html_makes_no_element_and_hides_nothing(text: str) -> None:
 @pytest.mark.parametrize("seed", ["\x1b[", "\x1b[1;", "\u202e", "[", "\\", "_", "a_", "&", "www.", "1", "# ", " \n", "https://a/"])
 def test_the_functions_are_linear(make: Callable[[str], str], seed: str) -> None:
     took = []
-    for size in (100_000, 400_000):
+    for size in (40_000, 160_000):
         text = seed * (size // len(seed))
         began = time.process_time()
         make(text)

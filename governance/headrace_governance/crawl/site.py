@@ -59,7 +59,7 @@ def site_of(fetch: CrawlFetch, base_url: str | None = None, *, sample_site: str 
     if not actual or actual not in listed:
         raise ConfigError(
             f"base_url '{base_url[:200]}' is no place that the source lists",
-            f"choose {', '.join(filter(None, listed)) or 'none: it declares no base_url'}, or add it to fetch.mirrors of the source's file",
+            f"choose {', '.join(filter(None, listed)) or 'none: it declares no base_url'}, or add it to fetch.mirrors of the source's file (the sample site: 'sample_site' of the settings)",
         )
     return Site(declared, actual)
 

@@ -57,10 +57,9 @@ def site_of(fetch: CrawlFetch, base_url: str | None = None, *, sample_site: str 
         return Site(declared, usual)
     actual, listed = _site(base_url), dict.fromkeys([declared, usual, *map(_site, fetch.mirrors)])
     if not actual or actual not in listed:
-        raise ConfigError(
-            f"base_url '{base_url[:200]}' is no place that the source lists",
-            f"choose {', '.join(filter(None, listed)) or 'none: it declares no base_url'}, or add it to fetch.mirrors of the source's file (the sample site: 'sample_site' of the settings)",
-        )
+        choices = ", ".join(filter(None, listed)) or "none: the source declares no base_url"
+        more = "add it to fetch.mirrors of the source's file, or, of the sample site, to 'sample_site' of the settings"
+        raise ConfigError(f"base_url '{base_url[:200]}' is no place that the source lists", f"choose {choices}; or {more}")
     return Site(declared, actual)
 
 

@@ -30,6 +30,8 @@ with DAG(
         argv=["eval", "run", "{{ params.recipe }}"],
         cpus=1,
         all_cores=True,
+        makes="evaluation",
+        recipe="{{ params.recipe }}",
         outlets=[EVALUATION],
         doc_md="Score held-out documents, with intervals and a unigram model to compare with: `headrace eval run`.",
     )

@@ -19,11 +19,12 @@ from airflow.sdk import DAG, Param
 
 from headrace_operators.assets import TEXT_TOKENS
 from headrace_operators.operator import HeadraceOperator
-from headrace_operators.templates import SCHEDULED, slices_of_run, source_choices
+from headrace_operators.templates import SCHEDULED, slices_of, slices_of_run, source_choices
 from headrace_operators.timetable import DailySlices
 
 SOURCES = source_choices("text")
-SLICES = {"each": "{{ ti.xcom_pull(task_ids='slices') | tojson }}"}
+# Worked out anew by each task from the run's parameters: what another task left in XCom could name other slices, or an option.
+SLICES = {"each": "{{ slices_of(params, dag_run) | tojson }}"}
 
 with DAG(
     dag_id="ingest_text",
@@ -44,13 +45,19 @@ with DAG(
         "slice": Param(
             None,
             type=["null", "string"],
-            pattern="^[0-9A-Za-z][0-9A-Za-z_-]*$",
+            pattern=r"^[0-9A-Za-z][0-9A-Za-z_-]{0,62}(?![\s\S])",
             description="Name of the slice, such as 2026-11-01. Empty: the day of the run's data interval (needs a logical date).",
         ),
         "executor": Param("ray", type="string", enum=["ray", "local"], description="Where stages run: Ray tasks, or one process."),
-        "base_url": Param(None, type=["null", "string"], pattern="^https?://", description="A mirror to fetch from instead of the site."),
+        "base_url": Param(
+            None,
+            type=["null", "string"],
+            pattern="^https?://",
+            description="One of the mirrors that the source's file lists, instead of its site.",
+        ),
     },
     tags=["headrace", "text"],
+    user_defined_macros={"slices_of": slices_of},
     doc_md=__doc__,
 ):
     run = ["slice", "run", "text", SLICES, "--executor", "{{ params.executor }}"]
@@ -62,7 +69,7 @@ with DAG(
     crawl = HeadraceOperator(
         task_id="crawl",
         argv=["crawl", SLICES, "{{ '--base-url=' ~ params.base_url if params.base_url }}"],
-        slice_text="{{ ti.xcom_pull(task_ids='slices') | join(' ') }}",
+        slice_text="{{ slices_of(params, dag_run) | join(' ') }}",
         doc_md="Fetch pages politely (robots.txt, pauses) into WARC files: `headrace crawl`.",
     )
     clean = HeadraceOperator(

@@ -14,6 +14,7 @@ from headrace_operators.assets import CHECKPOINT, RELEASE, TEXT_TOKENS
 from headrace_operators.gate import GateOperator
 from headrace_operators.operator import HeadraceOperator
 from headrace_operators.poc.plan import load_poc_plan
+from headrace_operators.templates import TRIGGERED_BY
 
 PLAN = load_poc_plan()
 DOCS = {
@@ -41,7 +42,7 @@ with DAG(
             None,
             type=["null", "string"],
             pattern="^https?://",
-            description="Where the sample site is served, if not where the sources say.",
+            description="Where the sample site is served: as the settings or the sources say.",
         )
     },
     tags=["headrace", "text"],
@@ -55,12 +56,15 @@ with DAG(
         crawl = HeadraceOperator(task_id=f"crawl_{number + 1}", argv=["crawl", *group, base_url])
         clean = HeadraceOperator(task_id=f"clean_{number + 1}", argv=[*run, *group, "--slice-local"])
         crawl >> clean >> tokens
-    mix = HeadraceOperator(task_id="mix", argv=["mix", "compile", PLAN.recipe])
-    train = HeadraceOperator(task_id="train", argv=["train", PLAN.recipe], cpus=1, all_cores=True, outlets=[CHECKPOINT])
-    evaluate = HeadraceOperator(task_id="evaluate", argv=["eval", "run", PLAN.recipe], cpus=1, all_cores=True)
-    judge = HeadraceOperator(task_id="judge", argv=["gate", "evaluate", PLAN.gate, "--recipe", PLAN.recipe, "--for-release"])
-    gate = GateOperator(task_id="gate", evidence_task_id="judge", retries=0)
-    release = HeadraceOperator(task_id="release", argv=["release", "build", PLAN.recipe])
+    mix = HeadraceOperator(task_id="mix", argv=["mix", "compile", PLAN.recipe], makes="mix", recipe=PLAN.recipe)
+    trains = ["train", PLAN.recipe]
+    train = HeadraceOperator(task_id="train", argv=trains, makes="run", recipe=PLAN.recipe, cpus=1, all_cores=True, outlets=[CHECKPOINT])
+    evaluates = ["eval", "run", PLAN.recipe]
+    evaluate = HeadraceOperator(task_id="evaluate", argv=evaluates, makes="evaluation", recipe=PLAN.recipe, cpus=1, all_cores=True)
+    judges = ["gate", "evaluate", PLAN.gate, "--recipe", PLAN.recipe, "--for-release", TRIGGERED_BY]
+    judge = HeadraceOperator(task_id="judge", argv=judges, makes="gate-evidence", recipe=PLAN.recipe)
+    gate = GateOperator(task_id="gate", recipe=PLAN.recipe, gate=PLAN.gate, retries=0)
+    release = HeadraceOperator(task_id="release", argv=["release", "build", PLAN.recipe], makes="release", recipe=PLAN.recipe)
     verify = HeadraceOperator(task_id="verify", argv=["release", "verify", PLAN.recipe], outlets=[RELEASE])
     for task in dag.tasks:
         task.doc_md = DOCS[task.task_id.rstrip("_0123456789")]

@@ -27,8 +27,16 @@ with DAG(
     tags=["headrace", "training"],
     doc_md=__doc__,
 ):
-    mix = HeadraceOperator(task_id="mix", argv=["mix", "compile", "{{ params.recipe }}"], inlets=[TEXT_TOKENS], doc_md=MIX)
+    recipe = "{{ params.recipe }}"
+    mix = HeadraceOperator(task_id="mix", argv=["mix", "compile", recipe], makes="mix", recipe=recipe, inlets=[TEXT_TOKENS], doc_md=MIX)
     train = HeadraceOperator(
-        task_id="train", argv=["train", "{{ params.recipe }}"], cpus=1, all_cores=True, outlets=[CHECKPOINT], doc_md=TRAIN
+        task_id="train",
+        argv=["train", recipe],
+        makes="run",
+        recipe=recipe,
+        cpus=1,
+        all_cores=True,
+        outlets=[CHECKPOINT],
+        doc_md=TRAIN,
     )
     mix >> train

@@ -44,12 +44,15 @@ with DAG(
     judge = HeadraceOperator(
         task_id="judge",
         argv=["gate", "evaluate", chosen, "--recipe", "{{ params.recipe }}", "--for-release", TRIGGERED_BY],
+        makes="gate-evidence",
+        recipe="{{ params.recipe }}",
         inlets=[EVALUATION],
         doc_md="Judge the gate's rules on the newest checkpoint, record the evidence: `headrace gate evaluate`.",
     )
     gate = GateOperator(
         task_id="gate",
-        evidence_task_id="judge",
+        recipe="{{ params.recipe }}",
+        gate="{{ params.gate }}",
         response_timeout=timedelta(days=7),
         retries=0,
         doc_md="Wait for a signature, then record the decision in the lake. Answer it under *Required Actions*.",
@@ -57,6 +60,8 @@ with DAG(
     build = HeadraceOperator(
         task_id="build",
         argv=["release", "build", "{{ params.recipe }}", "{{ '--gate=' ~ params.gate if params.gate != 'own' }}"],
+        makes="release",
+        recipe="{{ params.recipe }}",
         doc_md="Build the bundle; refuses without a valid decision of the gate: `headrace release build`.",
     )
     verify = HeadraceOperator(

@@ -28,7 +28,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from headrace_cli import probe_catalog, probe_services, probe_settings, probe_store
 from headrace_cli.finding import Check, Probe, gather
-from headrace_lake.console import JsonOption, SettingsOption, emit_result, show_table
+from headrace_lake.console import JsonOption, SettingsOption, echo, emit_result, show_table
 from headrace_lake.lines import last_line
 from headrace_lake.settings import Settings, load_settings
 
@@ -260,7 +260,7 @@ def doctor(
     missing = [check for check in found if check.state == "missing"]
     rows = [[c.state, f"{c.name} ({c.setting})" if c.setting and c.state != "ok" else c.name, c.found, c.way_out] for c in found]
     show_table("doctor", ("state", "what", "found", "way out"), rows)
-    typer.echo(f"{len(missing)} missing or wrong" if missing else "Nothing is missing.")
+    echo(f"{len(missing)} missing or wrong" if missing else "Nothing is missing.")
     emit_result([asdict(check) for check in found])
     if missing:
         raise typer.Exit(2)

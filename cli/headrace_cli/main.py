@@ -16,8 +16,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from headrace_lake.console import opened_lake, want_result
+from headrace_lake.console import echo, opened_lake, want_result
 from headrace_lake.errors import HeadraceError, InputError
+from headrace_lake.foreign_text import one_line
 from headrace_lake.garbage import collect_rarely
 from headrace_lake.interrupt import interruptible, this_command
 from headrace_lake.nearest import nearest
@@ -136,7 +137,7 @@ def _say_version(wanted: bool) -> None:
     if wanted:
         from headrace_cli.version import version
 
-        typer.echo(f"headrace {version()}")
+        echo(f"headrace {version()}")
         raise typer.Exit
 
 
@@ -255,4 +256,4 @@ def _fail(message: str, code: int) -> None:
 
 
 def _say(message: str) -> None:
-    print(f"headrace: {' '.join(message.split())}", file=sys.stderr)
+    print(f"headrace: {one_line(message)}", file=sys.stderr)

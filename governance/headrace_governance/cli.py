@@ -11,7 +11,7 @@ import typer
 
 from headrace_lake import completion
 from headrace_lake.choosing import slices_to_fetch
-from headrace_lake.console import JsonOption, SettingsOption, emit_result, open_lake, show_records
+from headrace_lake.console import JsonOption, SettingsOption, echo, emit_result, open_lake, show_records
 from headrace_lake.slices import Slice
 
 app = typer.Typer(help="Sources, sample site and crawl.", no_args_is_help=True)
@@ -38,9 +38,9 @@ def samples_build(
         languages=_words(languages),
         sections=_words(sections),
         pages_per_language=pages_per_language,
-        say=typer.echo,
+        say=echo,
     )
-    typer.echo(f"sample site ready: {manifest}")
+    echo(f"sample site ready: {manifest}")
 
 
 @samples.command("serve")
@@ -61,7 +61,7 @@ def samples_serve(
 
     server = SampleServer(folder, host=host, port=port, log=log)
     signal.signal(signal.SIGTERM, stop)
-    typer.echo(server.url)
+    echo(server.url)
     if url_file is not None:
         url_file.parent.mkdir(parents=True, exist_ok=True)
         part = url_file.with_name(url_file.name + ".part")
@@ -108,7 +108,7 @@ def source_check(
         bool,
         typer.Option("--online/--offline", help="Also try the addresses, robots.txt and the licence evidence. No page is fetched."),
     ] = False,
-    base_url: Annotated[str | None, typer.Option("--base-url", help="With --online: try this site instead of the declared one.")] = None,
+    base_url: Annotated[str | None, typer.Option("--base-url", help="With --online: try this mirror that the sources list.")] = None,
     settings: SettingsOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -128,20 +128,18 @@ def source_check(
     for s in found:
         terms = require_licence(s, policy)
         if terms.choice:
-            typer.echo(f"{s.id}: {terms.expression}: {terms.choice} is chosen")
+            echo(f"{s.id}: {terms.expression}: {terms.choice} is chosen")
         if s.licence.covers_silent_records is None and policy.covers_silence(s):
-            typer.echo(
-                f"{s.id}: records that name no licence are taken under {terms.expression}; state licence.covers_silent_records, and why"
-            )
+            echo(f"{s.id}: records that name no licence are taken under {terms.expression}; state licence.covers_silent_records, and why")
         results.append({"id": s.id, "licence": terms.expression, "class": terms.cls, "choice": terms.choice})
-    typer.echo(f"{len(found)} sources are in order")
+    echo(f"{len(found)} sources are in order")
     if not online:
-        typer.echo("their files, that is: --online also tries their addresses, robots.txt and licence evidence")
+        echo("their files, that is: --online also tries their addresses, robots.txt and licence evidence")
         emit_result({"sources": results})
         return
     from headrace_governance.source_trial import try_sources
 
-    trials, problem = try_sources(conf, found, base_url=base_url, say=typer.echo)
+    trials, problem = try_sources(conf, found, base_url=base_url, say=echo)
     emit_result({"sources": [r | {"online": trial} for r, trial in zip(results, trials, strict=True)]})
     if problem is not None:
         raise problem
@@ -152,7 +150,7 @@ def crawl(
     slices: Annotated[
         list[str], typer.Argument(metavar="SOURCE/INTERVAL...", help=completion.SLICES_HELP, autocompletion=completion.slices)
     ],
-    base_url: Annotated[str | None, typer.Option("--base-url", help="Fetch from this site instead of the declared one.")] = None,
+    base_url: Annotated[str | None, typer.Option("--base-url", help="Fetch from this mirror, which the source's file lists.")] = None,
     refresh: Annotated[bool, typer.Option("--refresh", help="Crawl again although the lake has it.")] = False,
     settings: SettingsOption = None,
     as_json: JsonOption = False,
@@ -170,11 +168,9 @@ def crawl(
             receipt = fetch_slice(lake, src, which, base_url=base_url, refresh=refresh, progress=show)
         c = receipt.counts
         reasons = ", ".join(f"{n} {r}" for r, n in c.reasons.items())
-        typer.echo(
-            f"{which}: read {c.read} = kept {c.kept} + dropped {c.dropped} + failed {c.failed}" + (f" ({reasons})" if reasons else "")
-        )
+        echo(f"{which}: read {c.read} = kept {c.kept} + dropped {c.dropped} + failed {c.failed}" + (f" ({reasons})" if reasons else ""))
         for note in receipt.notes:
-            typer.echo(f"{which}: {note}")
+            echo(f"{which}: {note}")
         results.append(
             {
                 "slice": str(which),

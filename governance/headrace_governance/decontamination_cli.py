@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from headrace_lake import completion
-from headrace_lake.console import JsonOption, SettingsOption, emit_result, open_lake, show_table
+from headrace_lake.console import JsonOption, SettingsOption, echo, emit_result, open_lake, show_table
 
 if TYPE_CHECKING:
     from headrace_governance.text.decontamination.rules import DecontaminationParams
@@ -47,7 +47,7 @@ def register_set(
     rows = read_items(file, declared, Mapping(fields=fields, id=id_, language_column=language_column))
     _say(name, register(open_lake(settings, create=True), declared, rows), len(rows.items))
     for number, error, _ in rows.bad[:20]:
-        typer.echo(f"row {number}: {error}")
+        echo(f"row {number}: {error}")
 
 
 @app.command("register-held-out")
@@ -99,7 +99,7 @@ def forget_set(
     from headrace_governance.text.decontamination.sets import forget
 
     forget(open_lake(settings), name)
-    typer.echo(f"set {name}: forgotten")
+    echo(f"set {name}: forgotten")
     emit_result({"set": name})
 
 
@@ -116,7 +116,7 @@ def count(
 
     params = _params(settings, pipeline)
     receipt, documents = count_common(open_lake(settings), params, [Slice.parse(s) for s in slices or []])
-    typer.echo(f"{documents:,} documents: {receipt.counts.kept:,} runs of words stand in several of them")
+    echo(f"{documents:,} documents: {receipt.counts.kept:,} runs of words stand in several of them")
     emit_result({"documents": documents, "common": receipt.counts.kept})
 
 
@@ -166,5 +166,5 @@ def _params(settings: Path | None, pipeline: str) -> DecontaminationParams:
 
 def _say(name: str, receipt: Receipt, texts: int) -> None:
     c = receipt.counts
-    typer.echo(f"set {name}: {c.kept} items of {c.read} rows, {texts} texts; {c.failed} rows quarantined")
+    echo(f"set {name}: {c.kept} items of {c.read} rows, {texts} texts; {c.failed} rows quarantined")
     emit_result({"set": name, "fingerprint": receipt.fingerprint, "read": c.read, "kept": c.kept, "failed": c.failed, "texts": texts})

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from headrace_lake.console import JsonOption, SettingsOption, emit_result, open_lake
+from headrace_lake.console import JsonOption, SettingsOption, echo, emit_result, open_lake
 
 app = typer.Typer(help="Data docs: what tables were expected to be, and were.", no_args_is_help=True)
 
@@ -30,5 +30,5 @@ def build(
     lake = open_lake(settings)
     suites = load_suites(lake.settings.resolve(lake.settings.policies) / "expectations")
     pages = build_data_docs(lake, suites, out)
-    typer.echo(f"{pages} pages: {out / 'index.html'}")
+    echo(f"{pages} pages: {out / 'index.html'}")
     emit_result({"pages": pages, "index": str(out / "index.html")})

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from headrace_lake import completion
-from headrace_lake.console import JsonOption, SettingsOption, emit_result, open_lake, show_table
+from headrace_lake.console import JsonOption, SettingsOption, echo, emit_result, open_lake, show_table
 from headrace_lake.slices import Slice
 
 SliceOption = Annotated[
@@ -27,18 +27,18 @@ def doc(
     from headrace_governance.documents import measured_line, story
 
     told = story(open_lake(settings), uid, Slice.parse(slice_) if slice_ else None)
-    typer.echo(f"document {told.uid} of {told.slice_}: {told.outcome}")
+    echo(f"document {told.uid} of {told.slice_}: {told.outcome}")
     if told.document is not None:
         d = told.document
-        typer.echo(f"{d['url']}  {d['licence']} ({d['licence_class']})  {d['characters']:,} characters")
+        echo(f"{d['url']}  {d['licence']} ({d['licence_class']})  {d['characters']:,} characters")
         if characters:
-            typer.echo("\n" + d["text"][:characters] + ("…" if d["characters"] > characters else "") + "\n")
+            echo("\n" + d["text"][:characters] + ("…" if d["characters"] > characters else "") + "\n")
     verdicts = [[v, keep, reason or "", measured_line(m)] for v, keep, reason, m in told.verdicts]
     show_table("verdicts", ["verdict", "kept", "reason", "measured"], verdicts)
     if told.exclusions:
         show_table("dropped by", ["stage", "reason", "detail"], [[s, r, measured_line(m)] for s, r, m in told.exclusions])
     for stage, error in told.quarantine:
-        typer.echo(f"failed in {stage}: {error}")
+        echo(f"failed in {stage}: {error}")
     emit_result(
         {
             "uid": told.uid,
@@ -68,5 +68,5 @@ def drops(
     show_table("dropped", ["stage", "reason", "rows", "share"], [[d.stage, d.reason, d.rows, f"{d.share:.1%}"] for d in found])
     for d in found:
         for home, uid, measured, text in d.samples:
-            typer.echo(f"{d.stage} {d.reason}  {uid} of {home}  {measured_line(measured)}\n    {text}")
+            echo(f"{d.stage} {d.reason}  {uid} of {home}  {measured_line(measured)}\n    {text}")
     emit_result({"drops": [asdict(d) for d in found]})

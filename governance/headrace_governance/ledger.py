@@ -156,8 +156,8 @@ def _add_totals(rows: _Rows, declared: set[str]) -> None:
 
 def _planned(lake: TableReader) -> dict[str, int]:
     """Source → tokens that the newest mix draws from it."""
-    made = lake.read("artifacts", columns=["kind", "created_at", "payload"])
-    mixes = made.filter(pc.equal(made["kind"], "mix")).sort_by("created_at")
+    made = lake.read("artifacts", columns=["kind", "payload"])  # in the order of their commits
+    mixes = made.filter(pc.equal(made["kind"], "mix"))
     if not mixes.num_rows:
         return {}
     sources: dict[str, dict[str, Any]] = json.loads(mixes["payload"][-1].as_py()).get("by_source", {})

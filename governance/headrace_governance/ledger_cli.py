@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from headrace_lake import completion
-from headrace_lake.console import JsonOption, SettingsOption, emit_result
+from headrace_lake.console import JsonOption, SettingsOption, echo, emit_result
 
 app = typer.Typer(help="What each source and language declared, brought, lost and gave.", invoke_without_command=True)
 
@@ -51,7 +51,7 @@ def show(
     rows = table.to_pylist()
     show_table("ledger (tokens; ~ estimated; MB = 10^6 bytes)", _HEADINGS, [_short(r) for r in rows])
     if html is not None:
-        typer.echo(f"dashboard: {html}")
+        echo(f"dashboard: {html}")
     emit_result({"rows": rows})
 
 

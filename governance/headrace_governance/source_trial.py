@@ -11,9 +11,10 @@ from headrace_governance.crawl.causes import ways_out
 from headrace_governance.crawl.check import Tried, try_source
 from headrace_governance.crawl.evidence_record import difference, record_evidence, recorded_evidence
 from headrace_governance.crawl.policy import load_fetch_policy
+from headrace_governance.crawl.site import site_of
 from headrace_governance.crawl.slots import HostSlots, SlotStore
-from headrace_governance.sources import Source
-from headrace_lake.errors import SourceError
+from headrace_governance.sources import CrawlFetch, Source
+from headrace_lake.errors import ConfigError, SourceError
 from headrace_lake.lake import Lake
 from headrace_lake.settings import Settings
 
@@ -33,7 +34,10 @@ def try_sources(
     bad: list[Tried] = []
     ways: list[str] = []
     for source in sources:
-        tried = asyncio.run(try_source(source, policy, HostSlots(store), base_url=base_url))
+        site = site_of(source.fetch, base_url, sample_site=settings.sample_site) if isinstance(source.fetch, CrawlFetch) else None
+        if base_url and site is None:
+            raise ConfigError(f"source {source.id} is imported ({source.fetch.kind}), it has no base_url", "leave --base-url out")
+        tried = asyncio.run(try_source(source, policy, HostSlots(store), site=site))
         changed = _told_evidence(lake, source, tried)
         for line in (*_lines(tried), *([changed] if changed else [])):
             say(f"{source.id}: {line}")

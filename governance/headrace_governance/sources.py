@@ -1,12 +1,14 @@
 """Sources: one YAML file each, saying what it is, under which licence it may be used, and how it is fetched.
 
 A source without a licence and its legal basis is refused before anything else is looked at. Seeds may be paths: they
-are joined to `base_url`, which a command can replace (a mirror, a sample site on a free port). Addresses are *recorded*
-under the declared `base_url`, whatever the mirror, so document ids do not depend on where a page was fetched.
+are joined to `base_url`, or to one of the `mirrors` that the file lists; a command or a run's parameter chooses among those
+and can name no other. Addresses are *recorded* under the declared `base_url`, whatever the mirror, so document ids do not
+depend on where a page was fetched.
 """
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urljoin, urlsplit
@@ -28,6 +30,7 @@ from headrace_lake.errors import ConfigError, SourceError
 from headrace_lake.strict import StrictModel, parse, read_yaml
 
 Modality = Literal["text", "audio", "image", "video"]
+_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _TEXT_TYPES = ("text/html", "application/xhtml+xml", "text/plain")
 
 
@@ -77,6 +80,8 @@ class CrawlFetch(StrictModel):
 
     Attributes:
         base_url: what seeds that are paths are joined to, and the site that addresses are recorded under.
+        mirrors: other places where the same site is served, which a command may fetch from instead. What comes from one is recorded under
+            `base_url`, and the capture says who answered. One on a private address must be named in `allow_hosts` too.
         seeds: addresses or paths where the crawl starts.
         allow: patterns of paths to fetch, in the form of robots.txt (`*`, `$`); empty means the seeds' site.
         deny: patterns of paths that are never fetched; stronger than `allow`.
@@ -85,7 +90,8 @@ class CrawlFetch(StrictModel):
         delay_seconds: pause between two requests to a host; a longer Crawl-delay in robots.txt wins.
         timeout_seconds: for one response, from connecting to the last byte.
         max_bytes: cap on a decoded body.
-        allow_hosts: `host:port` on private or loopback addresses that this source may reach.
+        allow_hosts: `host:port` on private or loopback addresses that this source may reach: these and no others. Link-local addresses
+            and metadata services are never reached, whatever is listed.
         respect_tdm: whether a reservation of text and data mining (TDMRep) refuses a page.
         agent: product token sent and looked up in robots.txt; empty means the fetch policy's.
         language_hint: BCP 47 tag that the pages are known to be in, if the pages declare none.
@@ -93,6 +99,7 @@ class CrawlFetch(StrictModel):
 
     kind: Literal["crawl"]
     base_url: str = ""
+    mirrors: tuple[str, ...] = ()
     seeds: tuple[str, ...] = Field(min_length=1)
     allow: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
@@ -119,6 +126,9 @@ class CrawlFetch(StrictModel):
     def _absolute(self) -> CrawlFetch:
         if self.base_url and urlsplit(self.base_url).scheme not in ("http", "https"):
             raise ValueError(f"base_url '{self.base_url}' is no http(s) address")
+        for mirror in self.mirrors:
+            if not self.base_url or urlsplit(mirror).scheme not in ("http", "https"):
+                raise ValueError(f"mirror '{mirror}' is no http(s) address, or there is no base_url that it is a mirror of")
         for seed in self.seeds:
             if urlsplit(urljoin(self.base_url, seed)).scheme not in ("http", "https"):
                 raise ValueError(f"seed '{seed}' is no http(s) address and there is no base_url")
@@ -198,7 +208,7 @@ class Source(StrictModel):
         allow_wipe_out: family of filters → why it may take nearly everything of this source (see `court.wipe_out`).
     """
 
-    id: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")
+    id: str
     title: str = ""
     modality: Modality = "text"
     languages: tuple[str, ...] = ()
@@ -208,6 +218,13 @@ class Source(StrictModel):
     declared_tokens: int = Field(default=0, ge=0)
     schedule: Literal["daily"] | None = None
     allow_wipe_out: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("id")
+    @classmethod
+    def _is_id(cls, value: str) -> str:
+        if not _ID.fullmatch(value):  # `$` of a pattern would let a line feed pass
+            raise ValueError("an id has 1 to 63 lower-case letters, digits, '-' and '_', and begins with a letter or digit")
+        return value
 
     @field_validator("allow_wipe_out")
     @classmethod
@@ -219,12 +236,12 @@ class Source(StrictModel):
 
     def record(self) -> dict[str, Any]:
         """The source as JSON, as receipts hold it: what decides about what is fetched and how it is judged."""
-        return self.model_dump(mode="json", by_alias=True, exclude={"allow_wipe_out", "schedule"})
+        return self.model_dump(mode="json", by_alias=True, exclude={"allow_wipe_out": True, "schedule": True, "fetch": {"mirrors"}})
 
     def fetch_record(self) -> dict[str, Any]:
         """What of the source decides about what is fetched, for fingerprints. Its languages do not: they decide about verdicts."""
-        left_out = {"allow_wipe_out", "schedule", "languages", "undeclared_languages"}
-        return self.model_dump(mode="json", by_alias=True, exclude=left_out)
+        left_out: Any = dict.fromkeys(("allow_wipe_out", "schedule", "languages", "undeclared_languages"), True)
+        return self.model_dump(mode="json", by_alias=True, exclude=left_out | {"fetch": {"mirrors"}})
 
 
 def load_source(path: str | Path) -> Source:
@@ -285,7 +302,7 @@ def get_source(folder: str | Path, source_id: str) -> Source:
         SourceError: no such source; the message names the nearest one.
     """
     file = Path(folder) / f"{source_id}.yaml"
-    if file.is_file():
+    if _ID.fullmatch(source_id) and file.is_file():  # an id is no path: `../x` would read a file of another folder
         return load_source(file)
     from headrace_lake.nearest import did_you_mean
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from headrace_lake import completion
-from headrace_lake.console import JsonOption, SettingsOption, emit_result, open_lake, show_table
+from headrace_lake.console import JsonOption, SettingsOption, echo, emit_result, open_lake, show_table
 
 
 def what_if(
@@ -38,7 +38,7 @@ def what_if(
     slices = slices_named(lake, sources) if sources else lake.slices("documents")
     answer = answer_of(lake, chosen, stages, slices, samples=samples)
     for note in [*notes, *answer.notes]:
-        typer.echo(f"note: {note}")
+        echo(f"note: {note}")
     rows = [
         [c.stage, c.source, c.language, c.rule, c.newly, c.documents, c.bytes, c.admitted, c.admitted_bytes, c.tokens]
         for c in answer.changes[:limit]
@@ -46,10 +46,10 @@ def what_if(
     columns = ["stage", "source", "language", "rule", "newly", "documents", "bytes", "in the end", "bytes", "tokens"]
     show_table(f"what would change in {answer.documents:,} documents of {len(slices)} slices", columns, rows)
     if len(answer.changes) > limit:
-        typer.echo(f"and {len(answer.changes) - limit} more lines: --limit shows them")
+        echo(f"and {len(answer.changes) - limit} more lines: --limit shows them")
     for c in answer.changes[:limit]:
         for place, text in c.samples:
-            typer.echo(f"{c.newly} by {c.stage} {c.rule}: {place}\n    {text}")
+            echo(f"{c.newly} by {c.stage} {c.rule}: {place}\n    {text}")
     t = answer.totals
     show_table(
         "admitted in the end (tokens of what would come in are estimated)",

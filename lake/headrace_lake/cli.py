@@ -11,7 +11,7 @@ import typer
 
 from headrace_lake import completion
 from headrace_lake.choosing import slices_of_lake
-from headrace_lake.console import JsonOption, SettingsOption, emit_result, open_lake, show_records, show_table
+from headrace_lake.console import JsonOption, SettingsOption, echo, emit_result, open_lake, show_records, show_table
 from headrace_lake.errors import ConfigError, InputError
 from headrace_lake.slices import Slice
 
@@ -62,7 +62,7 @@ def slice_run(
     wanted = slices_of_lake(lake, slices or [])
     if stale:
         wanted = list(first_causes(stale_stages(lake, _slices_of(lake, chosen), chosen)))
-        typer.echo(f"{len(wanted)} slices are out of date: {' '.join(map(str, wanted)) or 'nothing to do'}")
+        echo(f"{len(wanted)} slices are out of date: {' '.join(map(str, wanted)) or 'nothing to do'}")
     if stages:
         chosen = chosen.only([s.strip() for s in stages.split(",")])
     elif slice_local:
@@ -83,15 +83,15 @@ def slice_run(
     with says_what_stays(kept):
         reports = run_slices(lake, chosen, wanted, executor="ray" if executor == "ray" else "local", on_stage=passed)
     for line in run_guards(lake, chosen, wanted):
-        typer.echo(line)
+        echo(line)
     emit_result({"slices": [report.summary() for report in reports], **run_counts(lake, reports)})
 
 
 def _say_stage(slice_: Slice, stage: StageReport) -> None:
     c = stage.receipt.counts
-    typer.echo(f"{slice_} {stage.stage}: {stage.action}, read {c.read} = kept {c.kept} + dropped {c.dropped} + failed {c.failed}")
+    echo(f"{slice_} {stage.stage}: {stage.action}, read {c.read} = kept {c.kept} + dropped {c.dropped} + failed {c.failed}")
     for note in stage.receipt.notes:
-        typer.echo(f"{slice_} {stage.stage}: {note}")
+        echo(f"{slice_} {stage.stage}: {note}")
 
 
 @slice_app.command("preview")
@@ -149,9 +149,9 @@ def slice_stale(
     slices = list(first_causes(stale))
     if stale:
         show_table("out of date", ["slice", "stage", "why"], [[str(s.slice_), s.stage, "; ".join(s.causes)] for s in stale])
-        typer.echo(f"{len(slices)} of {len(looked)} slices are out of date; 'headrace slice run {name} --stale' brings them up to date")
+        echo(f"{len(slices)} of {len(looked)} slices are out of date; 'headrace slice run {name} --stale' brings them up to date")
     else:
-        typer.echo(f"{len(looked)} slices are up to date with pipeline {pipeline.name}")
+        echo(f"{len(looked)} slices are up to date with pipeline {pipeline.name}")
     rows = [{"slice": str(s.slice_), "stage": s.stage, "causes": list(s.causes)} for s in stale]
     emit_result({"slices": [str(s) for s in slices], "looked": len(looked), "stale": rows})
     if stale:
@@ -188,9 +188,9 @@ def slice_check(
         for e in results:
             counts["passed" if e.success else "not_judged" if e.success is None else e.severity] += 1
         failed = [e for e in results if e.success is False]
-        typer.echo(f"{text}: {len(results)} expectations, {len(failed)} failed, {sum(e.success is None for e in results)} not judged")
+        echo(f"{text}: {len(results)} expectations, {len(failed)} failed, {sum(e.success is None for e in results)} not judged")
         for e in failed:
-            typer.echo(f"{text}: {e.severity} {e.line}")
+            echo(f"{text}: {e.severity} {e.line}")
         wrong += [{"slice": str(text), "severity": e.severity, "expectation": e.line} for e in failed]
     emit_result({"slices": len(wanted), **counts, "failed": wrong})
     if counts["error"]:
@@ -344,7 +344,7 @@ def table_history(table: TableArgument, settings: SettingsOption = None, as_json
 def table_tag(name: Annotated[str, typer.Argument(help="Tag name.")], settings: SettingsOption = None, as_json: JsonOption = False) -> None:
     """Name the present state of all tables, so that it can be read again and is never vacuumed."""
     tagged = open_lake(settings).tag(name)
-    typer.echo(f"tag {name}: {len(tagged)} tables")
+    echo(f"tag {name}: {len(tagged)} tables")
     emit_result({"tag": name, "tables": len(tagged)})
 
 
@@ -361,5 +361,5 @@ def table_vacuum(
 
     report = vacuum(open_lake(settings), older_than_seconds=older_than_hours * 3600, keep_snapshots=keep_snapshots, dry_run=dry_run)
     verb = "would remove" if dry_run else "removed"
-    typer.echo(f"{verb} {report.files} files ({report.bytes:,} bytes), expired {report.snapshots} snapshots")
+    echo(f"{verb} {report.files} files ({report.bytes:,} bytes), expired {report.snapshots} snapshots")
     emit_result({"files": report.files, "bytes": report.bytes, "snapshots": report.snapshots})

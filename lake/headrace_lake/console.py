@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 
 from headrace_lake.errors import InputError
+from headrace_lake.foreign_text import is_unseen, log_line, terminal
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from headrace_lake.lake import Lake
 
 RESULT_PREFIX = "HEADRACE_RESULT "
-_LINE_SEPARATORS = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 
 SettingsOption = Annotated[
     Path | None,
@@ -56,7 +58,7 @@ def open_lake(settings: Path | None, *, create: bool = False) -> Lake:
     if other is not None:
         hint = f"; another lies at {other}"
         if chosen.searched:  # nobody named this one
-            typer.echo(f"headrace: lake {where}; another lies at {other}: 'lake: {{root: {other}}}' in headrace.yaml takes that", err=True)
+            echo(f"headrace: lake {where}; another lies at {other}: 'lake: {{root: {other}}}' in headrace.yaml takes that", err=True)
     _OPENED.set(where + hint)
     if not create and not lake.exists:
         raise InputError(
@@ -109,11 +111,16 @@ def emit_result(result: Any) -> None:
         import orjson
 
         options = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE
-        typer.echo(orjson.dumps(result, default=_jsonable, option=options).decode(), file=document, nl=False)
+        typer.echo(_escaped(orjson.dumps(result, default=_jsonable, option=options).decode()), file=document, nl=False)
         if _WANTED.get():
             typer.echo(result_line(result), file=document)
     elif _WANTED.get():
         typer.echo(result_line(result))
+
+
+def echo(message: object = "", *, err: bool = False, nl: bool = True) -> None:
+    """Print a line for people: what of it is foreign is shown as text and drives no terminal (`foreign_text.log_line`)."""
+    typer.echo(log_line(str(message)), err=err, nl=nl)
 
 
 def _jsonable(value: Any) -> Any:
@@ -124,13 +131,42 @@ def _jsonable(value: Any) -> Any:
     return str(value)
 
 
-def result_line(result: Any) -> str:
-    r"""The result line: readable, and without a character that any reader might take for the end of a line.
+def text_console(**options: Any) -> Console:
+    """A console of Rich that shows strings as `foreign_text.terminal` does; tables and other renderables are the caller's to make safe."""
+    from rich.console import Console
 
-    JSON escapes control characters by itself; U+0085, U+2028 and U+2029 it may leave as they are (RFC 8259), and then `str.splitlines`,
-    editors and log pages cut there.
+    class TextConsole(Console):
+        def print(self, *objects: Any, **kwargs: Any) -> None:
+            super().print(*(log_line(o) if isinstance(o, str) else o for o in objects), **kwargs)
+
+    return TextConsole(**options)
+
+
+def result_line(result: Any) -> str:
+    """The result line: readable, and without a character that any reader might take for the end of a line, or that drives a terminal."""
+    return RESULT_PREFIX + _escaped(json.dumps(result, default=str, ensure_ascii=False))
+
+
+class _Escapes(dict[int, "str | int"]):
+    """Code point → its JSON escape (RFC 8259, section 7) where it is unseen; filled as characters are met."""
+
+    def __missing__(self, code: int) -> str | int:
+        units = chr(code).encode("utf-16-be", "surrogatepass").hex()
+        escape = "".join(f"\\u{units[i : i + 4]}" for i in range(0, len(units), 4))
+        self[code] = escape if is_unseen(chr(code)) else code
+        return self[code]
+
+
+_ESCAPES = _Escapes()
+
+
+def _escaped(document: str) -> str:
+    r"""JSON with the same meaning, in which unseen characters stand as `\uXXXX`.
+
+    JSON escapes C0 controls by itself. Others it may leave as they are (RFC 8259): C1 and direction marks, which drive terminals, and
+    U+0085, U+2028 and U+2029, where `str.splitlines`, editors and log pages cut. Outside its strings JSON has none of them.
     """
-    return RESULT_PREFIX + json.dumps(result, default=str, ensure_ascii=False).translate(_LINE_SEPARATORS)
+    return document if document.isascii() else document.translate(_ESCAPES)
 
 
 def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -142,9 +178,9 @@ def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[objec
     if sys.stdout.isatty():
         _rich_table(title, columns, body, numeric)
     else:
-        typer.echo("\n".join(_plain_table(title, columns, body, numeric)))
+        echo("\n".join(_plain_table(title, columns, body, numeric)))
     if not body and opened_lake():
-        typer.echo(f"no rows; {opened_lake()}")
+        echo(f"no rows; {opened_lake()}")
 
 
 def show_records(title: str, records: Sequence[Mapping[str, object]], columns: Sequence[str] = ()) -> None:
@@ -167,7 +203,7 @@ def _rich_table(title: str, columns: Sequence[str], body: Sequence[Sequence[obje
     for name, is_number in zip(columns, numeric, strict=True):
         table.add_column(escape(name), justify="right" if is_number else "left", overflow="fold")
     for r in body:
-        table.add_row(*(escape(_text(v)) for v in r))
+        table.add_row(*(escape(terminal(_text(v))) for v in r))
     Console().print(table)
 
 

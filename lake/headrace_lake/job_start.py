@@ -14,6 +14,7 @@ import os
 import sys
 
 from headrace_lake.errors import HeadraceError, ServiceError
+from headrace_lake.foreign_text import one_line
 from headrace_lake.job_ledger import JOB_ENV, JobLedger
 from headrace_lake.settings import load_settings
 
@@ -46,5 +47,5 @@ if __name__ == "__main__":
     try:
         main(sys.argv[2:] if sys.argv[1:2] == ["--"] else sys.argv[1:])
     except HeadraceError as exc:
-        print(f"headrace: {' '.join(str(exc).split())}", file=sys.stderr)
+        print(f"headrace: {one_line(str(exc))}", file=sys.stderr)
         sys.exit(exc.exit_code)

@@ -9,7 +9,7 @@ import json
 import os
 import random
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,12 +24,12 @@ from headrace_lake.catalog import NAMESPACE, LakeCatalog, replace_files, unwritt
 from headrace_lake.catalog_address import catalog_address
 from headrace_lake.errors import InputError, LakeError, SliceConflict
 from headrace_lake.fingerprint import digest_of, file_digest
-from headrace_lake.listing import Entry, Listings
+from headrace_lake.listing import Entry, Listings, planned
 from headrace_lake.objects import object_path
 from headrace_lake.receipts import Artifact, Receipt, ShardFile
-from headrace_lake.schemas import TABLES, table_spec
+from headrace_lake.schemas import TABLES, TableSpec, table_spec
 from headrace_lake.settings import Settings
-from headrace_lake.shards import conform, parse_shard_path, read_shard, without_column, write_shard
+from headrace_lake.shards import conform, read_shard, without_column, write_shard
 from headrace_lake.slices import Slice
 from headrace_lake.storage import Storage, explained
 
@@ -135,11 +135,11 @@ class Lake:
 
     def slice_files(self, table: str, slice_: Slice, *, snapshot: int | None = None) -> list[ShardFile]:
         """The current files of one slice of a table, by part."""
-        return sorted((s for _, s in self._files_of(self.table(table), slice_, snapshot)), key=lambda s: (s.part, s.path))
+        return sorted((e.shard for e in self._files_of(self.table(table), slice_, snapshot)), key=lambda s: (s.part, s.path))
 
     def read_files(self, table: str, snapshot: int) -> list[ShardFile]:
         """All files of a table at one snapshot."""
-        return [s for _, s in self._files(self.table(table), AlwaysTrue(), snapshot)]
+        return [e.shard for e in self._files(self.table(table), AlwaysTrue(), snapshot)]
 
     def slices(self, table: str) -> list[Slice]:
         """All slices that have rows in a table."""
@@ -155,7 +155,9 @@ class Lake:
         known = self._contents.get(table)
         if at is None or known is None or known[0] != at:
             listed = {} if at is None else self._listings.by_slice(iceberg, at)
-            rows = [{"source": s, "slice": i, "digest": content_digest([f for _, f in files])} for (s, i), files in sorted(listed.items())]
+            rows = [
+                {"source": s, "slice": i, "digest": content_digest([e.shard for e in files])} for (s, i), files in sorted(listed.items())
+            ]
             made = pa.Table.from_pylist(rows, schema=pa.schema([(name, pa.string()) for name in ("source", "slice", "digest")]))
             if at is None or snapshot is not None:
                 return at, made
@@ -172,7 +174,8 @@ class Lake:
         tag: str | None = None,
         snapshot: int | None = None,
     ) -> pa.Table:
-        """Rows of a table: one slice or all, as it is now, at a tag or at a snapshot.
+        """Rows of a table: one slice or all, as it is now, at a tag or at a snapshot. Those of a log (`receipts`, `artifacts`) come in the
+        order of their commits.
 
         Args:
             where: an Iceberg row filter such as `language = 'zh'`.
@@ -189,18 +192,23 @@ class Lake:
             return pa.table({f.name: pa.array([], f.type) for f in spec.schema}).select(list(columns or spec.schema.names))
         if where is None:
             found = self._files(iceberg, AlwaysTrue(), version) if slice_ is None else self._files_of(iceberg, slice_, version)
-            files = sorted((s for _, s in found), key=lambda s: (s.path.rpartition("/")[0], s.part, s.path))
             names = list(columns) if columns is not None else spec.schema.names
             schema = pa.schema([spec.schema.field(n) for n in names])
-            return pa.concat_tables([schema.empty_table(), *(read_shard(self.storage, s, names).cast(schema) for s in files)])
+            return pa.concat_tables(
+                [schema.empty_table(), *(read_shard(self.storage, s, names).cast(schema) for s in _ordered(found, spec))]
+            )
         expression: Any = where if slice_ is None else f"({where}) and source = '{slice_.source}' and slice = '{slice_.interval}'"
         selected = tuple(columns) if columns else ("*",)
         there = set(iceberg.schema().column_names)
         for name in columns or spec.schema.names:
             if name in spec.schema.names and name not in there:
                 raise without_column(f"table {table}", name)
+        condition = row_filter(expression, where)
         try:
-            rows = iceberg.scan(row_filter(expression, where), selected_fields=selected, snapshot_id=version).to_arrow()
+            if spec.log:
+                rows = self._matching(iceberg, spec, condition, columns, version)
+            else:
+                rows = iceberg.scan(condition, selected_fields=selected, snapshot_id=version).to_arrow()
         except ValueError as exc:  # a column that the table does not have
             raise InputError(f"table {table}: filter '{where}': {exc}", f"columns: {', '.join(spec.schema.names)}") from exc
         names = list(columns) if columns is not None else spec.schema.names
@@ -208,6 +216,19 @@ class Lake:
             if not spec.schema.field(name).nullable and rows[name].null_count:
                 raise without_column(f"table {table}", name)
         return rows.select(names).cast(pa.schema([spec.schema.field(n) for n in names]))
+
+    def _matching(
+        self, table: Table, spec: TableSpec, condition: BooleanExpression, columns: Sequence[str] | None, snapshot: int | None
+    ) -> pa.Table:
+        """Rows of a log that match a filter, in the order of their commits."""
+        from pyiceberg.expressions.visitors import bind
+        from pyiceberg.io.pyarrow import expression_to_pyarrow
+
+        wanted = expression_to_pyarrow(bind(table.schema(), condition, case_sensitive=True), table.schema())
+        names = list(dict.fromkeys([*(columns or spec.schema.names), *sorted(expression_columns(condition))]))
+        schema = pa.schema([spec.schema.field(n) for n in names])
+        shards = _ordered(self._files(table, condition, snapshot), spec)
+        return pa.concat_tables([schema.empty_table(), *(read_shard(self.storage, s, names).cast(schema) for s in shards)]).filter(wanted)
 
     def stream(self, table: str, *, columns: Sequence[str], where: str) -> Iterator[pa.Table]:
         """Rows of the slices that match a filter over `source` and `slice` alone, one file at a time, in a fixed order.
@@ -220,7 +241,7 @@ class Lake:
             if name not in ("source", "slice"):
                 raise InputError(f"table {table}: a stream cannot be filtered by '{name}'", "filter by source and slice, then the rows")
         schema = pa.schema([table_spec(table).schema.field(n) for n in columns])
-        for shard in sorted((s for _, s in self._files(self.table(table), condition, None)), key=lambda s: s.path):
+        for shard in sorted((e.shard for e in self._files(self.table(table), condition, None)), key=lambda s: s.path):
             yield read_shard(self.storage, shard, list(columns)).cast(schema)
 
     def _files_of(self, table: Table, slice_: Slice, snapshot: int | None, stages: Sequence[str] = ()) -> list[Entry]:
@@ -233,11 +254,7 @@ class Lake:
             return []
         name = table.name()[-1]
         with explained(f"table {name} of the lake at {self.storage.root}"):
-            scan = table.scan(row_filter=condition, snapshot_id=snapshot)
-            return [
-                (t.file, parse_shard_path(name, self.storage.relative(t.file.file_path), t.file.record_count, t.file.file_size_in_bytes))
-                for t in scan.plan_files()
-            ]
+            return planned(table, condition, snapshot, self.storage.relative)
 
     # -- committing ----------------------------------------------------------------------------------------------
 
@@ -280,7 +297,7 @@ class Lake:
         new: list[ShardFile] = []
         for slice_ in dict.fromkeys(c.receipt.slice_ for c in owners):
             mine = [c.receipt for c in owners if c.receipt.slice_ == slice_]
-            old += [f for f, _ in self._files_of(table, slice_, None, [r.stage for r in mine])]
+            old += [e.file for e in self._files_of(table, slice_, None, [r.stage for r in mine])]
             new += [shard for r in mine for shard in r.outputs_of(name)]
         if {self.storage.relative(f.file_path) for f in old} == {s.path for s in new}:
             return None
@@ -315,7 +332,7 @@ class Lake:
     # -- receipts ------------------------------------------------------------------------------------------------
 
     def receipts(self, slice_: Slice | None = None, stage: str | None = None) -> list[Receipt]:
-        """Receipts, oldest first."""
+        """Receipts in the order of their commits, whatever the writers' clocks said."""
         snapshot = self.table("receipts").metadata.current_snapshot_id
         if slice_ is None:
             return self._read_receipts(snapshot, None, stage)
@@ -331,10 +348,9 @@ class Lake:
     def _read_receipts(self, snapshot: int | None, slice_: Slice | None, stage: str | None) -> list[Receipt]:
         if snapshot is None:
             return []
-        rows = self.read("receipts", slice_, columns=["stage", "committed_at", "receipt"], snapshot=snapshot)
+        rows = self.read("receipts", slice_, columns=["stage", "receipt"], snapshot=snapshot)
         every = zip(*(column.to_pylist() for column in rows.columns), strict=True)
-        found = sorted(((at, text) for s, at, text in every if stage is None or s == stage), key=lambda row: row[0])
-        return [Receipt.model_validate_json(text) for _, text in found]
+        return [Receipt.model_validate_json(text) for s, text in every if stage is None or s == stage]
 
     def current_receipts(self, slice_: Slice) -> dict[str, Receipt]:
         """Stage → the receipt whose outputs are visible now."""
@@ -356,8 +372,16 @@ class Lake:
             os.utime(self.storage.local_path(path))
         return path
 
-    def record_artifact(self, artifact: Artifact) -> None:
-        """Append an artifact; others see it at once."""
+    def record_artifact(self, artifact: Artifact, *, unless: Callable[[list[Artifact]], None] | None = None) -> None:
+        """Append an artifact; others see it at once.
+
+        Args:
+            unless: is told all artifacts of this kind that are there when it is committed, and raises where it must not be: what it has
+                accepted is what the commit comes right after.
+
+        Raises:
+            LakeError: other writers kept moving the table.
+        """
         row = conform(
             pa.Table.from_pylist([{**artifact.model_dump(exclude={"payload"}), "payload": json.dumps(artifact.payload, sort_keys=True)}]),
             table_spec("artifacts"),
@@ -365,6 +389,8 @@ class Lake:
         shard = write_shard(self.storage, table_spec("artifacts"), Slice("artifacts", artifact.kind), 0, row)
         for attempt in range(_ATTEMPTS):
             table = self._own_table("artifacts")
+            if unless is not None:
+                unless(self._artifacts_at(table.metadata.current_snapshot_id, artifact.kind))
             with explained(f"artifact {artifact.name}"):
                 tx = replace_files(table, [], self._data_files(table, [shard]), {"headrace.artifact": artifact.fingerprint})
                 try:
@@ -375,13 +401,17 @@ class Lake:
         raise LakeError(f"artifact {artifact.name} could not be recorded in {_ATTEMPTS} attempts", "run it again")
 
     def artifacts(self, kind: str | None = None) -> list[Artifact]:
-        """Artifacts, oldest first."""
-        rows = self.read("artifacts").to_pylist()
-        found = [Artifact(**{**r, "payload": json.loads(r["payload"])}) for r in rows if kind is None or r["kind"] == kind]
-        return sorted(found, key=lambda a: a.created_at)
+        """Artifacts (of a kind) in the order of their commits, whatever the recorders' clocks said; only that kind's files are read."""
+        return self._artifacts_at(self.table("artifacts").metadata.current_snapshot_id, kind)
+
+    def _artifacts_at(self, snapshot: int | None, kind: str | None) -> list[Artifact]:
+        if snapshot is None:
+            return []
+        rows = self.read("artifacts", None if kind is None else Slice("artifacts", kind), snapshot=snapshot).to_pylist()
+        return [Artifact(**{**r, "payload": json.loads(r["payload"])}) for r in rows]
 
     def find_artifact(self, kind: str, *, fingerprint: str | None = None, name: str | None = None) -> Artifact | None:
-        """The newest artifact of a kind with this fingerprint and/or name."""
+        """The last recorded artifact of a kind with this fingerprint and/or name."""
         for a in reversed(self.artifacts(kind)):
             if fingerprint in (None, a.fingerprint) and name in (None, a.name):
                 return a
@@ -438,6 +468,13 @@ class Lake:
         return rows
 
 
+def _ordered(entries: Sequence[Entry], spec: TableSpec) -> list[ShardFile]:
+    """Files in the order in which their rows are read: of a log by commit, of another table by slice and part."""
+    if spec.log:
+        return [e.shard for e in sorted(entries, key=lambda e: e.committed)]
+    return sorted((e.shard for e in entries), key=lambda s: (s.path.rpartition("/")[0], s.part, s.path))
+
+
 def content_digest(shards: Sequence[ShardFile]) -> str:
     """Digest of a slice's content: of its files' parts and digests."""
     return digest_of(sorted([s.part, s.digest] for s in shards))
@@ -468,6 +505,8 @@ def expression_columns(expression: Any) -> set[str]:
 
 
 def _of_slice(table: str, slice_: Slice, stages: Sequence[str] = ()) -> BooleanExpression:
+    if "source" not in TABLES[table].schema.names:  # artifacts lie by kind, where slices lie by interval
+        return EqualTo("kind", slice_.interval)
     condition: BooleanExpression = And(EqualTo("source", slice_.source), EqualTo("slice", slice_.interval))
     if stages and "stage" in TABLES[table].partition:
         condition = And(condition, In("stage", stages))

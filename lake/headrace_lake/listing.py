@@ -7,17 +7,60 @@ table each time: 2,500 plans for 25 slices of the text line, a third of a proces
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
-from pyiceberg.manifest import DataFile
-from pyiceberg.table import Table
+from pyiceberg.expressions import BooleanExpression
+from pyiceberg.manifest import DataFile, DataFileContent
+from pyiceberg.table import ManifestGroupPlanner, Table
 
 from headrace_lake.receipts import ShardFile
 from headrace_lake.schemas import TABLES
+from headrace_lake.shards import parse_shard_path
 from headrace_lake.slices import Slice
 
 LISTED_AT_MOST = 20_000
 """Files of a table that are kept in memory (about 2 KB each); of a larger one pyiceberg is asked for each slice."""
-Entry = tuple[DataFile, ShardFile]
+
+
+class Entry(NamedTuple):
+    """A file of a table at a snapshot.
+
+    Attributes:
+        sequence: Iceberg's data sequence number (table spec, version 2): of the commit that added the file. It is counted up by one at
+            every commit of the table, so it orders commits whatever the writers' clocks say, and a merge of manifests keeps it.
+    """
+
+    file: DataFile
+    shard: ShardFile
+    sequence: int
+
+    @property
+    def committed(self) -> tuple[int, str]:
+        """Sort key: the order of the commits; files of one commit by path."""
+        return self.sequence, self.shard.path
+
+
+def planned(table: Table, condition: BooleanExpression, snapshot: int | None, relative: Callable[[str], str]) -> list[Entry]:
+    """The files of a table that may hold rows that match a filter, read from the manifests of a snapshot (the current one by default).
+
+    Args:
+        relative: an address of a file → its path below the lake's root.
+    """
+    at = table.current_snapshot() if snapshot is None else table.snapshot_by_id(snapshot)
+    if at is None:
+        return []
+    name = table.name()[-1]
+    planner = ManifestGroupPlanner(table.metadata, table.io, condition)
+    found = (entry for entries in planner.plan_manifest_entries(at.manifests(table.io)) for entry in entries)
+    return [
+        Entry(
+            e.data_file,
+            parse_shard_path(name, relative(e.data_file.file_path), e.data_file.record_count, e.data_file.file_size_in_bytes),
+            e.sequence_number or 0,
+        )
+        for e in found
+        if e.data_file.content == DataFileContent.DATA
+    ]
 
 
 class Listings:
@@ -40,7 +83,7 @@ class Listings:
         mine = listed.get((slice_.source, slice_.interval), [])
         if stages and "stage" in TABLES[name].partition:
             place = TABLES[name].partition.index("stage")
-            return [entry for entry in mine if entry[0].partition[place] in stages]
+            return [entry for entry in mine if entry.file.partition[place] in stages]
         return list(mine)
 
     def by_slice(self, table: Table, snapshot: int | None = None) -> dict[tuple[str, str], list[Entry]]:
@@ -66,6 +109,6 @@ class Listings:
 def _grouped(entries: Iterable[Entry]) -> dict[tuple[str, str], list[Entry]]:
     found: dict[tuple[str, str], list[Entry]] = {}
     for entry in entries:
-        _, _, source, interval, _ = entry[1].path.split("/")
+        _, _, source, interval, _ = entry.shard.path.split("/")
         found.setdefault((source, interval), []).append(entry)
     return found

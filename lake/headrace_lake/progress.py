@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from headrace_lake.foreign_text import log_line
+
 FIRST_SECONDS = 10.0
 AT_MOST_SECONDS = 60.0
 _GROWTH = 1.5
@@ -82,7 +84,7 @@ class _Lines(_Count):
         with self._lock:
             line = self.line()
         self._said = True
-        print(line, file=sys.stderr, flush=True)
+        print(log_line(line), file=sys.stderr, flush=True)
 
     def end(self) -> None:
         """No more lines; whoever has read some is told the end as well."""

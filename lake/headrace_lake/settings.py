@@ -12,19 +12,25 @@ Every field has a default that runs on one machine. Secrets are never values in 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from pydantic import Field, PrivateAttr, model_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from headrace_lake.errors import ConfigError
 from headrace_lake.settings_file import SERVICES_FOLDER, SETTINGS_ENV, SETTINGS_FILE, settings_file_of
 from headrace_lake.strict import StrictModel, load_yaml, parse
 
 __all__ = [
-    "SERVICES_FOLDER", "SETTINGS_ENV", "SETTINGS_FILE",
+    "SAMPLE_SITE", "SERVICES_FOLDER", "SETTINGS_ENV", "SETTINGS_FILE",
     "AirflowSettings", "LakeSettings", "PartSettings", "RaySettings", "S3Settings", "Secret", "Settings",
     "load_settings", "other_lake",
 ]  # fmt: skip
+
+
+SAMPLE_SITE = "http://127.0.0.1:8790"
+"""Where the sample sources say that they are served: `headrace samples serve`, at its usual port."""
 
 
 class Secret(StrictModel):
@@ -52,6 +58,11 @@ class Secret(StrictModel):
         return value
 
 
+def _secret_name(names: list[str]) -> str:
+    """The first of some parameters' names that holds a secret, by what it is called; empty if none does."""
+    return next((name for name in names if re.search(r"passw|pwd|secret|token|credential", name, re.IGNORECASE)), "")
+
+
 class S3Settings(StrictModel):
     """An S3-compatible object store."""
 
@@ -59,6 +70,19 @@ class S3Settings(StrictModel):
     region: str = "us-east-1"
     access_key: Secret
     secret_key: Secret
+
+    @field_validator("endpoint")
+    @classmethod
+    def _without_secrets(cls, value: str) -> str:
+        try:
+            parts = urlsplit(value)
+        except ValueError as exc:
+            raise ValueError("'endpoint' is no address, such as https://s3.example.org") from exc
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("'endpoint' is no address, such as https://s3.example.org")
+        if "@" in parts.netloc or parts.query or parts.fragment:
+            raise ValueError("keep names and passwords out of 'endpoint': 'access_key' and 'secret_key' refer to them")
+        return value
 
 
 class PartSettings(StrictModel):
@@ -104,11 +128,11 @@ class LakeSettings(StrictModel):
         from sqlalchemy.exc import ArgumentError
 
         try:
-            password = make_url(self.catalog).password
+            address = make_url(self.catalog)
         except ArgumentError as exc:
             raise ValueError("'catalog' is no SQLAlchemy address, such as postgresql+psycopg2://user@host/database") from exc
-        if password is not None:
-            # Settings travel to workers and into logs; a reference to a file or variable may.
+        # Settings travel to workers and into logs; a reference to a file or variable may. libpq takes a password from the query too.
+        if address.password is not None or _secret_name(list(address.query)):
             raise ValueError("keep the password out of 'catalog': put it into a file and name that in 'catalog_password'")
         return self
 
@@ -134,7 +158,11 @@ class AirflowSettings(StrictModel):
 
 
 class Settings(StrictModel):
-    """The whole settings file."""
+    """The whole settings file.
+
+    Attributes:
+        sample_site: where the sample site is served here, on a loopback address; sources that declare `SAMPLE_SITE` are fetched there.
+    """
 
     lake: LakeSettings = Field(default_factory=LakeSettings)
     ray: RaySettings = Field(default_factory=RaySettings)
@@ -144,6 +172,15 @@ class Settings(StrictModel):
     policies: Path = Path("governance/policies")
     runs: Path = SERVICES_FOLDER / "runs"
     base: Path = Path(".")
+    sample_site: str = SAMPLE_SITE
+
+    @field_validator("sample_site")
+    @classmethod
+    def _on_loopback(cls, value: str) -> str:
+        if not re.fullmatch(r"http://127\.0\.0\.1:[0-9]{1,5}", value):
+            raise ValueError("the sample site is served on loopback: write http://127.0.0.1:PORT")
+        return value
+
     _origin: str = PrivateAttr(default="")
     _searched: bool = PrivateAttr(default=False)
 

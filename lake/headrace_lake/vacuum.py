@@ -45,7 +45,7 @@ def vacuum(lake: Lake, *, older_than_seconds: float = 86_400.0, keep_snapshots: 
         if not table.metadata.snapshots and not table.metadata_location:
             continue  # never written
         tagged = {ref.snapshot_id for ref in table.metadata.refs.values()}
-        ordered = [s.snapshot_id for s in sorted(table.metadata.snapshots, key=lambda s: s.timestamp_ms)]
+        ordered = [s.snapshot_id for s in sorted(table.metadata.snapshots, key=lambda s: s.sequence_number or 0)]
         old = [s for s in ordered[:-keep_snapshots] if s not in tagged]
         report.snapshots += len(old)
         if old and not dry_run:

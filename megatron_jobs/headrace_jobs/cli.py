@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from headrace_lake import completion
-from headrace_lake.console import JsonOption, SettingsOption, emit_result, open_lake, show_table
+from headrace_lake.console import JsonOption, SettingsOption, echo, emit_result, open_lake, show_table
 from headrace_lake.errors import ConfigError
 
 mix_app = typer.Typer(help="Compile recipes into mixes; look at them.", no_args_is_help=True)
@@ -44,7 +44,7 @@ def mix_compile(
     with says_what_stays(lambda: "the lake is as it was, for a mix is recorded when it is whole"):
         mix, action = compile_mix(lake, chosen, allow_stale=allow_stale)
     _show_mix(mix.record)
-    typer.echo(f"mix {mix.fingerprint[:16]}: {action}; readable again at tag {mix.record['tag']}")
+    echo(f"mix {mix.fingerprint[:16]}: {action}; readable again at tag {mix.record['tag']}")
     emit_result(
         {
             "action": action,
@@ -84,9 +84,9 @@ def _show_mix(record: dict[str, Any]) -> None:
             (name, r["documents"], r["pool_tokens"], r["planned_tokens"], f"{r['share']:.2%}") for name, r in record[f"by_{field}"].items()
         ]
         show_table(f"by {field.replace('_', ' ')}", (field, "documents", "pool tokens", "planned tokens", "share"), rows)
-    typer.echo(f"held out: {record['held_out_documents']} documents; refused by licence: {record['refused_licences']}")
+    echo(f"held out: {record['held_out_documents']} documents; refused by licence: {record['refused_licences']}")
     for slice_, cause in record.get("stale", {}).items():
-        typer.echo(f"out of date when it was compiled, and allowed: {slice_} ({cause})")
+        echo(f"out of date when it was compiled, and allowed: {slice_} ({cause})")
 
 
 @eval_app.command("run")
@@ -111,7 +111,7 @@ def eval_run(
     artifact, action = evaluate_recipe(lake, chosen.name, params)
     result = load_evaluation(lake, artifact)
     _show_evaluation(result)
-    typer.echo(f"evaluation {artifact.fingerprint[:16]}: {action}; page: {artifact.payload['files']['html']}")
+    echo(f"evaluation {artifact.fingerprint[:16]}: {action}; page: {artifact.payload['files']['html']}")
     kept = {"definition": result["definition"], "languages": result["languages"], "overall": result["overall"]}
     emit_result({"action": action, "fingerprint": artifact.fingerprint, "path": artifact.path, **kept})
 
@@ -156,7 +156,7 @@ def _show_evaluation(result: dict[str, Any]) -> None:
     ]
     columns = ("language", "bits per byte", "95 % interval", "unigram", "better", "documents", "bytes")
     show_table(f"held-out bits per byte of {result['checkpoint']['name']}", columns, rows)
-    typer.echo(definition_line(result))
+    echo(definition_line(result))
 
 
 @gate_app.command("evaluate")
@@ -184,10 +184,10 @@ def gate_evaluate(
         policy = gate_of_release(lake.settings, own_gate(newest_mix(lake, name)), gate)
     else:
         policy = load_policy(lake.settings, gate)
-    typer.echo(f"gate {policy.name}{f', which recipe {name} names,' if gate == OWN else ''} is {policy.who_signs()}")
+    echo(f"gate {policy.name}{f', which recipe {name} names,' if gate == OWN else ''} is {policy.who_signs()}")
     evidence, action = evaluate_gate(lake, policy, name, triggered_by=triggered_by)
-    typer.echo(evidence_markdown(evidence))
-    typer.echo(f"\nevidence {evidence.fingerprint[:16]}: {action}; 'headrace gate sign {evidence.fingerprint[:16]}' records a decision")
+    echo(evidence_markdown(evidence))
+    echo(f"\nevidence {evidence.fingerprint[:16]}: {action}; 'headrace gate sign {evidence.fingerprint[:16]}' records a decision")
     emit_result(evidence.model_dump(mode="json"))
 
 
@@ -199,12 +199,12 @@ def gate_show(
 ) -> None:
     """Evidence and every decision on it."""
     from headrace_jobs.gates.decide import GATE_KIND, find_evidence
-    from headrace_jobs.gates.judge import GateEvidence, evidence_markdown
-    from headrace_lake.strict import parse
+    from headrace_jobs.gates.evidence import read_evidence
+    from headrace_jobs.gates.judge import evidence_markdown
 
     lake = open_lake(settings)
     found = find_evidence(lake, fingerprint)
-    typer.echo(evidence_markdown(parse(found.payload["evidence"], GateEvidence, where="recorded evidence")))
+    echo(evidence_markdown(read_evidence(found)[0]))
     decisions = [d.payload for d in lake.artifacts(GATE_KIND) if found.fingerprint in d.parents]
     rows = [(d["decision"], d["signer"], d["note"], d["signed_at"][:16], d["expires_at"][:16], d["reason"]) for d in decisions]
     show_table("decisions", ("decision", "signer", "how", "signed", "expires", "reason"), rows)
@@ -214,7 +214,7 @@ def gate_show(
 @gate_app.command("sign")
 def gate_sign(
     fingerprint: Annotated[str, typer.Argument(help="Of the evidence; 8 digits or more.", autocompletion=completion.evidence)],
-    decision: Annotated[str, typer.Option("--decision", help="go or no-go; go on a No-Go is a waiver and needs a reason.")],
+    decision: Annotated[str, typer.Option("--decision", help="go, no-go, or waiver: lets a No-Go pass, needs a reason.")],
     signer: Annotated[str, typer.Option("--signer", help="Who signs.")],
     reason: Annotated[str, typer.Option("--reason", help="Why.")] = "",
     triggered_by: Annotated[
@@ -226,13 +226,12 @@ def gate_sign(
     """Record a signed decision."""
     from headrace_jobs.gates.decide import describe, sign
 
-    if decision not in ("go", "no-go"):
-        raise ConfigError(f"no decision '{decision}'", "write go or no-go")
+    if decision not in ("go", "waiver", "no-go"):
+        raise ConfigError(f"no decision '{decision}'", "write go, waiver or no-go")
     lake = open_lake(settings)
-    verdict = "go" if decision == "go" else "no-go"
-    artifact, action = sign(lake, fingerprint, decision=verdict, signer=signer, reason=reason, triggered_by=triggered_by)  # type: ignore[arg-type]
+    artifact, action = sign(lake, fingerprint, decision=decision, signer=signer, reason=reason, triggered_by=triggered_by)  # type: ignore[arg-type]
     p = artifact.payload
-    typer.echo(f"{describe(artifact)}; {action}")
+    echo(f"{describe(artifact)}; {action}")
     kept = ("gate", "decision", "signer", "automatic", "reason", "signed_at", "expires_at")
     emit_result({"action": action, "fingerprint": artifact.fingerprint, **{k: p[k] for k in kept}})
 
@@ -273,9 +272,9 @@ def release_build(
         artifact, action = build_release(lake, _name(recipe), gate=gate)
     where = lake.storage.uri(artifact.path).removeprefix("file://")
     p = artifact.payload["gate"]
-    typer.echo(f"gate {p['gate']}: {p['decision']}, signed by {p['signer']}; {p['note']}")
-    typer.echo(f"release {artifact.payload['bundle']}: {action}, {artifact.payload['files']} files, root {artifact.digest}")
-    typer.echo(where)
+    echo(f"gate {p['gate']}: {p['decision']}, signed by {p['signer']}; {p['note']}")
+    echo(f"release {artifact.payload['bundle']}: {action}, {artifact.payload['files']} files, root {artifact.digest}")
+    echo(where)
     emit_result({"action": action, "fingerprint": artifact.fingerprint, "path": where, "root": artifact.digest, **artifact.payload["gate"]})
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from headrace_lake.console import JsonOption, SettingsOption, emit_result, open_lake
+from headrace_lake.console import JsonOption, SettingsOption, echo, emit_result, open_lake
 
 
 def generate(
@@ -37,8 +37,8 @@ def generate(
                 folder, prompt, new_tokens=max_tokens, temperature=temperature, top_p=top_p, seed=seed, on_token=bar.advance
             )
         seconds = time.monotonic() - began
-    typer.echo(prompt + result.text)
-    typer.echo(
+    echo(prompt + result.text)
+    echo(
         f"[{len(result.ids)} tokens in {seconds:.1f} s, {len(result.ids) / max(seconds, 1e-9):.1f} a second; "
         f"{'ended by itself' if result.ended else 'cut at --max-tokens'}; seed {seed}]",
         err=True,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from headrace_lake.console import JsonOption, SettingsOption, emit_result, open_lake, show_table
+from headrace_lake.console import JsonOption, SettingsOption, echo, emit_result, open_lake, show_table
 
 if TYPE_CHECKING:
     from headrace_lake.nodes import Node
@@ -40,7 +40,7 @@ def up(
     if documents is not None:
         found = lineage.trained_documents(lake, what)
         lineage.write_documents(found, documents)
-        typer.echo(f"{found.num_rows:,} documents: {documents}")
+        echo(f"{found.num_rows:,} documents: {documents}")
 
 
 @app.command()

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from headrace_lake import completion
-from headrace_lake.console import JsonOption, SettingsOption, emit_result, open_lake
+from headrace_lake.console import JsonOption, SettingsOption, echo, emit_result, open_lake
 
 
 def train(
@@ -28,15 +28,13 @@ def train(
         outcome = train_recipe(lake, recipe, settings=settings)
     p = outcome.run.payload
     fell = math.log(p["vocabulary"]) - p["last_loss"]
-    typer.echo(
-        f"run {outcome.run.fingerprint[:16]}: {outcome.action}; {p['steps']} steps, {p['tokens']:,} tokens in {duration(p['seconds'])}"
-    )
-    typer.echo(f"loss {p['first_loss']:.4f} to {p['last_loss']:.4f} nats per token, {fell:.2f} below ln({p['vocabulary']})")
+    echo(f"run {outcome.run.fingerprint[:16]}: {outcome.action}; {p['steps']} steps, {p['tokens']:,} tokens in {duration(p['seconds'])}")
+    echo(f"loss {p['first_loss']:.4f} to {p['last_loss']:.4f} nats per token, {fell:.2f} below ln({p['vocabulary']})")
     segments = p.get("segments") or []
     last = segments[-1] if segments else {}
     if last:
-        typer.echo(f"softmax in {last['softmax']['chosen']}: {last['softmax']['why']}")
-    typer.echo(f"page: {outcome.run.path}/run.html; checkpoint: {outcome.checkpoint.path}")
+        echo(f"softmax in {last['softmax']['chosen']}: {last['softmax']['why']}")
+    echo(f"page: {outcome.run.path}/run.html; checkpoint: {outcome.checkpoint.path}")
     emit_result(
         {
             "action": outcome.action,

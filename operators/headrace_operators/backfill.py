@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from headrace_lake.console import JsonOption, emit_result, show_table
+from headrace_lake.console import JsonOption, echo, emit_result, show_table
 from headrace_lake.errors import ConfigError, ServiceError
 from headrace_lake.settings import SERVICES_FOLDER, SETTINGS_FILE
 
@@ -59,17 +59,17 @@ def backfill(
             emit_result({"days": [str(day) for day in days], "started": False})
             return
         number = start(api, dag, begin, end, conf, active_runs=active_runs, unpause=unpause)
-        typer.echo(f"backfill {number} of {len(days)} runs: {api.address}/dags/{dag}/backfills")
+        echo(f"backfill {number} of {len(days)} runs: {api.address}/dags/{dag}/backfills")
         if not wait:
             emit_result({"days": [str(day) for day in days], "started": True, "backfill": number})
             return
-        states = follow(api, dag, days, say=typer.echo)
+        states = follow(api, dag, days, say=echo)
         emit_result({"days": [str(day) for day in days], "started": True, "backfill": number, "runs": states})
         failed = sorted(run for run, state in states.items() if state != "success")
         if failed:
             raise ServiceError(f"{len(failed)} of {len(states)} runs failed: {', '.join(failed)}", "read their logs in the Airflow UI")
     except KeyboardInterrupt:
-        typer.echo(f"\nThe backfill goes on in Airflow: {api.address}/dags/{dag}/backfills ends or pauses it.", err=True)
+        echo(f"\nThe backfill goes on in Airflow: {api.address}/dags/{dag}/backfills ends or pauses it.", err=True)
         raise typer.Exit(130) from None
     finally:
         api.close()

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from headrace_lake.console import JsonOption, emit_result, show_table
+from headrace_lake.console import JsonOption, echo, emit_result, show_table
 from headrace_lake.settings import SERVICES_FOLDER, SETTINGS_FILE
 
 app = typer.Typer(help="Ray, Airflow and the sample site on this machine, loopback only.", no_args_is_help=True)
@@ -23,16 +23,16 @@ def services_up(names: NamesArgument = None, folder: FolderOption = DEFAULT_FOLD
     from headrace_operators.services.local import NAMES, LocalServices
 
     local = LocalServices(folder, Path.cwd())
-    local.up(tuple(names or NAMES), say=typer.echo)
-    typer.echo(f"settings: {local.settings_file}")
-    typer.echo(f"Airflow:  {local.airflow.address}  (users and passwords: {local.airflow.passwords_file})")
+    local.up(tuple(names or NAMES), say=echo)
+    echo(f"settings: {local.settings_file}")
+    echo(f"Airflow:  {local.airflow.address}  (users and passwords: {local.airflow.passwords_file})")
 
 
 def _never_started(folder: Path) -> bool:
     """Whether a folder has no services; says so. Looking must not make their settings, which would choose ports and name a lake."""
     if (folder / SETTINGS_FILE).exists():
         return False
-    typer.echo(f"nothing was ever started in {folder}; 'headrace services up' or 'make poc' does")
+    echo(f"nothing was ever started in {folder}; 'headrace services up' or 'make poc' does")
     return True
 
 
@@ -43,7 +43,7 @@ def services_down(names: NamesArgument = None, folder: FolderOption = DEFAULT_FO
 
     if _never_started(folder):
         return
-    LocalServices(folder, Path.cwd()).down(tuple(names or NAMES), say=typer.echo)
+    LocalServices(folder, Path.cwd()).down(tuple(names or NAMES), say=echo)
 
 
 @app.command("status")

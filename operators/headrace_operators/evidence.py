@@ -1,76 +1,61 @@
-"""The evidence of a gate as it travels from `headrace gate evaluate` to the page that a human signs."""
+"""The evidence of a gate as Airflow shows and signs it: looked up in the lake, never taken from XCom, a run's conf or a job's log.
+
+What a run expects follows from its recipe and gate alone: the gate's policy as its file is now, the recipe's newest mix, its newest
+checkpoint and evaluation, and who triggered the run. Only evidence that was recorded about just these counts, so that a task that is
+marked, cleared or skipped, and whatever it left, changes nothing. Costs about a second of imports and the reading of some small tables.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
-from airflow.sdk.exceptions import AirflowFailException
-from pydantic import ValidationError
+from headrace_jobs.gates.evidence import GateEvidence, number
+from headrace_lake.foreign_text import markdown
+from headrace_lake.settings import Settings
 
-from headrace_lake.strict import StrictModel
-
-
-class RuleResult(StrictModel):
-    """One judged rule.
-
-    Attributes:
-        rule: what must hold, in words with its threshold (`bits_per_byte.en <= 4.0`).
-        low, high: 95 % interval of the value, where it has one.
-        inputs: names or short digests of what it was measured on.
-    """
-
-    rule: str
-    value: float | int | str | None = None
-    low: float | None = None
-    high: float | None = None
-    passed: bool
-    inputs: tuple[str, ...] = ()
+if TYPE_CHECKING:
+    from headrace_lake.receipts import Artifact
 
 
-class Evidence(StrictModel):
-    """What `gate evaluate` found.
+def expected_evidence(settings: Settings, recipe: str, gate: str, triggered_by: str) -> GateEvidence:
+    """The evidence that a run of this recipe and gate is about.
 
-    Attributes:
-        fingerprint: identity of this evaluation; `gate sign` takes it.
-        policy: name of the gate's policy file.
-        triggered_by: who asked for it, where `gate evaluate` was told.
-        automatic: the policy signs a Go by itself.
-        self_approval: who triggered the run may approve it.
-        approvers: users who may sign; empty means anybody else than who triggered the run.
-    """
-
-    gate: str
-    fingerprint: str
-    policy: str
-    passed: bool
-    triggered_by: str = ""
-    automatic: bool = False
-    self_approval: bool = False
-    approvers: tuple[str, ...] = ()
-    rules: tuple[RuleResult, ...]
-
-    def failing(self) -> str:
-        """The rules that do not hold, in one line."""
-        return "; ".join(f"{r.rule} (is {_number(r.value)})" for r in self.rules if not r.passed) or "no rule was judged"
-
-
-def read_evidence(value: Any) -> Evidence:
-    """Evidence from a task's result.
+    Args:
+        gate: name of a gate that opens a release, or `own` (or empty) for the recipe's own.
+        triggered_by: who triggered the run, as Airflow knows him; empty where nobody did.
 
     Raises:
-        AirflowFailException: the task left nothing that is evidence; a gate without evidence never opens.
+        HeadraceError: the gate may not stand in for the recipe's own, there is nothing to release, or nobody has judged just that.
     """
-    try:
-        return Evidence.model_validate(value)
-    except ValidationError as exc:
-        first = exc.errors()[0]
-        where = ".".join(str(p) for p in first["loc"]) or "result"
-        raise AirflowFailException(f"the upstream task left no valid evidence: {where}: {first['msg']}") from exc
+    from headrace_jobs.gates.judge import own_gate, recorded_evidence
+    from headrace_jobs.gates.policy import gate_of_release
+    from headrace_jobs.mix.compile import newest_mix
+    from headrace_lake.lake import Lake
+
+    lake = Lake.open(settings)
+    policy = gate_of_release(settings, own_gate(newest_mix(lake, recipe)), gate or None)
+    return recorded_evidence(lake, policy, recipe, triggered_by=triggered_by)
 
 
-def evidence_page(evidence: Evidence) -> str:
-    """The page's body in Markdown."""
-    verdict = "**Go**: every rule holds" if evidence.passed else f"**No-Go**: {_cell(evidence.failing())}"
+def recorded_decision(settings: Settings, evidence: str, *, signer: str, reason: str) -> Artifact:
+    """The decision on evidence that was committed last, if it is this signature.
+
+    Raises:
+        GateError: the lake holds no decision on it, or the last one is another's.
+    """
+    from headrace_jobs.gates.decide import last_decision
+    from headrace_lake.lake import Lake
+
+    return last_decision(Lake.open(settings), evidence, signer=signer, reason=reason)
+
+
+def evidence_page(evidence: GateEvidence, approve: str) -> str:
+    """The page's body in Markdown. Whatever was typed or measured is shown as text: it makes no section, link or picture.
+
+    Args:
+        approve: the word on the button that lets the run go on.
+    """
+    verdict = "**Go**: every rule holds" if evidence.passed else f"**No-Go**: {markdown(evidence.failing())}"
     lines = [
         f"### Gate `{evidence.gate}`, policy `{evidence.policy}`",
         "",
@@ -80,26 +65,17 @@ def evidence_page(evidence: Evidence) -> str:
         "|---|---|---|---|---|",
     ]
     for rule in evidence.rules:
-        interval = f"{_number(rule.low)} to {_number(rule.high)}" if rule.low is not None and rule.high is not None else "-"
+        interval = f"{number(rule.low)} to {number(rule.high)}" if rule.low is not None and rule.high is not None else "-"
         holds = "yes" if rule.passed else "**no**"
-        lines.append(
-            f"| {_cell(rule.rule)} | {_cell(_number(rule.value))} | {interval} | {holds} | {_cell(', '.join(rule.inputs)) or '-'} |"
-        )
-    starter = f"**{_cell(evidence.triggered_by)}**, who triggered this run," if evidence.triggered_by else "Who triggered this run"
+        measured_on = markdown(", ".join(rule.inputs)) or "-"
+        lines.append(f"| {markdown(rule.rule)} | {markdown(number(rule.value))} | {interval} | {holds} | {measured_on} |")
+    starter = f"**{markdown(evidence.triggered_by)}**, who triggered this run," if evidence.triggered_by else "Who triggered this run"
     may = "may sign it" if evidence.self_approval else "cannot sign it: an approval is refused and fails the gate, rejecting is allowed"
-    named = f" Approvers: {_cell(', '.join(evidence.approvers))}." if evidence.approvers else ""
-    lines += [
-        "",
-        f"{starter} {may}.{named} Approving a No-Go needs a reason: it is kept as a waiver. Evaluation `{evidence.fingerprint[:16]}`.",
-    ]
+    named = f" Approvers: {markdown(', '.join(evidence.approvers))}." if evidence.approvers else ""
+    means = (
+        ""
+        if evidence.passed
+        else f" *{approve}* lets the run go on although rules do not hold: it needs a reason, and is kept as a waiver."
+    )
+    lines += ["", f"{starter} {may}.{named}{means} Evaluation `{evidence.fingerprint[:16]}`."]
     return "\n".join(lines)
-
-
-def _number(value: float | int | str | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")

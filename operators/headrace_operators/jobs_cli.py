@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headrace_lake.console import JsonOption, SettingsOption, emit_result, show_table
+from headrace_lake.console import JsonOption, SettingsOption, echo, emit_result, show_table
 from headrace_lake.errors import ConfigError, InputError
 from headrace_lake.nearest import nearest
 
@@ -45,7 +45,7 @@ def jobs_ls(
     ]
     show_table("jobs", ["id", "status", "DAG / run / task", "user", "age, took", "commits", "command"], shown)
     if len(found) > limit:
-        typer.echo(f"the newest {limit} of {len(found)}; --limit shows more")
+        echo(f"the newest {limit} of {len(found)}; --limit shows more")
     emit_result({"jobs": rows})
 
 
@@ -61,7 +61,7 @@ def jobs_logs(
     found = _the_job(jobs, job)
     if not follow:
         text = jobs.logs(found.submission_id)
-        typer.echo(text, nl=False)
+        echo(text, nl=False)
         emit_result({"job": found.submission_id, "status": found.status, "log": text})
         return
     import asyncio
@@ -69,9 +69,9 @@ def jobs_logs(
     try:
         ended = asyncio.run(_follow(jobs, found.submission_id))
     except KeyboardInterrupt:
-        typer.echo(f"{found.submission_id} goes on; stop it with: headrace jobs stop {found.submission_id}", err=True)
+        echo(f"{found.submission_id} goes on; stop it with: headrace jobs stop {found.submission_id}", err=True)
         raise typer.Exit(130) from None
-    typer.echo(f"{ended.submission_id}: {ended.status}", err=True)
+    echo(f"{ended.submission_id}: {ended.status}", err=True)
     emit_result({"job": ended.submission_id, "status": ended.status, "log": jobs.logs(ended.submission_id)})
     if not ended.ended_well:
         raise typer.Exit(1)
@@ -83,7 +83,7 @@ async def _follow(jobs: RayJobs, sid: str) -> Job:
     async for item in jobs.follow(sid):
         if isinstance(item, Job):
             return item
-        typer.echo(item)
+        echo(item)
     raise AssertionError("a follower ends with the job")
 
 
@@ -103,7 +103,7 @@ def jobs_stop(
     for found in chosen:
         _stop(jobs, found)
     if not chosen:
-        typer.echo(f"no job of {' '.join(filter(None, [dag, run]))} is running")
+        echo(f"no job of {' '.join(filter(None, [dag, run]))} is running")
     emit_result({"stopped": [found.submission_id for found in chosen if not found.terminal]})
 
 
@@ -112,18 +112,18 @@ def _stop(jobs: RayJobs, job: Job) -> None:
     assert jobs.ledger is not None
     sid = job.submission_id
     if job.terminal:
-        typer.echo(f"{sid} has ended already: {job.status}")
+        echo(f"{sid} has ended already: {job.status}")
         return
     began = time.monotonic()
     jobs.ledger.stop(sid, f"stopped by {getpass.getuser()} with `headrace jobs stop`", by_hand=True)
     jobs.stop_and_wait(sid)
-    typer.echo(f"{sid} has ended, {time.monotonic() - began:.1f} s after it was asked to")
+    echo(f"{sid} has ended, {time.monotonic() - began:.1f} s after it was asked to")
     kept = jobs.ledger.committed(sid)
     for slices, stages in kept:
-        typer.echo(f"  kept: {slices or 'the lake'}: {stages.replace(',', ', ')}")
+        echo(f"  kept: {slices or 'the lake'}: {stages.replace(',', ', ')}")
     if not kept:
-        typer.echo("  it had committed nothing")
-    typer.echo(f"  to go on from there: {_how_to_go_on(job)}")
+        echo("  it had committed nothing")
+    echo(f"  to go on from there: {_how_to_go_on(job)}")
 
 
 def _how_to_go_on(job: Job) -> str:

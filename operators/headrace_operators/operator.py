@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
+from headrace_lake.foreign_text import one_line
 from headrace_lake.settings import Settings
 from headrace_operators.assets import event_extra
 from headrace_operators.operator_env import SETTINGS_ENV, current_settings
@@ -49,13 +50,16 @@ class HeadraceOperator(BaseOperator):
         fingerprint: fingerprint of the work where it is known beforehand (template).
         remote_env: environment of the remote command. Never put secrets here: Ray shows it.
         program: words that start the program on the cluster.
+        makes: kind of the artifact that the command leaves in the lake (`evaluation`). The fingerprint that its log names is looked up
+            there; one that is not there, or is of another kind or recipe, fails the task, so a log cannot stand for a result.
+        recipe: the recipe that the artifact must be of (template); empty where it may be of any.
         cpus: CPUs reserved for the command itself (training takes them; commands that start Ray tasks take none).
         all_cores: the command may use every core of its machine. Ray sets OMP_NUM_THREADS to the CPUs that are reserved, and to 1 where
             none are, so a program that asks OpenMP or torch for threads gets no more; this takes the variable away. To reserve all cores
             instead is no way: the DAG does not know the machine, and a job that asks for more than there is waits for ever.
     """
 
-    template_fields: Sequence[str] = ("argv", "slice_text", "fingerprint", "remote_env")
+    template_fields: Sequence[str] = ("argv", "slice_text", "fingerprint", "remote_env", "recipe")
     template_fields_renderers: ClassVar[dict[str, str]] = {"argv": "json", "remote_env": "json"}
     ui_color = "#d7ecf2"
 
@@ -69,6 +73,8 @@ class HeadraceOperator(BaseOperator):
         program: Sequence[str] = HEADRACE,
         cpus: float = 0.0,
         all_cores: bool = False,
+        makes: str = "",
+        recipe: str = "",
         poll_s: float = 1.0,
         **kwargs: Any,
     ) -> None:
@@ -79,6 +85,8 @@ class HeadraceOperator(BaseOperator):
         self.remote_env = dict(remote_env or {})
         self.program = [*(UNLIMITED if all_cores else ()), *program]
         self.cpus = cpus
+        self.makes = makes
+        self.recipe = recipe
         self.poll_s = poll_s
         self._running: tuple[RayJobs, str, Owner] | None = None
 
@@ -109,19 +117,37 @@ class HeadraceOperator(BaseOperator):
             self.log.warning("%s: asked for again", event.get("error"))
             self._ask(context, lost=lost + 1)  # defers
         if status != "SUCCEEDED":
-            text = f"Ray job {sid} ended {status}: {event.get('error') or event.get('message')}"
+            text = one_line(f"Ray job {sid} ended {status}: {event.get('error') or event.get('message')}")
             # Exit code 2 is an error that a human must mend, and what a human stopped is not to begin again: no retry.
             self.log.error("%s", text)
             if event.get("by_hand") or re.search(r"\bexit code 2\b", str(event.get("message"))):
                 raise AirflowFailException(text)
             raise AirflowException(text)
         self.log.info("Ray job %s succeeded", sid)
+        if self.makes:
+            self._look_up(sid, dict(event.get("result") or {}))
         result = summary(dict(event.get("result") or {}))
         for asset in self.outlets:
             context["outlet_events"][asset].extra = event_extra(event.get("result") or {})
         if len(json.dumps(result)) > MAX_XCOM_BYTES:
             raise AirflowFailException(f"the result of {sid} is larger than {MAX_XCOM_BYTES} bytes: results are summaries")
         return result
+
+    def _look_up(self, sid: str, result: dict[str, Any]) -> None:
+        """Find what the job's log names as its result in the lake.
+
+        Raises:
+            AirflowFailException: the lake holds no such artifact of this kind and recipe.
+        """
+        from headrace_lake.lake import Lake  # Iceberg: no DAG file needs it
+
+        named = str(result.get("fingerprint") or "")
+        found = Lake.open(current_settings()[0]).find_artifact(self.makes, fingerprint=named) if named else None
+        if found is None or self.recipe not in ("", found.name, found.payload.get("recipe")):
+            whose = f" of recipe '{self.recipe}'" if self.recipe else ""
+            raise AirflowFailException(
+                f"the log of {sid} names '{one_line(named[:64])}' as its result: the lake holds no {self.makes}{whose} of that fingerprint"
+            )
 
     def on_kill(self) -> None:
         """The worker is told to stop before it could defer: let go of the remote job, which stops it unless others follow it.
@@ -166,9 +192,12 @@ def words(argv: Sequence[Any]) -> list[str]:
         if isinstance(word, Mapping):
             try:
                 items = json.loads(word["each"])
-                out += [str(item) for item in items] if isinstance(items, list) else [str(items)]
             except (KeyError, TypeError, json.JSONDecodeError) as exc:
                 raise AirflowFailException(f"argv entry {word!r} is no JSON list") from exc
+            named = [str(item) for item in items] if isinstance(items, list) else [str(items)]
+            if options := [name for name in named if name.startswith("-")]:
+                raise AirflowFailException(f"argv entry {word!r}: '{options[0]}' would be an option, and a list gives only names")
+            out += named
         elif word is not None and str(word).strip():
             out.append(str(word))
     return out

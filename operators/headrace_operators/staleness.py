@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from headrace_lake.errors import HeadraceError, ServiceError
+from headrace_lake.foreign_text import one_line
 from headrace_lake.slices import Slice
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def main() -> int:
             begun = sorted({r.slice_ for r in lake.receipts() if any(r.stage == s.name for s in pipeline.stages)})
             late += late_stages(lake, begun, pipeline)
     except HeadraceError as exc:
-        print(exc, file=sys.stderr)
+        print(one_line(str(exc)), file=sys.stderr)
         return exc.exit_code
     print(json.dumps([{"source": x.source, "interval": x.interval, "stage": x.stage, "causes": x.causes} for x in late]))
     return 0

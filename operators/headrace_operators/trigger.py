@@ -17,6 +17,7 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from headrace_lake.errors import HeadraceError
+from headrace_lake.foreign_text import log_line
 from headrace_lake.job_owner import Owner
 from headrace_operators.operator_env import current_settings
 from headrace_operators.ray_jobs import Ensured, Job, RayJobs, error_line, result_of
@@ -85,7 +86,7 @@ class RayJobTrigger(BaseTrigger):
                 if isinstance(item, Job):
                     yield _event(await asyncio.to_thread(self._told, client, item, "\n".join(lines)))
                     return
-                self.log.info("%s", item)
+                self.log.info("%s", log_line(item))
                 lines = [*lines[-200:], item]
         except HeadraceError as exc:
             yield _event(self._lost(str(exc)))

@@ -49,6 +49,7 @@ QUICK = {
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
     "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
     "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "8",
+    "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin,reviewer:op,user:user",
 }
 
 # Only here: a task whose remote command and gate need no data, for what is true of every task.
@@ -61,18 +62,19 @@ from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
 from airflow.sdk import DAG, BaseOperator, Param
 from headrace_operators.gate import GateOperator
 from headrace_operators.operator import HeadraceOperator
+from headrace_operators.templates import TRIGGERED_BY
 from headrace_operators.timetable import DailySlices
 
 COUNT = "import sys,time\\nfor i in range(int(sys.argv[1])):\\n print('remote line', i, flush=True)\\n time.sleep(0.5)"
-JUDGE = "import sys; print('HEADRACE_RESULT ' + sys.argv[1])"
-ECHO = "import sys,json; print('HEADRACE_RESULT ' + json.dumps({'argv': sys.argv[1:]}))"
 
 with DAG(dag_id="probe_log", schedule=None, params={"lines": Param(10, type="integer"), "tag": Param("", type="string")}):
     HeadraceOperator(task_id="count", program=["python", "-c", COUNT], argv=["{{ params.lines }}", "{{ params.tag or run_id }}"])
 
-with DAG(dag_id="probe_gate", schedule=None, params={"evidence": Param({}, type="object")}):
-    judge = HeadraceOperator(task_id="judge", program=["python", "-c", JUDGE], argv=["{{ params.evidence | tojson }}", "{{ run_id }}"])
-    gate = GateOperator(task_id="gate", evidence_task_id="judge", program=["python", "-c", ECHO])
+# As the DAG `release`, for any recipe that the lake holds and without a bundle at its end.
+with DAG(dag_id="probe_gate", schedule=None, params={"recipe": Param("tiny", type="string"), "gate": Param("own", type="string")}):
+    words = ["gate", "evaluate", "{{ params.gate }}", "--recipe", "{{ params.recipe }}", "--for-release", TRIGGERED_BY]
+    judge = HeadraceOperator(task_id="judge", argv=words)
+    gate = GateOperator(task_id="gate", recipe="{{ params.recipe }}", gate="{{ params.gate }}")
     after = HeadraceOperator(task_id="after", program=["python", "-c", "print('went on')"], argv=["{{ run_id }}"])
     judge >> gate >> after
 
@@ -134,7 +136,7 @@ with DAG(dag_id="poc", schedule=None, max_active_runs=1, default_args=again, par
 
 @dataclass(frozen=True)
 class Stack:
-    """The running services and sessions of two users: one triggers, the other reviews.
+    """The running services and sessions of three users: one triggers, one reviews (Airflow's role `op`), one has the role `user`.
 
     Attributes:
         planted: secrets that the settings name, in the services' environment and in `secret_file`: no log may show them.
@@ -143,6 +145,7 @@ class Stack:
     services: LocalServices
     admin: AirflowApi
     reviewer: AirflowApi
+    user: AirflowApi
     planted: dict[str, str]
     secret_file: Path
 
@@ -217,13 +220,14 @@ def stack(tmp_path_factory: pytest.TempPathFactory, checkout: Path, planted: dic
     try:
         services.up()
         address, passwords = services.airflow.address, services.airflow.passwords_file
-        admin, reviewer = (AirflowApi.of_passwords(address, passwords, user) for user in ("admin", "reviewer"))
+        admin, reviewer, user = (AirflowApi.of_passwords(address, passwords, name) for name in ("admin", "reviewer", "user"))
         for dag in ("release", "probe_log", "probe_gate", "probe_resume", "probe_slice"):
             admin.wait_for_dag(dag)
             admin.unpause(dag)
-        yield Stack(services, admin, reviewer, planted, secret_file)
+        yield Stack(services, admin, reviewer, user, planted, secret_file)
         admin.close()
         reviewer.close()
+        user.close()
     finally:
         services.down()
 

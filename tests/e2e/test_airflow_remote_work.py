@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import psutil
@@ -19,32 +20,37 @@ from playwright.sync_api import Page, expect
 
 from headrace_jobs.evaluation.bits_per_byte import DEFINITION
 from headrace_jobs.gates.decide import require_go
-from headrace_lake.errors import ServiceError
+from headrace_lake.errors import GateError, ServiceError
 from headrace_lake.fingerprint import digest_of
 from headrace_lake.lake import Lake
 from headrace_lake.receipts import Artifact
 
-RULE = {"rule": "bits_per_byte.en <= 4.0", "value": 3.2145678, "low": 3.1, "high": 3.3, "passed": True, "inputs": ["checkpoint ab12"]}
-EVIDENCE = {"gate": "quality", "fingerprint": "f" * 32, "policy": "review", "passed": True, "rules": [RULE]}
-
-
-NO_GO = {**EVIDENCE, "passed": False, "rules": [{**RULE, "passed": False}]}
-# name → (evidence, who answers, with what, why the run fails; '' where it succeeds)
-GATES: dict[str, tuple[dict[str, Any], str, str, str]] = {
-    "rejected": (EVIDENCE, "reviewer", "Reject", "rejected by reviewer"),
-    "automatic no-go": ({**NO_GO, "automatic": True}, "", "", "signs only a Go"),
-    "automatic": ({**EVIDENCE, "automatic": True}, "", "", ""),
+# name → (recipe, gate, who answers, with what, why the run fails; '' where it succeeds)
+GATES: dict[str, tuple[str, str, str, str, str]] = {
+    "rejected": ("rejected", "release", "reviewer", "Reject", "rejected by reviewer: no"),
+    "automatic no-go": ("poor", "own", "", "", "signs only a Go"),
+    "automatic": ("fine", "own", "", "", ""),
 }
-CHECKPOINT = digest_of(["e2e", "checkpoint"])
+GOOD, BAD = {"value": 0.7, "low": 0.612, "high": 0.781}, {"value": -0.7, "low": -0.781, "high": -0.612}
+
+
+def _checkpoint(recipe: str) -> str:
+    return digest_of(["e2e", "checkpoint", recipe])
+
+
+CHECKPOINT = _checkpoint("tiny")
 
 
 @pytest.fixture(scope="module", autouse=True)
 def begun(stack: Any) -> dict[str, str]:
     """Name → run: what needs no hand until it asks for one begins at once, all triggered by admin."""
-    _record_checkpoint(Lake.open(stack.services.settings))
+    lake = Lake.open(stack.services.settings)
+    for recipe, advantage in {"tiny": GOOD, "rejected": GOOD, "fine": GOOD, "poor": BAD, "forged": BAD}.items():
+        _record_checkpoint(lake, recipe, advantage)
     runs = {"release": stack.admin.trigger("release", {"recipe": "tiny"})}
     runs["overtaken"] = stack.admin.trigger("probe_resume", {})
-    runs |= {name: stack.admin.trigger("probe_gate", {"evidence": evidence}) for name, (evidence, *_) in GATES.items()}
+    runs |= {name: stack.admin.trigger("probe_gate", {"recipe": recipe, "gate": gate}) for name, (recipe, gate, *_) in GATES.items()}
+    runs["forged"] = stack.admin.trigger("probe_gate", {"recipe": "forged", "gate": "release", "reason": "all well", "_options": "Approve"})
     tag = uuid.uuid4().hex
     return runs | {f"shared {i}": stack.admin.trigger("probe_log", {"lines": 12, "tag": tag}) for i in (1, 2)}
 
@@ -145,9 +151,8 @@ def test_a_release_gate_is_approved_in_the_ui_by_somebody_else(
     )
 
 
-def _record_checkpoint(lake: Lake) -> None:
+def _record_checkpoint(lake: Lake, recipe: str, interval: dict[str, float]) -> None:
     """An evaluated checkpoint, as training and evaluation record it; there are no weights behind it."""
-    interval = {"value": 0.7, "low": 0.612, "high": 0.781}
     row = {
         "bits_per_byte": 2.2,
         "low": 2.1,
@@ -166,9 +171,9 @@ def _record_checkpoint(lake: Lake) -> None:
         "evaluation": {"definition": DEFINITION, "languages": languages, "overall": {"language": "all", **row}},
     }
     for kind, payload in payloads.items():
-        fingerprint = digest_of(["e2e", kind])
+        fingerprint = digest_of(["e2e", kind, recipe])
         lake.record_artifact(
-            Artifact(kind=kind, name="tiny", fingerprint=fingerprint, digest=fingerprint, parents=parents, payload=payload)
+            Artifact(kind=kind, name=recipe, fingerprint=fingerprint, digest=fingerprint, parents=parents, payload=payload)
         )
         parents = (*parents, fingerprint)
 
@@ -232,12 +237,12 @@ def _refused_on_the_page(stack: Any, run_id: str, page: Page, shoot: Callable[[P
 @pytest.fixture(scope="module")
 def gate_runs(stack: Any, begun: dict[str, str]) -> dict[str, str]:
     """One run for each of them, answered three seconds after it asked."""
-    asked = {name: begun[name] for name in GATES if GATES[name][1]}
+    asked = {name: begun[name] for name in GATES if GATES[name][2]}
     for run in asked.values():
         stack.wait_for("probe_gate", run, "gate", {"awaiting_input"})
     time.sleep(3)
     for name, run in asked.items():
-        _, who, option, _ = GATES[name]
+        _, _, who, option, _ = GATES[name]
         getattr(stack, who).answer("probe_gate", run, "gate", option, {"reason": "no"})
     return begun
 
@@ -246,15 +251,65 @@ def gate_runs(stack: Any, begun: dict[str, str]) -> dict[str, str]:
 def test_a_run_whose_gate_is_not_passed_fails(stack: Any, gate_runs: dict[str, str], name: str) -> None:
     assert stack.admin.wait("probe_gate", gate_runs[name], within_s=90) == "failed"
     assert stack.task("probe_gate", gate_runs[name], "after")["state"] == "upstream_failed"
-    assert GATES[name][3] in stack.admin.task_log("probe_gate", gate_runs[name], "gate")
+    assert GATES[name][4] in stack.admin.task_log("probe_gate", gate_runs[name], "gate")
 
 
 def test_an_automatic_policy_opens_the_gate_and_says_so(stack: Any, gate_runs: dict[str, str]) -> None:
     run_id = gate_runs["automatic"]
     assert stack.admin.wait("probe_gate", run_id, within_s=90) == "success"
     log = stack.admin.task_log("probe_gate", run_id, "gate")
-    assert "no human was asked" in log and "| bits_per_byte.en <= 4.0 | 3.215 | 3.1 to 3.3 | yes |" in log
-    assert stack.admin.xcom("probe_gate", run_id, "gate")["signer"] == "policy:review"
+    assert "no human was asked" in log and "| evaluation.overall.documents >= 50 | 96 | - | yes |" in log
+    assert stack.admin.xcom("probe_gate", run_id, "gate")["signer"] == "policy:poc"
+
+
+def test_nothing_that_users_of_airflow_write_changes_page_verdict_reason_or_build(stack: Any, begun: dict[str, str]) -> None:
+    """A checkpoint that its gate does not let out; the reviewer has the role `op`, the other the role `user`."""
+    run, lake = begun["forged"], Lake.open(stack.services.settings)
+    base = f"/dags/probe_gate/dagRuns/{quote(run)}"
+    stack.wait_for("probe_gate", run, "gate", {"awaiting_input"}, within_s=120)
+    time.sleep(3)
+    evidence = lake.artifacts("gate-evidence")
+    about = {"checkpoint": _checkpoint("forged")}
+
+    def page() -> dict[str, Any]:
+        asked: dict[str, Any] = stack.admin.call("GET", f"{base}/taskInstances/gate/-1/hitlDetails")
+        return {key: asked[key] for key in ("body", "options", "params", "subject")}
+
+    shown = page()
+    assert "**No-Go**" in shown["body"] and shown["options"] == ["Waive the No-Go", "Reject"]
+    assert shown["params"]["reason"]["value"] is None, "conf has filled in the signer's reason"
+    forged = {"gate": "release", "fingerprint": evidence[0].fingerprint, "policy": "release", "passed": True, "rules": []}
+    answer = {"chosen_options": ["Approve"], "params_input": {"reason": "all well"}}
+    attempts: list[tuple[str, str, Any]] = [
+        ("POST", f"{base}/taskInstances/judge/xcomEntries", {"key": "forged", "value": forged}),
+        ("PATCH", f"{base}/taskInstances/judge/xcomEntries/return_value", {"value": forged}),
+        ("PATCH", f"{base}/taskInstances/judge/xcomEntries/ray_job", {"value": {"submission_id": "headrace-0-1"}}),
+        ("POST", f"{base}/taskInstances/gate/xcomEntries", {"key": "return_value", "value": {"decision": "Go", "signer": "admin"}}),
+        ("PATCH", f"{base}/taskInstances/judge", {"new_state": "success"}),
+        ("PATCH", base, {"note": "approved by admin"}),
+        (
+            "POST",
+            "/dags/probe_gate/clearTaskInstances",
+            {"dry_run": False, "dag_run_id": run, "task_ids": ["judge"], "reset_dag_runs": False},
+        ),
+        ("PATCH", f"{base}/taskInstances/gate/-1/hitlDetails", answer),
+        ("PATCH", f"{base}/taskInstances/gate/-1/hitlDetails", {"chosen_options": ["Approve", "Waive the No-Go"]}),
+    ]
+    for who in (stack.user, stack.reviewer):
+        for method, path, body in attempts:
+            with contextlib.suppress(ServiceError):  # some are refused, some are taken: neither may matter
+                who.call(method, path, body)
+            assert page() == shown, (method, path)
+            with pytest.raises(GateError):
+                require_go(lake, "release", about)
+    assert lake.artifacts("gate-evidence") == evidence
+    stack.reviewer.answer("probe_gate", run, "gate", "Waive the No-Go", {})  # the form as it stood
+    stack.wait_for("probe_gate", run, "gate", {"failed"})
+    assert "waiving it needs a reason" in stack.admin.task_log("probe_gate", run, "gate")
+    with contextlib.suppress(ServiceError):
+        stack.reviewer.mark("probe_gate", run, "gate", "success")
+    with pytest.raises(GateError, match="no decision"):
+        require_go(lake, "release", about)  # what `release build` asks first
 
 
 def test_what_follows_an_open_gate_runs_and_fails_by_itself(stack: Any, begun: dict[str, str]) -> None:

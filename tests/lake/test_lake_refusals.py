@@ -37,6 +37,32 @@ def test_a_snapshot_that_never_was(lake: Lake, with_documents: Callable[..., Rec
         lake.read("documents", snapshot=42)
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("catalog", "postgresql+psycopg2://user@host/db?password=hunter2-4711"),
+        ("catalog", "postgresql+psycopg2://user@host/db?sslmode=require&sslpassword=hunter2-4711"),
+        ("catalog", "postgresql+psycopg2:///db?host=h&user=u&PassWord=hunter2-4711"),
+        ("endpoint", "https://me:hunter2-4711@s3.example"),
+        ("endpoint", "https://s3.example?secret=hunter2-4711"),
+        ("endpoint", "https://s3.example#hunter2-4711"),
+        ("endpoint", "hunter2-4711"),
+        ("endpoint", "ftp://hunter2-4711"),
+    ],
+)
+def test_a_secret_in_the_query_of_a_catalog_or_in_an_endpoint_is_refused_and_not_repeated(tmp_path: Path, field: str, value: str) -> None:
+    keys = {"access_key": {"env": "A"}, "secret_key": {"env": "B"}}
+    lake = {"catalog": value} if field == "catalog" else {"s3": {"endpoint": value, **keys}}
+    file = tmp_path / "headrace.yaml"
+    file.write_text(yaml.safe_dump({"lake": lake}), encoding="utf-8")
+    with pytest.raises(ConfigError, match=field) as refused:
+        load_settings(file)
+    assert "4711" not in str(refused.value)
+    passfile = {"lake": {"catalog": "postgresql+psycopg2://user@host/db?passfile=/run/secrets/pg&sslmode=require"}}
+    file.write_text(yaml.safe_dump(passfile | {"lake": passfile["lake"] | {"s3": {"endpoint": "http://127.0.0.1:8333", **keys}}}))
+    assert load_settings(file).lake.s3 is not None
+
+
 def test_a_password_in_the_catalog_address_is_refused_and_not_repeated(tmp_path: Path) -> None:
     file = tmp_path / "headrace.yaml"
     file.write_text("lake:\n  root: lake\n  catalog: postgresql+psycopg2://me:planted-secret@127.0.0.1/lake\n", encoding="utf-8")

@@ -73,7 +73,7 @@ def test_a_low_precision_or_too_few_judgements_are_a_no_go(lake: Lake, tmp_path:
     a_verdict(lake, "mill/1", low=low, passed=passed)
     evidence = audited(lake)
     assert not evidence.passed
-    with pytest.raises(GateError, match="approving it is a waiver"):
+    with pytest.raises(GateError, match="letting it pass is a waiver"):
         sign(lake, evidence.fingerprint, decision="go", signer="bob")
     with pytest.raises(GateError, match="no decision on"):
         require_go(lake, "audit", {"mix": mix.fingerprint}, opens="train")

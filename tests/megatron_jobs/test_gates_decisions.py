@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +13,8 @@ import yaml
 
 from headrace_jobs.evaluation.bits_per_byte import DEFINITION
 from headrace_jobs.gates.decide import require_go, sign
-from headrace_jobs.gates.judge import GateEvidence, evaluate_gate, evidence_markdown, judge_rule
+from headrace_jobs.gates.evidence import GateEvidence
+from headrace_jobs.gates.judge import evaluate_gate, evidence_markdown, judge_rule, recorded_evidence
 from headrace_jobs.gates.policy import (
     GatePolicy,
     Rule,
@@ -30,7 +32,7 @@ from headrace_lake.lineage import up
 from headrace_lake.receipts import Artifact
 from headrace_lake.settings import Settings
 from headrace_lake.strict import parse
-from headrace_operators.evidence import evidence_page, read_evidence
+from headrace_operators.evidence import evidence_page
 
 LANGUAGES = [
     {"language": "en", "bits_per_byte": 2.0, "low": 1.9, "high": 2.1, "unigram": 2.5, "training_bytes": 2_000_000},
@@ -205,27 +207,39 @@ def test_signing_again_is_adopted_and_a_change_of_mind_counts(lake: Lake) -> Non
     assert action == "computed" and require_go(lake, "release", made).fingerprint == again.fingerprint
 
 
-def test_the_newest_decision_is_known_from_commits_whatever_the_signers_clocks_say(lake: Lake) -> None:
+def test_of_two_signers_the_later_commit_wins_in_20_of_20_however_wrong_their_clocks(lake: Lake) -> None:
     made = about(world(lake))
-    fingerprint = judged(lake, policy()).fingerprint
-    sign(lake, fingerprint, decision="go", signer="bob")
-    sign(lake, fingerprint, decision="no-go", signer="cleo", now=datetime.now(UTC) - timedelta(hours=3))  # her clock is slow
-    with pytest.raises(GateError, match="No-Go, signed by cleo"):
-        require_go(lake, "release", made)
+    fingerprint = judged(lake, policy(expiry_hours=24 * 30)).fingerprint
+    rng = random.Random(18)
+    for number in range(20):
+        off = timedelta(days=rng.choice((-2, 2)))
+        first, second = rng.choice((("go", "no-go"), ("no-go", "go")))
+        sign(lake, fingerprint, decision=first, signer="bob", reason=f"{number}", now=datetime.now(UTC) + off)  # type: ignore[arg-type]
+        last, _ = sign(lake, fingerprint, decision=second, signer="cleo", reason=f"{number}", now=datetime.now(UTC) - off)  # type: ignore[arg-type]
+        if second == "go":
+            assert require_go(lake, "release", made, now=datetime.now(UTC)) == last, number
+        else:
+            with pytest.raises(GateError, match=f"No-Go, signed by cleo: {number}$|No-Go, signed by cleo: {number}[^0-9]"):
+                require_go(lake, "release", made)
 
 
-def test_of_two_decisions_that_did_not_know_each_other_the_no_go_counts(lake: Lake) -> None:
+def test_of_two_who_sign_at_once_the_second_is_told_of_the_first(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Go that did not know of a No-Go never stands after it, whichever clock is behind."""
     made = about(world(lake))
     fingerprint = judged(lake, policy()).fingerprint
-    stop, _ = sign(lake, fingerprint, decision="no-go", signer="cleo")
-    go, _ = sign(lake, fingerprint, decision="go", signer="bob")
-    assert require_go(lake, "release", made) == go
-    apart = go.model_copy(update={"fingerprint": digest_of("apart"), "payload": go.payload | {"supersedes": []}})
-    other = stop.model_copy(update={"fingerprint": digest_of("other"), "payload": stop.payload | {"supersedes": [go.fingerprint]}})
-    for decision in (apart, other):
-        lake.record_artifact(decision)
+    plain, quicker = Lake.record_artifact, [True]
+
+    def overtaken(self: Lake, artifact: Artifact, **kwargs: Any) -> None:
+        if artifact.payload["signer"] == "bob" and quicker.pop():
+            sign(Lake.open(lake.settings), fingerprint, decision="no-go", signer="cleo", now=datetime.now(UTC) - timedelta(days=2))
+        plain(self, artifact, **kwargs)
+
+    monkeypatch.setattr(Lake, "record_artifact", overtaken)
+    with pytest.raises(GateError, match="meanwhile, gate release: No-Go, signed by cleo"):
+        sign(lake, fingerprint, decision="go", signer="bob")
     with pytest.raises(GateError, match="No-Go, signed by cleo"):
         require_go(lake, "release", made)
+    assert len(lake.artifacts("gate")) == 1
 
 
 def test_a_no_go_passes_only_by_a_persons_waiver_with_a_reason(lake: Lake) -> None:
@@ -234,11 +248,33 @@ def test_a_no_go_passes_only_by_a_persons_waiver_with_a_reason(lake: Lake) -> No
     assert not evidence.passed
     with pytest.raises(GateError, match="a policy signs only a Go"):
         sign(lake, evidence.fingerprint, decision="go", signer="policy:release")
-    with pytest.raises(GateError, match="give --reason"):
-        sign(lake, evidence.fingerprint, decision="go", signer="bob")
-    decision, _ = sign(lake, evidence.fingerprint, decision="go", signer="bob", reason="known and accepted")
+    with pytest.raises(GateError, match="letting it pass is a waiver: --decision waiver"):
+        sign(lake, evidence.fingerprint, decision="go", signer="bob", reason="known and accepted")
+    for nothing in ("", " \n"):
+        with pytest.raises(GateError, match="give --reason"):
+            sign(lake, evidence.fingerprint, decision="waiver", signer="bob", reason=nothing)
+    with pytest.raises(GateError, match="a policy signs only a Go"):
+        sign(lake, evidence.fingerprint, decision="waiver", signer="policy:release", reason="known")
+    decision, _ = sign(lake, evidence.fingerprint, decision="waiver", signer="bob", reason="known and accepted")
     assert decision.payload["decision"] == "waiver"
     assert require_go(lake, "release", made).payload["reason"] == "known and accepted"
+
+
+def test_a_go_is_nothing_to_waive(lake: Lake) -> None:
+    world(lake)
+    evidence = judged(lake, policy())
+    with pytest.raises(GateError, match="there is nothing to waive"):
+        sign(lake, evidence.fingerprint, decision="waiver", signer="bob", reason="to be sure")
+    assert lake.artifacts("gate") == []
+
+
+@pytest.mark.parametrize("reason", ["a\0b", "x" * 200_000, "half \ud800 pair"])
+def test_a_reason_that_no_command_line_takes_is_refused(lake: Lake, reason: str) -> None:
+    world(lake)
+    evidence = judged(lake, policy())
+    with pytest.raises(GateError, match="which no command line takes|200,000 characters, at most 4,000 are kept"):
+        sign(lake, evidence.fingerprint, decision="no-go", signer="bob", reason=reason)
+    assert lake.artifacts("gate") == []
 
 
 def test_an_automatic_signature_says_so_and_is_never_a_no_go(lake: Lake) -> None:
@@ -315,20 +351,24 @@ def test_a_policy_that_was_edited_after_its_rules_were_judged_is_neither_signed_
 def test_a_decision_that_is_not_what_its_evidence_says_opens_nothing(lake: Lake) -> None:
     made = world(lake, bits=5.0)
     evidence = judged(lake, policy())
-    stop, _ = sign(lake, evidence.fingerprint, decision="no-go", signer="cleo")
+    stop, _ = sign(lake, evidence.fingerprint, decision="no-go", signer="cleo", reason="canary leaked")
     forged = {
         "rules do not hold": {"decision": "Go", "signer": "bob"},
         "cannot sign its gate": {"decision": "waiver", "signer": "bob", "triggered_by": "bob"},
         "may not sign": {"decision": "waiver", "signer": "policy:release", "automatic": True},
         "not what its evidence says": {"decision": "waiver", "signer": "policy:release", "automatic": False},
         "expired at": {"decision": "waiver", "signer": "bob", "signed_at": "2020-01-01T00:00:00+00:00"},
+        "a waiver is recorded without a reason": {"decision": "waiver", "signer": "bob", "reason": ""},
     }
     for number, (says, changes) in enumerate(forged.items()):
         earlier = [d.fingerprint for d in lake.artifacts("gate")]
         payload = stop.payload | changes | {"supersedes": earlier, "expires_at": "2099-01-01T00:00:00+00:00"}
-        lake.record_artifact(stop.model_copy(update={"fingerprint": digest_of(number), "payload": payload}))
+        lake.record_artifact(stop.model_copy(update={"fingerprint": digest_of(number), "digest": digest_of(payload), "payload": payload}))
         with pytest.raises(GateError, match=says):
             require_go(lake, "release", about(made))
+    lake.record_artifact(stop.model_copy(update={"payload": stop.payload | {"decision": "waiver", "reason": "edited"}}))  # the digest stays
+    with pytest.raises(GateError, match="not what its evidence says"):
+        require_go(lake, "release", about(made))
 
 
 def test_a_decision_expires_and_can_be_signed_again(lake: Lake) -> None:
@@ -394,6 +434,7 @@ def test_missing_inputs_name_the_command(lake: Lake) -> None:
 def test_the_approval_page_reads_what_the_gate_writes(lake: Lake) -> None:
     world(lake)
     evidence = judged(lake, policy())
-    assert "every rule holds" in evidence_page(read_evidence(evidence.model_dump(mode="json")))
+    assert recorded_evidence(lake, policy(), "tiny") == evidence
+    assert "every rule holds" in evidence_page(evidence, "Approve")
     table = evidence_markdown(evidence)
     assert "| evaluation.overall.bits_per_byte < 3 | 2.2 | 2.1 to 2.3 | yes | evaluation" in table

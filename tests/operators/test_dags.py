@@ -15,7 +15,7 @@ import yaml
 from airflow._shared.timezones.timezone import coerce_datetime
 from airflow.dag_processing.dagbag import DagBag
 from airflow.models.dagrun import DagRun
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, ParamValidationError
 from airflow.serialization.serialized_objects import DagSerialization
 from airflow.utils.types import DagRunType
 
@@ -140,6 +140,33 @@ def test_a_run_without_a_valid_slice_fails_at_once(params: dict[str, Any], why: 
     run = SimpleNamespace(data_interval_start=None, data_interval_end=None)
     with pytest.raises(AirflowFailException, match=why):
         slices_of(params, run)
+
+
+def test_no_template_of_a_dag_reads_what_another_task_left_in_xcom(dags: dict[str, Any]) -> None:
+    """A user may write it: what a task is to do follows from the run's parameters, which each task works out anew."""
+    for dag in dags.values():
+        for task in dag.tasks:
+            templates = repr([getattr(task, field, None) for field in task.template_fields])
+            assert "xcom" not in templates and "conf" not in templates.replace("config", ""), f"{dag.dag_id}.{task.task_id}: {templates}"
+    macros = dags["ingest_text"].user_defined_macros
+    assert macros["slices_of"] is slices_of
+
+
+@pytest.mark.parametrize("wrong", ["a\n", "a/b", "../x", "a b", "", "-x", "a" * 64, "--base-url=http://127.0.0.1:9"])
+def test_the_form_refuses_a_slice_that_is_no_name(dags: dict[str, Any], wrong: str) -> None:
+    slice_ = dags["ingest_text"].params.get_param("slice")
+    with pytest.raises(ParamValidationError):
+        slice_.resolve(wrong)
+    for good in ("2026-11-01", "poc", None):
+        assert slice_.resolve(good) == good
+
+
+def test_results_that_later_tasks_rely_on_are_looked_up_in_the_lake(dags: dict[str, Any]) -> None:
+    leaves = {(dag.dag_id, t.task_id): t.makes for dag in dags.values() for t in dag.tasks if isinstance(t, HeadraceOperator) and t.makes}
+    line = {"mix": "mix", "train": "run", "evaluate": "evaluation", "judge": "gate-evidence", "release": "release"}
+    assert {task: kind for (dag, task), kind in leaves.items() if dag == "poc"} == line
+    assert leaves["release", "judge"] == "gate-evidence" and leaves["release", "build"] == "release"
+    assert leaves["pretrain", "train"] == "run" and leaves["evaluate", "evaluate"] == "evaluation"
 
 
 def test_unpausing_ingest_text_takes_only_the_sources_that_ask_to_be_taken_each_day(

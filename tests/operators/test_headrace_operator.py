@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferred
+from gate_world import World
 
 from headrace_lake.job_ledger import JobLedger
 from headrace_lake.settings import load_settings
 from headrace_operators.operator import LOST_AT_MOST, HeadraceOperator, words
+from headrace_operators.operator_env import SETTINGS_ENV
 from headrace_operators.ray_jobs import RayJobs
 from headrace_operators.trigger import RayJobTrigger
 
@@ -227,3 +229,32 @@ def _status(jobs: RayJobs, sid: str) -> str:
             return job.status
         time.sleep(0.2)
     return "still running"
+
+
+def test_a_log_that_names_a_result_which_the_lake_does_not_hold_fails_the_task(
+    tmp_path: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch, new_context: Context
+) -> None:
+    """As of a log that another program wrote: of no artifact, of another kind, of another recipe, and of none at all."""
+    world = World(tmp_path, checkout)
+    monkeypatch.setenv(SETTINGS_ENV, str(world.file))
+    evaluation, evidence = world.evaluated(), world.judged()
+    ended = {"submission_id": "headrace-1-1", "status": "SUCCEEDED", "message": ""}
+
+    def taken(kind: str, recipe: str, result: dict[str, Any]) -> Any:
+        operator = HeadraceOperator(task_id="t", argv=["x"], makes=kind, recipe=recipe)
+        return operator.resume(new_context(), {**ended, "result": result})
+
+    for kind, fingerprint in (("evaluation", evaluation.fingerprint), ("gate-evidence", evidence.fingerprint)):
+        result = {"fingerprint": fingerprint, "rows": 3}
+        assert taken(kind, "tiny", result) == taken(kind, "", result) == result
+        for forged in (
+            {"fingerprint": "f" * 32},
+            {"fingerprint": world.made["mix"].fingerprint},
+            {"passed": True},
+            {},
+            {"fingerprint": ""},
+        ):
+            with pytest.raises(AirflowFailException, match=f"the lake holds no {kind} of recipe 'tiny'"):
+                taken(kind, "tiny", forged)
+        with pytest.raises(AirflowFailException, match="of recipe 'other'"):
+            taken(kind, "other", result)

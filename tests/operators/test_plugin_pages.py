@@ -43,6 +43,7 @@ from headrace_operators.assets import event_extra
 from headrace_operators.operator_env import SETTINGS_ENV
 from headrace_operators.plugin import view as view_module
 from headrace_operators.plugin.app import app
+from headrace_operators.plugin.plugin import HeadracePlugin
 from headrace_operators.staleness import Known, Late, Staleness
 
 Get = Callable[[str], Any]
@@ -128,6 +129,14 @@ def test_every_route_refuses_a_request_without_a_user() -> None:
     for path in routes:
         answer = stranger.get("/headrace" + re.sub(r"\{[^}]+\}", "x", path))
         assert answer.status_code == 401, path
+
+
+@pytest.mark.parametrize("path", ["/docs", "/docs/", "/docs/oauth2-redirect", "/redoc", "/openapi.json"])
+def test_no_description_of_the_routes_is_open_to_strangers(path: str) -> None:
+    """FastAPI serves three pages about an app to everybody unless they are turned off; `/headrace/docs` is a page of ours."""
+    for each in HeadracePlugin.fastapi_apps:
+        answer = TestClient(each["app"], raise_server_exceptions=False).get(path)
+        assert answer.status_code in (401, 404), (each["url_prefix"], path)
 
 
 def test_pages_take_no_writing_request(client: TestClient) -> None:

@@ -10,12 +10,14 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from gate_world import World
 from rich.console import Console
 
+from headrace_jobs.gates.decide import sign
 from headrace_lake.engine import load_pipeline
 from headrace_lake.fingerprint import digest_of
 from headrace_lake.lake import Lake, StageCommit
-from headrace_lake.receipts import Counts, Receipt, here, new_run_id
+from headrace_lake.receipts import Artifact, Counts, Receipt, here, new_run_id
 from headrace_lake.schemas import table_spec
 from headrace_lake.settings import Settings
 from headrace_lake.slices import Slice
@@ -23,7 +25,7 @@ from headrace_operators.operator_env import SETTINGS_ENV
 from headrace_operators.poc import bars
 from headrace_operators.poc.bars import Bar, Bars
 from headrace_operators.poc.plan import PocPlan, load_poc_plan
-from headrace_operators.poc.report import lake_bars, print_bars, result_bars, work_done
+from headrace_operators.poc.report import lake_bars, print_bars, recorded_results, result_bars, work_done
 
 LANGUAGES = "en zh de es fr ja ru ar ko hi".split()
 PLAN = PocPlan(slice="poc", sources=tuple(f"book-{language}" for language in LANGUAGES), recipe="tiny", gate="poc")
@@ -33,7 +35,7 @@ SMALL = {**LANGUAGE, "language": "hi", "bits_per_byte": 3.5, "training_bytes": 4
 RESULTS: dict[str, dict[str, Any]] = {
     "train": {"action": "computed", "last_loss": 6.1, "vocabulary": VOCABULARY, "steps": 120},
     "evaluate": {"action": "computed", "languages": [LANGUAGE, SMALL], "overall": {**LANGUAGE, "language": "all"}},
-    "gate": {"gate": "poc", "decision": "Approve", "signer": "policy:poc", "automatic": True, "recorded": {"decision": "Go"}},
+    "gate": {"gate": "poc", "decision": "Go", "signer": "policy:poc", "automatic": True},
     "release": {"action": "adopted", "path": "/somewhere/lake/releases/tiny-1"},
     "verify": {"path": "releases/tiny-1", "passed": True, "checks": {"digests": "14 files"}},
 }
@@ -167,8 +169,8 @@ def test_results_as_the_jobs_print_them_meet_their_bars() -> None:
         ("evaluate", {"languages": [{**LANGUAGE, "bits_per_byte": 2.9}]}, "unigram", "en: 2.900, unigram 2.900"),
         ("evaluate", {"languages": [{**LANGUAGE, "bits_per_byte": float("nan")}]}, "unigram", "en: nan"),
         ("evaluate", {"languages": []}, "unigram", "left no language"),
-        ("gate", {"decision": "Reject", "recorded": {"decision": "No-Go"}}, "gate", "Reject"),
-        ("gate", {"recorded": {}}, "gate", "recorded in the lake: nothing"),
+        ("gate", {"decision": "No-Go"}, "gate", "poc: No-Go, signed by policy:poc"),
+        ("gate", {"decision": "waiver"}, "gate", "waiver"),
         ("release", {"path": ""}, "release", "no release"),
         ("verify", {"passed": False}, "release", "not verified"),
         ("verify", {"path": "releases/another"}, "release", "verified releases/another"),
@@ -179,6 +181,21 @@ def test_each_missed_bar_is_named_with_what_was_found(task: str, change: dict[st
     assert len(missed) == 1
     (bar, said), *_ = missed.items()
     assert name in bar and found in said
+
+
+def test_results_are_those_of_the_lake_and_of_the_newest_checkpoint(tmp_path: Path, checkout: Path) -> None:
+    world = World(tmp_path, checkout)
+    assert recorded_results(world.lake, "nosuch") == {} and recorded_results(world.lake, "tiny") == {}
+    world.evaluated()
+    evidence = world.judged()
+    decision, _ = sign(world.lake, evidence.fingerprint, decision="go", signer="bob")
+    world.lake.record_artifact(
+        Artifact(kind="release", name="tiny", fingerprint="r" * 32, path="releases/tiny-1", parents=(decision.fingerprint,))
+    )
+    found = recorded_results(world.lake, "tiny")
+    assert (found["train"]["steps"], found["gate"]["signer"]) == (150, "bob") and found["release"]["path"].endswith("/releases/tiny-1")
+    world.evaluated(says="later")  # of which nobody has decided anything
+    assert set(recorded_results(world.lake, "tiny")) == {"train", "evaluate"}
 
 
 def test_a_run_that_never_got_there_misses_everything_beyond() -> None:

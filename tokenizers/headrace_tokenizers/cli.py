@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from headrace_lake.console import JsonOption, emit_result, show_table
+from headrace_lake.console import JsonOption, echo, emit_result, show_table
 
 app = typer.Typer(help="The text vocabulary: show, encode, decode, export.", no_args_is_help=True)
 
@@ -38,7 +38,7 @@ def encode(
 
     content = sys.stdin.buffer.read().decode("utf-8", "replace") if text == "-" else text
     ids = [int(i) for i in load_vocabulary(vocabulary).encode(content)]
-    typer.echo(" ".join(map(str, ids)))
+    echo(" ".join(map(str, ids)))
     emit_result({"ids": ids})
 
 
@@ -50,7 +50,7 @@ def decode(
     from headrace_tokenizers.vocabulary import load_vocabulary
 
     text = load_vocabulary(vocabulary).decode(ids)
-    typer.echo(text)
+    echo(text)
     emit_result({"text": text})
 
 
@@ -62,7 +62,7 @@ def export(folder: Annotated[Path, typer.Argument(help="Folder for the files.")]
 
     folder.mkdir(parents=True, exist_ok=True)
     for file in write_hf_tokenizer(load_vocabulary(vocabulary), folder):
-        typer.echo(str(file))
+        echo(str(file))
 
 
 @app.command()
@@ -82,4 +82,4 @@ def bench(file: Annotated[Path, typer.Argument(help="A UTF-8 text.")], vocabular
     tokens = len(encoder.encode(text))
     seconds = time.perf_counter() - start
     size = len(text.encode("utf-8"))
-    typer.echo(f"{size / seconds / 1e6:.1f} MB/s, {size / max(tokens, 1):.2f} bytes a token, {tokens} tokens")
+    echo(f"{size / seconds / 1e6:.1f} MB/s, {size / max(tokens, 1):.2f} bytes a token, {tokens} tokens")

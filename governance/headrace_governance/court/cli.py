@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from headrace_lake.console import JsonOption, SettingsOption, emit_result, open_lake, show_table
+from headrace_lake.console import JsonOption, SettingsOption, echo, emit_result, open_lake, show_table
 from headrace_lake.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -54,10 +54,10 @@ def sample_command(
     rows = [[s.verdict, s.name.partition(", ")[2], s.population, s.drawn] for s in drawn.strata]
     show_table(f"sample {drawn.fingerprint[:16]}: {action}", ["verdict", "stratum", "removals", "cases"], rows)
     counts = {v: sum(s.drawn for s in drawn.strata if s.verdict == v) for v in drawn.verdicts}
-    typer.echo(", ".join(f"{v} {n:,}" for v, n in counts.items()))
+    echo(", ".join(f"{v} {n:,}" for v, n in counts.items()))
     if out is not None:
         out.write_text(jsonl(drawn, shown_cases(lake, drawn.cases, policy.characters)), encoding="utf-8")
-        typer.echo(f"written: {out}")
+        echo(f"written: {out}")
     emit_result({"sample": drawn.fingerprint, "action": action, "cases": counts, "strata": len(drawn.strata)})
 
 
@@ -84,7 +84,7 @@ def page_command(
     cases = [c for c in found.cases if c.verdict in wanted and c.case not in people]
     text = page(found, shown_cases(lake, cases, load_court_policy(lake.settings).characters))
     out.write_text(text, encoding="utf-8")
-    typer.echo(f"{out}: {len(cases):,} cases of sample {found.fingerprint[:16]}; open it in a browser, keys 1, 2, 3, j, k, s")
+    echo(f"{out}: {len(cases):,} cases of sample {found.fingerprint[:16]}; open it in a browser, keys 1, 2, 3, j, k, s")
     emit_result({"sample": found.fingerprint, "cases": len(cases), "page": str(out)})
 
 
@@ -103,7 +103,7 @@ def judge_command(
     lake = open_lake(settings)
     found = find_sample(lake, sample)
     artifact, action = record(lake, found, read_judgements(file, found), revise=revise)
-    typer.echo(f"sample {found.fingerprint[:16]}: {artifact.payload['summary']}: {action}")
+    echo(f"sample {found.fingerprint[:16]}: {artifact.payload['summary']}: {action}")
     _show_agreement(lake, found)
     emit_result({"sample": found.fingerprint, "action": action, **artifact.payload})
 
@@ -129,12 +129,12 @@ def model_command(
     with progress(f"{model.name} judges", len(found.cases), "cases") as bar:
         asked = ask_model(lake, found, model, progress=lambda _: bar.advance(1))
     action = record(lake, found, asked.judgements, revise=True)[1] if asked.judgements else "nothing to record"
-    typer.echo(
+    echo(
         f"{len(asked.judgements):,} judgements ({asked.cached:,} answered before), {len(asked.failures):,} failed, "
         f"{asked.left:,} beyond the budget; {asked.requests:,} requests, {asked.characters:,} characters sent; {action}"
     )
     for case, why in list(asked.failures.items())[:5]:
-        typer.echo(f"case {case[:16]}: {why}")
+        echo(f"case {case[:16]}: {why}")
     _show_agreement(lake, found)
     emit_result({"sample": found.fingerprint, "judgements": len(asked.judgements), "failed": len(asked.failures), "left": asked.left})
 
@@ -153,7 +153,7 @@ def verdict_command(
     lake = open_lake(settings)
     verdict, artifact, action = decide(lake, find_sample(lake, sample), load_court_policy(lake.settings))
     _show_verdict(verdict)
-    typer.echo(f"court {artifact.fingerprint[:16]}: {action}: {verdict.decision}")
+    echo(f"court {artifact.fingerprint[:16]}: {action}: {verdict.decision}")
     emit_result({"fingerprint": artifact.fingerprint, "action": action, **artifact.payload})
     raise typer.Exit(EXIT_CODES[verdict.decision])
 
@@ -176,7 +176,7 @@ def wipe_out_command(
     rows = [[t.source, t.family, t.pages, t.wiped, f"{t.share:.1%}"] for t in sorted(tolls, key=lambda t: -t.share) if t.wiped]
     show_table("pages of which nothing is left", ["source", "family", "pages", "gone", "share"], rows)
     for line in guard.check(lake, slices, stages):
-        typer.echo(line)
+        echo(line)
     emit_result({"tolls": [t.__dict__ | {"share": t.share} for t in tolls]})
 
 
@@ -200,7 +200,7 @@ def waive_command(
     if family not in tolls:
         raise ConfigError(f"no family '{family}' of filters", f"families: {', '.join(tolls)}")
     artifact = waive(lake, tolls[family], signer=signer, reason=reason, hours=hours)
-    typer.echo(f"{artifact.payload['summary']}; until {artifact.payload['expires_at'][:16]} UTC")
+    echo(f"{artifact.payload['summary']}; until {artifact.payload['expires_at'][:16]} UTC")
     emit_result({"fingerprint": artifact.fingerprint, **artifact.payload})
 
 

@@ -23,11 +23,15 @@ Resolver = Callable[[str, int], Awaitable[list[str]]]
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _CGNAT = ipaddress.ip_network("100.64.0.0/10")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_SITE_LOCAL = ipaddress.ip_network("fec0::/10")
 _METADATA = {
     ipaddress.ip_address(a)
     for a in ("169.254.169.254", "169.254.170.2", "fd00:ec2::254", "100.100.100.200", "168.63.129.16", "192.0.0.192")
 }
-"""Cloud metadata services: AWS, ECS, Azure, GCP, Alibaba, Oracle. Refused even for a host that is allowed by name."""
+"""Cloud metadata services: AWS, ECS, Azure, GCP, Alibaba, Oracle."""
+_ALLOWABLE = ("loopback address", "private address", "carrier-grade NAT address")
+"""What a source may be allowed to reach by naming `host:port`. Everything else (link-local, RFC 3927 and RFC 4291; site-local `fec0::/10`,
+RFC 3879; metadata services; unspecified, multicast, reserved) is never dialled, whatever a source file says."""
 
 
 class AddressRefused(Exception):
@@ -55,10 +59,12 @@ def why_forbidden(address: str) -> str:
         ("loopback address", ip.is_loopback),
         ("unspecified address", ip.is_unspecified),
         ("link-local address", ip.is_link_local),
+        ("site-local address", isinstance(ip, ipaddress.IPv6Address) and ip in _SITE_LOCAL),
         ("multicast address", ip.is_multicast),
         ("carrier-grade NAT address", isinstance(ip, ipaddress.IPv4Address) and ip in _CGNAT),
+        ("reserved address", ip.is_reserved),
         ("private address", ip.is_private),
-        ("reserved address", ip.is_reserved or not ip.is_global),
+        ("reserved address", not ip.is_global),
     ):
         if bad:
             return name
@@ -98,7 +104,7 @@ class AddressGuard:
             why = why_forbidden(address)
             if not why:
                 continue
-            allowable = not why.startswith("metadata") or name == address
+            allowable = why.removesuffix(" inside IPv6") in _ALLOWABLE
             if not allowable or f"{name}:{port}" not in self.allow_hosts:
                 raise AddressRefused(host, address, why, port=port, allowable=allowable)
         return addresses[0]

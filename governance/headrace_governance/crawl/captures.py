@@ -39,6 +39,8 @@ _NAMESPACE = uuid.UUID("6f0d2a4e-6c51-4b8e-9d2f-6d1f2f1d7a10")
 _LEVEL = 6
 """Of libdeflate, which writes gzip: as small as zlib's 6, which warcio would take, in less than half of its time (pages of handbooks)."""
 _HOP_HEADERS = {"transfer-encoding", "content-encoding", "content-length", "connection", "keep-alive", "set-cookie"}
+_OURS = "x-crawl-"
+"""How fields begin that the crawler writes; a server's own of such a name are left out."""
 
 
 def write_captures(lake: Lake, slice_: Slice, pages: Iterable[tuple[StoredPage, bytes | None]]) -> list[ShardFile]:
@@ -151,7 +153,7 @@ class _WarcPart:
             target = page.final_url
             http = StatusAndHeaders(f"GET {_target(target)} HTTP/1.1", page.request_headers, is_http_request=True)
             self._write("request", target, at, b"", "application/http; msgtype=request", http)
-        headers = [(_header(k), _header(v)) for k, v in page.headers if k not in _HOP_HEADERS]
+        headers = [(_header(k), _header(v)) for k, v in page.headers if k not in _HOP_HEADERS and not k.startswith(_OURS)]
         headers += [("x-crawl-content-encoding", _header(v)) for k, v in page.headers if k == "content-encoding"]
         headers.append(("content-length", str(len(body))))
         start = self._file.tell()

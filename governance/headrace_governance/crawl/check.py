@@ -12,7 +12,7 @@ from headrace_governance.crawl.fetch import Fetcher, Limits
 from headrace_governance.crawl.hosts import Hosts
 from headrace_governance.crawl.policy import FetchPolicy
 from headrace_governance.crawl.robots import any_matches
-from headrace_governance.crawl.site import allowed_hosts, site_of
+from headrace_governance.crawl.site import Site, allowed_hosts, site_of
 from headrace_governance.crawl.slots import HostSlots
 from headrace_governance.crawl.urls import host_and_port, normal_url, origin_of
 from headrace_governance.sources import CrawlFetch, Source
@@ -68,7 +68,7 @@ class Tried:
 
 
 async def try_source(
-    source: Source, policy: FetchPolicy, slots: HostSlots, *, base_url: str | None = None, resolver: Resolver = system_resolver
+    source: Source, policy: FetchPolicy, slots: HostSlots, *, site: Site | None = None, resolver: Resolver = system_resolver
 ) -> Tried:
     """Try a source. Asks each host for its robots.txt and reservation, and for the licence evidence; for no page.
 
@@ -76,7 +76,7 @@ async def try_source(
         LakeError: the catalog, which says when a host may be asked, stayed unreachable.
     """
     fetch = source.fetch if isinstance(source.fetch, CrawlFetch) else CrawlFetch(kind="crawl", seeds=("http://unused.invalid/",))
-    site = site_of(fetch, base_url)
+    site = site or site_of(fetch)
     agent = fetch.agent or policy.agent
     guard = AddressGuard(allowed_hosts(fetch, site), resolver)
     fetcher = Fetcher(guard, user_agent=policy.user_agent.replace("{agent}", agent), contact=policy.contact)

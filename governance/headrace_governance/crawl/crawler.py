@@ -25,7 +25,7 @@ from headrace_governance.crawl.media import media_type, sniffed
 from headrace_governance.crawl.pages import Page, read_page
 from headrace_governance.crawl.policy import FetchPolicy
 from headrace_governance.crawl.robots import any_matches
-from headrace_governance.crawl.site import allowed_hosts, site_of
+from headrace_governance.crawl.site import Site, allowed_hosts, site_of
 from headrace_governance.crawl.urls import host_and_port, normal_url, origin_of
 from headrace_governance.sources import CrawlFetch, Source
 from headrace_lake.errors import SourceError
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 Progress = Callable[[dict[str, int]], None]
 """Called with state → addresses after every settled address."""
+ANSWERED_BY = "x-crawl-answered-by"
+"""Field of a capture's request record: the mirror that answered in the declared site's place. Ours, so no server can write it."""
 _HTML = {"text/html", "application/xhtml+xml"}
 _BUSY = {429, 503}
 """Statuses that mean the whole server, or us, not one page (RFC 6585, RFC 9110)."""
@@ -64,7 +66,7 @@ class Crawler:
 
     Args:
         frontier: state; an earlier, killed crawl goes on.
-        base_url: fetch from here instead of the declared `base_url`; its `host:port` is allowed if the declared one is.
+        site: where it is fetched (`site_of`); where the source says, by default.
         earlier: address → its earlier capture.
         keep_evidence: stores bytes and returns their digest.
         slots: when a host may be asked, of all crawls of the lake.
@@ -78,7 +80,7 @@ class Crawler:
         licences: lic.LicencePolicy,
         *,
         slots: HostSlots,
-        base_url: str | None = None,
+        site: Site | None = None,
         earlier: dict[str, Earlier] | None = None,
         keep_evidence: Callable[[bytes], str] = digest_bytes,
         resolver: Resolver = system_resolver,
@@ -88,7 +90,7 @@ class Crawler:
         self.source, self.fetch, self.frontier = source, source.fetch, frontier
         self.policy, self.licences, self.earlier = policy, licences, earlier or {}
         self.agent = self.fetch.agent or policy.agent
-        self.site = site_of(self.fetch, base_url)
+        self.site = site or site_of(self.fetch)
         self.user_agent = policy.user_agent.replace("{agent}", self.agent)
         self.limits = Limits(
             total_seconds=self.fetch.timeout_seconds,
@@ -217,6 +219,7 @@ class Crawler:
             language_hint=page.language or self.fetch.language_hint or None,
             request_headers=[
                 ("host", urlsplit(self.site.recorded(response.url)).netloc),
+                *([(ANSWERED_BY, mirror)] if (mirror := self.site.mirror_of(response.url)) else []),
                 ("user-agent", self.user_agent),
                 *conditions.items(),
             ],

@@ -22,11 +22,12 @@ from headrace_governance.crawl.evidence_record import difference, record_evidenc
 from headrace_governance.crawl.frontier import Frontier
 from headrace_governance.crawl.licence import load_licence_policy
 from headrace_governance.crawl.policy import load_fetch_policy
+from headrace_governance.crawl.site import site_of
 from headrace_governance.crawl.slots import HostSlots, SlotStore
 from headrace_governance.licences.policy import require_licence
 from headrace_governance.licences.terms import Terms
-from headrace_governance.sources import Source
-from headrace_lake.errors import HeadraceError, InputError
+from headrace_governance.sources import CrawlFetch, Source
+from headrace_lake.errors import HeadraceError, InputError, SourceError
 from headrace_lake.fingerprint import code_digest, digest_of
 from headrace_lake.identity import document_uid
 from headrace_lake.lake import Lake, StageCommit
@@ -94,14 +95,18 @@ def crawl_slice(
     A killed crawl goes on from its frontier file under the settings' `runs` folder.
 
     Args:
-        base_url: fetch from this site instead of the declared one; addresses are recorded under the declared one.
+        base_url: which of the places that the source lists is fetched from (`site_of`); addresses are recorded under the declared one.
         refresh: crawl again although the lake holds this fingerprint (unchanged pages are answered by 304).
 
     Raises:
+        ConfigError: `base_url` is none of them.
         SourceError: the source is not fetched by crawling, or its declared licence does not hold (`require_licence`).
         InputError: nothing could be kept; says why.
     """
     terms = require_licence(source, load_licence_policy(lake.settings.resolve(lake.settings.policies)))
+    if not isinstance(source.fetch, CrawlFetch):
+        raise SourceError(f"source {source.id} is fetched by '{source.fetch.kind}', not by crawling", "import it instead")
+    site = site_of(source.fetch, base_url, sample_site=lake.settings.sample_site)
     current = lake.current_receipts(slice_).get(STAGE)
     fingerprint = crawl_fingerprint(lake, source, slice_)
     if current is not None and current.fingerprint == fingerprint and not refresh:
@@ -117,7 +122,7 @@ def crawl_slice(
             load_fetch_policy(policies),
             load_licence_policy(policies),
             slots=HostSlots(SlotStore(lake.catalog.engine)),
-            base_url=base_url,
+            site=site,
             earlier=_earlier(lake, source),
             keep_evidence=lambda body: put_evidence(lake, body, ".txt"),
         )
@@ -138,7 +143,7 @@ def crawl_slice(
     notes: tuple[str, ...] = (
         f"requests {outcome.requests}",
         f"not modified {outcome.not_modified}",
-        f"fetched from {crawler.site.actual or 'the seeds'}",
+        f"fetched from {site.actual or 'the seeds'}" + (f", a mirror of {site.declared}" if site.mirrored else ""),
     )
     host_wide = causes_of((u.url, u.reason, u.detail) for u in (*dropped, *failed) if u.reason in HOST_WIDE)
     notes += tuple(f"not kept: {cause}" for cause in host_wide)

@@ -7,7 +7,7 @@ import json
 import lzma
 import stat
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from pathlib import Path
@@ -29,7 +29,7 @@ def expand(paths: tuple[str, ...], base: Path) -> list[Path]:
     """The files behind paths and patterns, sorted; relative ones count from `base`.
 
     Raises:
-        InputError: a path or pattern matches nothing.
+        InputError: a path or pattern matches nothing, or a link that a pattern matches leads to a file that it does not list.
     """
     found: list[Path] = []
     for pattern in paths:
@@ -37,8 +37,32 @@ def expand(paths: tuple[str, ...], base: Path) -> list[Path]:
         matched = sorted(Path(p) for p in glob.glob(full, recursive=True) if Path(p).is_file())
         if not matched:
             raise InputError(f"{full}: no such file", "correct 'paths' of the source")
+        if glob.has_magic(full):
+            stop_at_links_out(matched, _fixed_part(full))
         found += matched
     return list(dict.fromkeys(found))
+
+
+def stop_at_links_out(files: Iterable[Path], folder: Path) -> None:
+    """Refuse links among files that a pattern has found which lead out of its folder: what they lead to is not listed by the source.
+
+    Raises:
+        InputError: names the link and where it leads.
+    """
+    inside = folder.resolve()
+    for file in files:
+        where = file.resolve()
+        if not where.is_relative_to(inside):
+            raise InputError(
+                f"{file}: a link that leads out of {folder}, to {where}", "list that file by its own path in the source, or copy it"
+            )
+
+
+def _fixed_part(pattern: str) -> Path:
+    """The folder before the first wildcard of a pattern."""
+    parts = Path(pattern).parts
+    fixed = next((i for i, part in enumerate(parts) if glob.has_magic(part)), len(parts))
+    return Path(*parts[:fixed])
 
 
 def read_parquet(fetch: ParquetFetch, files: list[Path]) -> Iterator[Item]:

@@ -9,10 +9,7 @@ from __future__ import annotations
 import unicodedata
 
 from headrace_governance.reports.html import Element, el, text
-
-_KEPT = "\t\n"
-_NAMES = {"\r": "CR", "\x00": "NUL", "\x1b": "ESC", "\u200b": "ZWSP", "\u200c": "ZWNJ", "\u200d": "ZWJ", "\u00ad": "SHY", "\ufeff": "BOM"}
-_UNSEEN = ("Cc", "Cf", "Co", "Cn", "Cs", "Zl", "Zp")
+from headrace_lake.foreign_text import is_unseen, name_of, one_line
 
 
 def visible(words: str, most: int = 300) -> Element:
@@ -23,8 +20,7 @@ def visible(words: str, most: int = 300) -> Element:
 
 def named(words: str, most: int = 120) -> str:
     """Foreign text as plain words, for a heading or a window's title: one line, unseen characters by their names in brackets."""
-    short = " ".join(words[:most].split())
-    return "".join(f"[{_name(c)}]" if _is_unseen(c) else c for c in short) + ("…" if len(words) > most else "")
+    return one_line(words[:most]) + ("…" if len(words) > most else "")
 
 
 def shown(words: str) -> Element:
@@ -32,7 +28,7 @@ def shown(words: str) -> Element:
     out: list[str] = []
     plain: list[str] = []
     for c in words:
-        if not _is_unseen(c):
+        if not is_unseen(c):
             plain.append(c)
             continue
         out += [text("".join(plain)), _sign(c)]
@@ -40,13 +36,5 @@ def shown(words: str) -> Element:
     return Element("".join([*out, text("".join(plain))]))
 
 
-def _is_unseen(c: str) -> bool:
-    return not (" " <= c <= "~") and c not in _KEPT and unicodedata.category(c) in _UNSEEN
-
-
 def _sign(c: str) -> Element:
-    return el("span", _name(c), class_="sign", title=f"U+{ord(c):04X} {unicodedata.name(c, 'unnamed character')}")
-
-
-def _name(c: str) -> str:
-    return _NAMES.get(c, f"U+{ord(c):04X}")
+    return el("span", name_of(c), class_="sign", title=f"U+{ord(c):04X} {unicodedata.name(c, 'unnamed character')}")

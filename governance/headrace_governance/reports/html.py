@@ -1,4 +1,4 @@
-"""HTML elements: text is escaped wherever it comes from, unless it is an element already.
+"""HTML elements: text is escaped and its unseen characters are shown, wherever it comes from, unless it is an element already.
 
 el("td", "a < b", class_="n")   ->   <td class="n">a &lt; b</td>
 """
@@ -10,8 +10,9 @@ from base64 import b64encode
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import cache
-from html import escape
 from pathlib import Path
+
+from headrace_lake.foreign_text import html as escape
 
 _EMPTY = {"br", "hr", "input", "link", "meta", "circle", "line", "rect", "path", "polyline"}
 

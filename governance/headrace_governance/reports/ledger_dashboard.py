@@ -55,9 +55,16 @@ class _Drop:
 
 
 def current(receipts: Iterable[Receipt]) -> list[Receipt]:
-    """The newest receipt of each slice and stage, by slice and in the order of their runs."""
-    newest = {(r.source, r.slice, r.stage): r for r in receipts}
-    return sorted(newest.values(), key=lambda r: (r.source, r.slice, r.started_at, r.stage))
+    """The newest receipt of each slice and stage, by slice and in the order of their commits.
+
+    Args:
+        receipts: in the order of their commits.
+    """
+    newest: dict[tuple[str, str, str], Receipt] = {}
+    for r in receipts:
+        newest.pop((r.source, r.slice, r.stage), None)
+        newest[r.source, r.slice, r.stage] = r
+    return sorted(newest.values(), key=lambda r: (r.source, r.slice))
 
 
 _Made = tuple[str, str, str, str]
@@ -71,7 +78,7 @@ def made(history: Iterable[Receipt]) -> dict[_Made, datetime]:
     """When each result was first computed: restoring it, or judging it again, leaves a receipt with the same fingerprint."""
     first: dict[_Made, datetime] = {}
     for r in history:
-        first[_made_key(r)] = min(r.finished_at, first.get(_made_key(r), r.finished_at))
+        first.setdefault(_made_key(r), r.finished_at)
     return first
 
 
@@ -302,10 +309,11 @@ def _freshness(receipts: Sequence[Receipt], made_at: Mapping[_Made, datetime], n
     slices: dict[tuple[str, str], list[Receipt]] = defaultdict(list)
     for r in receipts:
         slices[r.source, r.slice].append(r)
+    committed = {key: place for place, key in enumerate(made_at)}  # in the order of the first commits
     body: list[Sequence[Child]] = []
     for (source, interval), found in slices.items():
         times = {anchor(r): made_at[_made_key(r)] for r in found}
-        oldest, newest = min(found, key=lambda r: times[anchor(r)]), max(found, key=lambda r: times[anchor(r)])
+        oldest, newest = (end(found, key=lambda r: committed[_made_key(r)]) for end in (min, max))
         since = (now - times[anchor(oldest)]).total_seconds()
         ends = [_receipt_link(links, r, f"{times[anchor(r)]:%Y-%m-%d %H:%M}") for r in (oldest, newest)]
         shown: Child = interval if links is None else el("a", interval, href=links.slice_(Slice(source, interval)))

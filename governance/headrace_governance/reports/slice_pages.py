@@ -72,7 +72,11 @@ def slice_body(slice_: Slice, history: Sequence[Receipt], tokens: Mapping[str, i
         history: the slice's receipts, oldest first.
         tokens: `documents` and `tokens` of its shards.
     """
-    now = list({r.stage: r for r in history}.values())
+    newest: dict[str, Receipt] = {}
+    for r in history:
+        newest.pop(r.stage, None)  # so that the stages stand in the order of their last commits
+        newest[r.stage] = r
+    now = list(newest.values())
     counts = {r.stage: r.counts for r in now}
     whole = [
         (stage, what, attribute)
@@ -96,7 +100,7 @@ def slice_body(slice_: Slice, history: Sequence[Receipt], tokens: Mapping[str, i
 
 def _stages(slice_: Slice, history: Sequence[Receipt], now: Sequence[Receipt], links: Links) -> Element:
     rows: list[Sequence[Child]] = []
-    for r in sorted(now, key=lambda r: r.finished_at):
+    for r in now:
         c = r.counts
         rows.append(
             [
@@ -111,7 +115,7 @@ def _stages(slice_: Slice, history: Sequence[Receipt], now: Sequence[Receipt], l
     heads = [("stage", False), ("read", True), ("kept", True), ("dropped", True), ("failed", True), ("left", True)]
     heads += [("expectations", False), ("took", True), ("finished (UTC)", False)]
     why = (
-        "The receipts that are visible now, in the order in which they were made. Stages that ran in one pass began together, "
+        "The receipts that are visible now, in the order of their commits. Stages that ran in one pass began together, "
         "so each one's time holds that of those before it."
     )
     return el("section", el("h2", "Stages"), prose(why), table(heads, rows, name="stages", find=False))

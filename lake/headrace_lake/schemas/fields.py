@@ -9,13 +9,18 @@ import pyarrow as pa
 
 @dataclass(frozen=True)
 class TableSpec:
-    """A table: its schema, the columns it is partitioned by, and one line on what it holds."""
+    """A table: its schema, the columns it is partitioned by, and one line on what it holds.
+
+    Attributes:
+        log: rows are only ever appended, and are read in the order of their commits.
+    """
 
     name: str
     schema: pa.Schema
     partition: tuple[str, ...]
     doc: str
     key: str = "uid"
+    log: bool = False
 
     @property
     def is_verdict(self) -> bool:
@@ -45,8 +50,10 @@ VERDICT = [
 ]
 
 
-def spec(name: str, fields: list[pa.Field], doc: str, partition: tuple[str, ...] = ("source", "slice"), key: str = "uid") -> TableSpec:
-    return TableSpec(name, pa.schema(fields), partition, doc, key)
+def spec(
+    name: str, fields: list[pa.Field], doc: str, partition: tuple[str, ...] = ("source", "slice"), key: str = "uid", *, log: bool = False
+) -> TableSpec:
+    return TableSpec(name, pa.schema(fields), partition, doc, key, log)
 
 
 def verdict(name: str, doc: str, extra: list[pa.Field] | None = None) -> TableSpec:

@@ -1,8 +1,8 @@
 """Decisions: who signed what, when, until when; and `require_go`, which everything irreversible calls first.
 
-A decision is one of: Go (every rule held), waiver (a person approved a No-Go, with a reason), No-Go. Nothing is ever rewritten: a
-change of mind is a new decision, which names those that it supersedes. So the newest one is known without comparing clocks; of two that
-were signed at the same moment, neither knowing the other, the No-Go counts.
+A decision is one of: Go (every rule held), waiver (a person let a No-Go pass, with a reason), No-Go. Nothing is ever rewritten: a change of
+mind is a new decision, which names those that it supersedes. The newest is the one that the catalog committed last, whatever the signers'
+clocks say. Of two that sign at the same moment, neither knowing the other, the second is refused and told of the first.
 
 A decision is about one checkpoint, under one policy as it was when its rules were judged. When the policy's file has changed since, the
 evidence is neither signed nor accepted: looser rules or another signer would otherwise open by what was signed before.
@@ -17,13 +17,20 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from headrace_jobs.gates.judge import EVIDENCE_KIND, GateEvidence
-from headrace_jobs.gates.policy import AUTOMATIC_SIGNER, GatePolicy, changed_fields, known_gates, load_policy, may_sign
+from headrace_jobs.gates.evidence import EVIDENCE_KIND, SIGN_AGAIN, GateEvidence, read_evidence
+from headrace_jobs.gates.policy import (
+    AUTOMATIC_SIGNER,
+    GatePolicy,
+    changed_fields,
+    known_gates,
+    load_policy,
+    may_sign,
+    refuse_reason,
+)
 from headrace_lake.errors import GateError, InputError
 from headrace_lake.fingerprint import digest_of
 from headrace_lake.lake import Lake
 from headrace_lake.receipts import Artifact
-from headrace_lake.strict import parse
 
 GATE_KIND = "gate"
 GO, NO_GO, WAIVER = "Go", "No-Go", "waiver"
@@ -45,7 +52,7 @@ def sign(
     lake: Lake,
     fingerprint: str,
     *,
-    decision: Literal["go", "no-go"],
+    decision: Literal["go", "waiver", "no-go"],
     signer: str,
     reason: str = "",
     triggered_by: str = "",
@@ -53,29 +60,37 @@ def sign(
 ) -> tuple[Artifact, str]:
     """Record a signed decision on evidence; returns it and `computed` or `adopted` (a retry of the same signature).
 
+    Args:
+        decision: `go` where every rule holds, `waiver` where one does not: neither stands for the other.
+
     Raises:
-        GateError: the signer may not sign, approves a No-Go without a reason, or the policy's file has changed since its rules were judged.
+        GateError: the signer may not sign, the word is not that of the evidence's verdict, a waiver has no reason, the reason cannot be
+            kept, the policy's file has changed since its rules were judged, or somebody else has signed meanwhile.
     """
     moment = now or datetime.now(UTC)
     found = find_evidence(lake, fingerprint)
-    evidence = parse(found.payload["evidence"], GateEvidence, where="recorded evidence")
-    policy = parse(found.payload["policy"], GatePolicy, where="recorded policy")
+    evidence, policy = read_evidence(found)
+    if refusal := refuse_reason(reason):
+        raise GateError(f"gate {policy.name}: {refusal}", "give a shorter one, as plain text")
     _unchanged(policy, load_policy(lake.settings, policy.name))
     signer, triggered_by = signer.strip(), triggered_by.strip() or evidence.triggered_by
     # Who triggered a run may always stop it.
-    may_sign(policy, (*_asked_by(lake, found), triggered_by) if decision == "go" else "", signer)
+    may_sign(policy, (*_asked_by(lake, found), triggered_by) if decision != "no-go" else "", signer)
     automatic = signer.startswith(AUTOMATIC_SIGNER)
-    if automatic and decision == "no-go":
-        raise GateError(f"gate {policy.name}: a policy signs only a Go", "a person signs a No-Go")
+    if automatic and (decision != "go" or not evidence.passed):
+        raise GateError(f"gate {policy.name}: a policy signs only a Go", "a person signs a No-Go, or a waiver with --reason")
     if decision == "go" and not evidence.passed:
-        if automatic:
-            raise GateError(f"gate {policy.name} is a No-Go; a policy signs only a Go", "a person may sign a waiver, with --reason")
-        if not reason.strip():
-            raise GateError(f"gate {policy.name} is a No-Go: {_failing(evidence)}", "approving it is a waiver: give --reason")
-    verdict = NO_GO if decision == "no-go" else GO if evidence.passed else WAIVER
+        raise GateError(
+            f"gate {policy.name} is a No-Go: {evidence.failing()}", "letting it pass is a waiver: --decision waiver --reason WHY"
+        )
+    if decision == "waiver" and evidence.passed:
+        raise GateError(f"gate {policy.name} is a Go: every rule holds, there is nothing to waive", "sign it with --decision go")
+    if decision == "waiver" and not reason.strip():
+        raise GateError(f"gate {policy.name} is a No-Go: {evidence.failing()}", "a waiver needs a reason: give --reason")
+    verdict = {"go": GO, "waiver": WAIVER, "no-go": NO_GO}[decision]
     earlier = _decisions(lake, found.name, found.payload["inputs"])
-    last = _newest([d for d in earlier if found.fingerprint in d.parents])
-    if last is not None and last == _newest(earlier):
+    last = earlier[-1] if earlier else None
+    if last is not None and found.fingerprint in last.parents:
         same = (last.payload["decision"], last.payload["signer"], last.payload["reason"]) == (verdict, signer, reason)
         if same and _expires(last, policy) > moment:
             return last, "adopted"
@@ -106,8 +121,33 @@ def sign(
         created_at=moment,
         payload=payload,
     )
-    lake.record_artifact(artifact)
+    known = [d.fingerprint for d in earlier]
+
+    def somebody_else(there: list[Artifact]) -> None:
+        new = [d for d in _about(there, found.name, found.payload["inputs"]) if d.fingerprint not in known]
+        if new:
+            raise GateError(f"gate {policy.name}: meanwhile, {describe(new[-1])}", "look at it ('headrace gate ls'), then sign again")
+
+    lake.record_artifact(artifact, unless=somebody_else)
     return artifact, "computed"
+
+
+def last_decision(lake: Lake, evidence: str, *, signer: str, reason: str) -> Artifact:
+    """The decision on evidence that was committed last, if it carries this signature.
+
+    Args:
+        evidence: whole fingerprint.
+
+    Raises:
+        GateError: the lake holds none, or the last one was signed by somebody else or for another reason.
+    """
+    mine = [d for d in lake.artifacts(GATE_KIND) if evidence in d.parents]
+    if not mine:
+        raise GateError(f"the lake holds no decision on evidence {evidence[:16]}", "sign again; the log of the signing job says more")
+    last = mine[-1]
+    if (last.payload["signer"], last.payload["reason"]) != (signer, reason):
+        raise GateError(f"the last decision on evidence {evidence[:16]} is another: {describe(last)}", "look at it, then sign again")
+    return last
 
 
 def require_go(lake: Lake, gate: str, inputs: Mapping[str, str], *, opens: str = "release", now: datetime | None = None) -> Artifact:
@@ -128,9 +168,9 @@ def require_go(lake: Lake, gate: str, inputs: Mapping[str, str], *, opens: str =
         raise GateError(f"gate {gate} opens {', '.join(policy.opens)}, not '{opens}'", f"gates: {', '.join(known_gates(lake.settings))}")
     every = lake.artifacts(GATE_KIND)
     mine = [d for d in every if d.name == gate and all(d.payload["inputs"].get(kind) == value for kind, value in inputs.items())]
-    last = _newest(mine)
+    last = mine[-1] if mine else None
     if last is None:
-        raise GateError(f"gate {gate}: {_nothing_on(every, gate, inputs)}", _SIGN_AGAIN.format(gate=gate))
+        raise GateError(f"gate {gate}: {_nothing_on(every, gate, inputs)}", SIGN_AGAIN.format(gate=gate))
     p = last.payload
     if p["decision"] not in (GO, WAIVER):
         raise GateError(f"gate {gate}: No-Go, signed by {p['signer']}: {p['reason'] or 'no reason given'}", "mend it, or sign a waiver")
@@ -141,7 +181,9 @@ def require_go(lake: Lake, gate: str, inputs: Mapping[str, str], *, opens: str =
             f"gate {gate}: the decision of {p['signed_at'][:16]} expired at {_expires(last, policy).isoformat()[:16]}", "sign again"
         )
     if p["decision"] == GO and not evidence.passed:
-        raise GateError(f"gate {gate}: a Go is recorded, but rules do not hold: {_failing(evidence)}", "sign a waiver, with --reason")
+        raise GateError(f"gate {gate}: a Go is recorded, but rules do not hold: {evidence.failing()}", "sign a waiver, with --reason")
+    if p["decision"] == WAIVER and (evidence.passed or not str(p["reason"]).strip()):
+        raise GateError(f"gate {gate}: a waiver is recorded without {'a rule that fails' if evidence.passed else 'a reason'}", "sign again")
     may_sign(policy, (evidence.triggered_by, str(p["triggered_by"])), str(p["signer"]))
     return last
 
@@ -150,9 +192,6 @@ def describe(decision: Artifact) -> str:
     """A decision in one line, for logs and lists: gate, verdict, signer and how it was signed."""
     p = decision.payload
     return f"gate {p['gate']}: {p['decision']}, signed by {p['signer']} until {p['expires_at'][:16]} UTC; {p['note']}"
-
-
-_SIGN_AGAIN = "run 'headrace gate evaluate {gate} --recipe RECIPE', then 'headrace gate sign'"
 
 
 def _nothing_on(every: Sequence[Artifact], gate: str, inputs: Mapping[str, str]) -> str:
@@ -174,7 +213,7 @@ def _unchanged(then: GatePolicy, now: GatePolicy) -> None:
     fields = changed_fields(then, now)
     if fields:
         raise GateError(
-            f"gate {now.name}: its policy was changed ({', '.join(fields)}) after its rules were judged", _SIGN_AGAIN.format(gate=now.name)
+            f"gate {now.name}: its policy was changed ({', '.join(fields)}) after its rules were judged", SIGN_AGAIN.format(gate=now.name)
         )
 
 
@@ -192,33 +231,25 @@ def _evidence_of(lake: Lake, decision: Artifact) -> tuple[GateEvidence, GatePoli
     """
     found = next((a for a in lake.artifacts(EVIDENCE_KIND) if a.fingerprint in decision.parents), None)
     if found is None:
-        raise GateError(f"gate {decision.name}: the decision has no evidence in the lake", _SIGN_AGAIN.format(gate=decision.name))
-    evidence = parse(found.payload["evidence"], GateEvidence, where="recorded evidence")
-    policy = parse(found.payload["policy"], GatePolicy, where="recorded policy")
-    held = digest_of(found.payload["evidence"]) == found.digest and found.payload["inputs"] == decision.payload["inputs"]
+        raise GateError(f"gate {decision.name}: the decision has no evidence in the lake", SIGN_AGAIN.format(gate=decision.name))
+    evidence, policy = read_evidence(found)
+    held = found.payload["inputs"] == decision.payload["inputs"] and digest_of(decision.payload) == decision.digest
     if not held or decision.name != policy.name or decision.payload["automatic"] != decision.payload["signer"].startswith(AUTOMATIC_SIGNER):
-        raise GateError(f"gate {decision.name}: the decision is not what its evidence says", _SIGN_AGAIN.format(gate=decision.name))
+        raise GateError(f"gate {decision.name}: the decision is not what its evidence says", SIGN_AGAIN.format(gate=decision.name))
     return evidence, policy
 
 
 def _decisions(lake: Lake, gate: str, inputs: Mapping[str, str]) -> list[Artifact]:
-    """Decisions of a gate about the same checkpoint (or the same mix, where it looks at no checkpoint)."""
+    """Decisions of a gate about the same checkpoint (or the same mix, where it looks at no checkpoint), in the order of their commits."""
+    return _about(lake.artifacts(GATE_KIND), gate, inputs)
+
+
+def _about(decisions: Sequence[Artifact], gate: str, inputs: Mapping[str, str]) -> list[Artifact]:
     kind = "checkpoint" if "checkpoint" in inputs else "mix"
-    return [d for d in lake.artifacts(GATE_KIND) if d.name == gate and d.payload["inputs"].get(kind) == inputs[kind]]
-
-
-def _newest(decisions: Sequence[Artifact]) -> Artifact | None:
-    """The decision that no other supersedes; of several, the No-Go."""
-    superseded = {fingerprint for d in decisions for fingerprint in d.payload.get("supersedes", ())}
-    heads = [d for d in decisions if d.fingerprint not in superseded]
-    return max(heads, key=lambda d: (d.payload["decision"] == NO_GO, d.created_at), default=None)
+    return [d for d in decisions if d.name == gate and d.payload["inputs"].get(kind) == inputs[kind]]
 
 
 def _expires(decision: Artifact, policy: GatePolicy) -> datetime:
     """When it ends: as recorded, but never later than the policy allows."""
     p = decision.payload
     return min(datetime.fromisoformat(p["expires_at"]), datetime.fromisoformat(p["signed_at"]) + timedelta(hours=policy.expiry_hours))
-
-
-def _failing(evidence: GateEvidence) -> str:
-    return "; ".join(f"{r.rule} (is {r.value})" for r in evidence.rules if not r.passed)

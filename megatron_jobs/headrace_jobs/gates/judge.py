@@ -10,47 +10,18 @@ from typing import Any
 from headrace_governance.court.evidence import court_on
 from headrace_jobs.evaluation.bits_per_byte import require_comparable
 from headrace_jobs.evaluation.run import newest_checkpoint
-from headrace_jobs.gates.policy import GatePolicy, Rule
+from headrace_jobs.gates.evidence import EVIDENCE_KIND, SIGN_AGAIN, GateEvidence, RuleResult, number, read_evidence
+from headrace_jobs.gates.policy import GatePolicy, Rule, changed_fields
 from headrace_jobs.mix.compile import mix_slices, newest_mix
 from headrace_jobs.mix.recipe import DEFAULT_GATE
-from headrace_lake.errors import ConfigError, InputError
+from headrace_lake.errors import ConfigError, GateError, InputError
 from headrace_lake.fingerprint import code_digest, digest_of
+from headrace_lake.foreign_text import markdown
 from headrace_lake.lake import Lake
 from headrace_lake.receipts import Artifact
-from headrace_lake.strict import StrictModel
 
-EVIDENCE_KIND = "gate-evidence"
 _OPS: dict[str, Callable[[Any, Any], bool]] = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq}
 _ENDS = {"value": "", "lower": "low", "upper": "high"}
-
-
-class RuleResult(StrictModel):
-    """One judged rule, as the approval page shows it."""
-
-    rule: str
-    value: float | int | str | None = None
-    low: float | None = None
-    high: float | None = None
-    passed: bool
-    inputs: tuple[str, ...] = ()
-
-
-class GateEvidence(StrictModel):
-    """What was found. `headrace_operators.evidence.Evidence` reads the same fields.
-
-    Attributes:
-        triggered_by: who asked for it, where that is known (Airflow knows who triggered the run).
-    """
-
-    gate: str
-    fingerprint: str
-    policy: str
-    passed: bool
-    triggered_by: str = ""
-    automatic: bool = False
-    self_approval: bool = False
-    approvers: tuple[str, ...] = ()
-    rules: tuple[RuleResult, ...]
 
 
 def judge_rule(rule: Rule, evidence: Mapping[str, Any], inputs: Mapping[str, str]) -> list[RuleResult]:
@@ -192,7 +163,7 @@ def evaluate_gate(lake: Lake, policy: GatePolicy, recipe: str, *, triggered_by: 
     fingerprint = digest_of({**identity, "code": code_digest(__name__)})
     found = lake.find_artifact(EVIDENCE_KIND, fingerprint=fingerprint)
     if found is not None:
-        return GateEvidence.model_validate(found.payload["evidence"]), "adopted"
+        return read_evidence(found)[0], "adopted"
     names = {kind: f"{kind} {a.fingerprint[:12]}" for kind, a in used.items()}
     payloads = {kind: a.payload for kind, a in used.items()}
     results = tuple(r for rule in policy.rules for r in judge_rule(rule, payloads, names))
@@ -228,12 +199,33 @@ def evaluate_gate(lake: Lake, policy: GatePolicy, recipe: str, *, triggered_by: 
     return evidence, "computed"
 
 
+def recorded_evidence(lake: Lake, policy: GatePolicy, recipe: str, *, triggered_by: str = "") -> GateEvidence:
+    """The evidence that was recorded last about what `gather` finds now, under the policy as it is now, for who asks.
+
+    Args:
+        triggered_by: who asked for it; evidence that was recorded for somebody else does not count.
+
+    Raises:
+        GateError: nobody has judged just that yet, or what is recorded contradicts itself.
+        InputError: there is nothing to judge.
+    """
+    inputs = {kind: a.fingerprint for kind, a in gather(lake, policy, recipe).items()}
+    for found in reversed(lake.artifacts(EVIDENCE_KIND)):
+        if (found.name, found.payload["inputs"], found.payload["recipe"]) != (policy.name, inputs, recipe):
+            continue
+        evidence, then = read_evidence(found)
+        if evidence.triggered_by == triggered_by and not changed_fields(then, policy):
+            return evidence
+    about = ", ".join(f"{kind} {value[:12]}" for kind, value in sorted(inputs.items()))
+    asked = f" for {triggered_by}" if triggered_by else ""
+    raise GateError(
+        f"gate {policy.name}: the lake holds no evidence{asked} on {about} under the policy as it is now",
+        f"clear the task that judges, or {SIGN_AGAIN.format(gate=policy.name)}",
+    )
+
+
 def evidence_markdown(evidence: GateEvidence) -> str:
-    """The evidence as a Markdown table."""
-
-    def number(value: float | int | str | None) -> str:
-        return "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value).replace("|", "\\|")
-
+    """The evidence as a Markdown table, for a terminal and a log."""
     lines = [
         f"### Gate `{evidence.gate}`: {'**Go**, every rule holds' if evidence.passed else '**No-Go**'}",
         "",
@@ -243,6 +235,8 @@ def evidence_markdown(evidence: GateEvidence) -> str:
     ]
     for r in evidence.rules:
         interval = f"{number(r.low)} to {number(r.high)}" if r.low is not None and r.high is not None else "-"
-        rule = r.rule.replace("|", "\\|")
-        lines.append(f"| {rule} | {number(r.value)} | {interval} | {'yes' if r.passed else '**no**'} | {', '.join(r.inputs) or '-'} |")
+        measured_on = markdown(", ".join(r.inputs)) or "-"
+        lines.append(
+            f"| {markdown(r.rule)} | {markdown(number(r.value))} | {interval} | {'yes' if r.passed else '**no**'} | {measured_on} |"
+        )
     return "\n".join(lines)

@@ -191,6 +191,20 @@ def release_gates(settings: Settings) -> dict[str, GatePolicy]:
     return {policy.name: policy for policy in read if "release" in policy.opens and not policy.automatic}
 
 
+REASON_AT_MOST = 4_000
+"""Characters of a reason: a form, a job's command line and a bundle's README carry it. Linux takes 128 KiB a word (MAX_ARG_STRLEN)."""
+
+
+def refuse_reason(reason: str) -> str:
+    """Why a written reason cannot be kept ('' if it can): too long, or with a NUL or half a surrogate pair, which no command line takes."""
+    if len(reason) > REASON_AT_MOST:
+        return f"the reason has {len(reason):,} characters, at most {REASON_AT_MOST:,} are kept"
+    wrong = next((place for place, c in enumerate(reason) if c == "\0" or "\ud800" <= c <= "\udfff"), None)
+    if wrong is not None:
+        return f"the reason holds the character U+{ord(reason[wrong]):04X} at place {wrong + 1}, which no command line takes"
+    return ""
+
+
 def same_person(one: str, other: str) -> bool:
     """Whether two names of users are the same but for case, outer spaces and Unicode's compatible forms."""
     first, second = (unicodedata.normalize("NFKC", name).strip().casefold() for name in (one, other))

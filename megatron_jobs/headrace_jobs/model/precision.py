@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from headrace_jobs.model.config import ModelConfig
+from headrace_lake.foreign_text import one_line
 from headrace_lake.strict import StrictModel
 
 Precision = Literal["fp32", "bf16"]
@@ -175,7 +176,7 @@ def main(argv: list[str] | None = None) -> None:
     try:
         model = load_model_config(Settings(base=words.base.resolve()), words.model)
     except HeadraceError as exc:
-        print(f"headrace: {exc}", file=sys.stderr)
+        print(f"headrace: {one_line(str(exc))}", file=sys.stderr)
         sys.exit(exc.exit_code)
     print(orjson.dumps([choice.model_dump() for choice in choices(model, measure(model))]).decode())
 

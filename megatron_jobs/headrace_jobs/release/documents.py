@@ -11,6 +11,7 @@ from headrace_governance.sources import Source
 from headrace_jobs.evaluation.bits_per_byte import definition_line
 from headrace_jobs.release.licences import check_rows
 from headrace_lake.errors import InputError
+from headrace_lake.foreign_text import markdown, markdown_address
 
 
 def licences(record: Mapping[str, Any], sources: Mapping[str, Source], policy: LicencePolicy) -> list[dict[str, Any]]:
@@ -44,14 +45,15 @@ def attribution(rows: list[dict[str, Any]]) -> str:
     """ATTRIBUTION.md."""
     lines = ["# Attribution", "", "The model was trained on texts from these sources, under these licences.", ""]
     for row in rows:
-        where = row["evidence"].get("url") or row["evidence"].get("text") or "-"
+        evidence = row["evidence"]
+        where = markdown_address(evidence["url"]) if evidence.get("url") else markdown(str(evidence.get("text") or "-"))
         lines += [
-            f"## {row['title'] or row['source']}",
+            f"## {markdown(str(row['title'] or row['source']))}",
             "",
-            f"- source `{row['source']}`, licence {row['licence']} (class {row['licence_class']})",
+            f"- source `{row['source']}`, licence {markdown(str(row['licence']))} (class {row['licence_class']})",
             *([f"- duties: {', '.join(row['duties']) or 'none'}{_choice(row)}"] if "duties" in row else []),
             f"- {row['documents']:,} documents, {row['tokens']:,} tokens",
-            f"- basis: {row['basis']}",
+            f"- basis: {markdown(str(row['basis']))}",
             f"- evidence: {where}",
             "",
         ]
@@ -59,7 +61,7 @@ def attribution(rows: list[dict[str, Any]]) -> str:
 
 
 def _choice(row: Mapping[str, Any]) -> str:
-    return f"; taken under {row['choice']}" if row.get("choice") else ""
+    return f"; taken under {markdown(str(row['choice']))}" if row.get("choice") else ""
 
 
 def bill_of_materials(root: str) -> dict[str, Any]:
@@ -90,6 +92,7 @@ def model_card(
 ) -> str:
     """README.md: only what receipts say."""
     languages = [r["language"] for r in evaluation["languages"]]
+    signer, note = markdown(str(gate["signer"])), markdown(str(gate["note"]))
     lines = [
         "---",
         "language:",
@@ -112,7 +115,8 @@ def model_card(
         lines.append(f"| {language} | {row['documents']:,} | {row['pool_tokens']:,} | {row['planned_tokens']:,} | {row['share']:.2%} |")
     lines += [
         "",
-        f"Licence classes: {', '.join(record['by_licence_class'])}. Refused at mixing: {record['refused_licences']}. See ATTRIBUTION.md.",
+        f"Licence classes: {', '.join(record['by_licence_class'])}. "
+        f"Refused at mixing: {markdown(str(record['refused_licences']))}. See ATTRIBUTION.md.",
         f"{record['held_out_documents']:,} documents were held out and never trained on.",
         "",
         "## Evaluation",
@@ -129,7 +133,7 @@ def model_card(
         "",
         "## Decision",
         "",
-        f"Gate `{gate['gate']}`: **{gate['decision']}**, signed by {gate['signer']} ({gate['note']}). {gate['reason']}".rstrip(),
+        f"Gate `{gate['gate']}`: **{gate['decision']}**, signed by {signer} ({note}). {markdown(str(gate['reason']))}".rstrip(),
         "",
         "## Limits",
         "",

@@ -9,6 +9,7 @@ from typing import Any
 from headrace_jobs.trainer.loop import Observer, StepRecord
 from headrace_jobs.trainer.pace import EARLY_SECONDS, EARLY_STEPS, Pace, Share, duration, estimate
 from headrace_jobs.trainer.segment import Segment, changes
+from headrace_lake.console import text_console
 
 LINE_SECONDS = 30.0
 """A log says something at least this often, however slow the steps are, and once in `log_every` steps."""
@@ -23,13 +24,12 @@ class Progress(Observer):
     """
 
     def __init__(self, name: str, *, total_tokens: int, log_every: int, last_step: int | None = None, console: Any = None) -> None:
-        from rich.console import Console
 
         self.name = name
         self.total = total_tokens
         self.every = log_every
         self.pace = Pace(total_tokens, last_step)
-        self.console = console or Console(stderr=True)
+        self.console = console or text_console(stderr=True)
         self.bar: Any = None
         self.task: Any = None
         self._segment: Segment | None = None

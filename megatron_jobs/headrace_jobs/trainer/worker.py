@@ -9,6 +9,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from headrace_lake.foreign_text import one_line
+
 
 def main(argv: list[str] | None = None) -> None:
     """Train as the rank that the environment names; exit code 2 and one line for a mistake that the user can mend."""
@@ -25,7 +27,7 @@ def main(argv: list[str] | None = None) -> None:
     try:
         _train(words.recipe, words.run, words.settings)
     except HeadraceError as exc:
-        print(f"headrace: {exc}", file=sys.stderr)
+        print(f"headrace: {one_line(str(exc))}", file=sys.stderr)
         sys.exit(exc.exit_code)
 
 

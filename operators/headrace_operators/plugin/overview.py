@@ -129,9 +129,11 @@ def _gates(artifacts: Sequence[Artifact]) -> Element:
     last: dict[tuple[str, str], Artifact] = {}
     for a in artifacts:
         if a.kind == "gate" or (a.kind == "gate-evidence" and a.fingerprint not in decided):
-            last[a.name, str(a.payload.get("recipe", ""))] = a
+            key = a.name, str(a.payload.get("recipe", ""))
+            last.pop(key, None)  # so that they stand in the order of their last commits
+            last[key] = a
     rows: list[Sequence[Child]] = []
-    for (name, recipe), a in sorted(last.items(), key=lambda item: item[1].created_at, reverse=True):
+    for (name, recipe), a in reversed(last.items()):
         p = a.payload
         if a.kind == "gate":
             expires = str(p.get("expires_at", ""))

@@ -83,7 +83,7 @@ def slices_body(view: LakeView, links: Links, *, q: str, page_: int) -> list[Chi
         captured, extracted, admitted = (stages.get(s, {}).get("kept") for s in ("crawl", "extract", "select"))
         if captured is None:
             captured = stages.get("import", {}).get("kept")
-        finished = max(r["committed_at"] for r in stages.values())
+        finished = list(stages.values())[-1]["committed_at"]
         share = admitted / extracted if admitted is not None and extracted else None
         rows.append(
             [

@@ -35,7 +35,7 @@ def run_body(view: LakeView, dag_id: str, run_id: str, links: Links, *, page_: i
         here: the page's own address with its query, without `page`.
     """
     mine = [r for r in view.receipts() if r.origin is not None and r.origin.run_id == run_id and dag_id in ("", r.origin.dag_id)]
-    mine.sort(key=lambda r: r.finished_at, reverse=True)
+    mine.reverse()  # the last committed first
     at = cut(len(mine), page_, RECEIPTS)
     slices = {r.slice_ for r in mine}
     sections: list[Child] = []
@@ -71,7 +71,7 @@ def _receipts(receipts: Sequence[Receipt], links: Links) -> Element:
         "No receipt names this run: what it asked for was done already (`adopted` above), it has not committed yet, or it ran before "
         "receipts recorded whom they were made for."
     )
-    why = "What this run computed and committed, the newest first; stages that ran in one pass began together."
+    why = "What this run computed and committed, the last commit first; stages that ran in one pass began together."
     return el("section", el("h2", "Receipts"), prose(why) if rows else None, table(heads, rows, name="receipts", none=prose(none)))
 
 

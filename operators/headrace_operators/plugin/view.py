@@ -64,26 +64,25 @@ class LakeView:
             return found
 
     def receipts(self) -> list[Receipt]:
-        """All receipts, oldest first; each is parsed once."""
+        """All receipts in the order of their commits; each is parsed once."""
         return self.once("receipts", self._read_receipts)
 
     def _read_receipts(self) -> list[Receipt]:
-        rows = self.lake.read("receipts", columns=["committed_at", "receipt"])
-        ordered = sorted(zip(*(c.to_pylist() for c in rows.columns), strict=True), key=lambda row: row[0])
-        self._parsed = {text: self._parsed.get(text) or Receipt.model_validate_json(text) for _, text in ordered}
-        return [self._parsed[text] for _, text in ordered]
+        texts: list[str] = self.lake.read("receipts", columns=["receipt"])["receipt"].to_pylist()
+        self._parsed = {text: self._parsed.get(text) or Receipt.model_validate_json(text) for text in texts}
+        return [self._parsed[text] for text in texts]
 
     def counts(self) -> list[dict[str, Any]]:
-        """Stage, slice and counts of all receipts, oldest first."""
+        """Stage, slice and counts of all receipts in the order of their commits."""
 
         def read() -> list[dict[str, Any]]:
             rows: list[dict[str, Any]] = self.lake.read("receipts", columns=COUNTS).to_pylist()
-            return sorted(rows, key=lambda r: r["committed_at"])
+            return rows
 
         return self.once("counts", read)
 
     def artifacts(self) -> list[Artifact]:
-        """All artifacts, oldest first."""
+        """All artifacts in the order of their commits."""
         return self.once("artifacts", self.lake.artifacts)
 
     def tokens(self) -> dict[tuple[str, str], dict[str, int]]:
@@ -150,8 +149,14 @@ def _open(settings: Settings) -> Lake:
 
 
 def newest(rows: Sequence[dict[str, Any]]) -> dict[tuple[str, str], dict[str, dict[str, Any]]]:
-    """(source, interval) → stage → counts of its newest receipt; slices in order."""
+    """(source, interval) → stage → counts of its newest receipt, the stage that was committed last at the end; slices in order.
+
+    Args:
+        rows: in the order of their commits.
+    """
     found: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
     for row in rows:
-        found.setdefault((row["source"], row["slice"]), {})[row["stage"]] = row
+        stages = found.setdefault((row["source"], row["slice"]), {})
+        stages.pop(row["stage"], None)
+        stages[row["stage"]] = row
     return dict(sorted(found.items()))

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from headrace_lake.console import echo
 from headrace_lake.errors import ConfigError
 from headrace_operators.poc.note import NoteFile
 
@@ -23,9 +24,9 @@ def poc(
 
     The run lives in Airflow. Interrupted and started again, this command attaches to the run that is active.
     """
-    typer.echo(f"headrace poc: {'stopping what runs' if stop else 'looking at what runs'} in {folder}")
+    echo(f"headrace poc: {'stopping what runs' if stop else 'looking at what runs'} in {folder}")
     if (known := NoteFile(folder).read()) is not None:
-        typer.echo(f"headrace poc: {known.line}")
+        echo(f"headrace poc: {known.line}")
     if stop and (fresh or down):
         raise ConfigError("--stop was given with --fresh or --down", "--stop alone stops run and services")
     from headrace_operators.poc.driver import run_poc, stop_poc

@@ -17,8 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
+from headrace_lake.console import text_console
 from headrace_lake.errors import HeadraceError, ServiceError
 from headrace_lake.interrupt import Interrupted, interruptible
 from headrace_lake.lines import data_lines
@@ -55,7 +54,7 @@ def run_poc(folder: Path, root: Path, *, down: bool = False, fresh: bool = False
 def stop_poc(folder: Path, root: Path) -> int:
     """Stop the active runs with their remote jobs, then the services; the lake stays."""
     if not (folder / SETTINGS_FILE).exists():
-        Console(highlight=False).print(f"nothing was ever started in {folder}", markup=False, soft_wrap=True)
+        text_console(highlight=False).print(f"nothing was ever started in {folder}", markup=False, soft_wrap=True)
         return 0
     poc = Poc(folder, LocalServices(folder, root))
     with one_at_a_time(folder, poc.say):
@@ -81,9 +80,9 @@ class Poc:
 
     def __init__(self, folder: Path, services: LocalServices, *, down: bool = False, fresh: bool = False) -> None:
         self.folder, self.down, self.fresh = folder, down, fresh
-        self.console = Console(highlight=False)
+        self.console = text_console(highlight=False)
         if not self.console.is_terminal:
-            self.console = Console(highlight=False, width=PLAIN_WIDTH)
+            self.console = text_console(highlight=False, width=PLAIN_WIDTH)
         began = time.monotonic()
         self.clock: Callable[[], float] = lambda: time.monotonic() - began
         self.services = services

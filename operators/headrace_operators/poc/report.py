@@ -35,7 +35,10 @@ def print_report(services: LocalServices, api: AirflowApi, plan: PocPlan, run_id
     tasks = api.tasks(DAG_ID, run_id)
     states = {str(t["task_id"]): str(t["state"]) for t in tasks}
     results = task_results(services, api, run_id, states)
-    judged = [*lake_bars(lake, plan, console), *result_bars(results, plan, console), bars.every_task_succeeded(states)]
+    held = {name: result for name, result in recorded_results(lake, plan.recipe).items() if states.get(name) == "success"}
+    if "verify" in results:
+        held["verify"] = results["verify"]
+    judged = [*lake_bars(lake, plan, console), *result_bars(held, plan, console), bars.every_task_succeeded(states)]
     print_bars(judged, console)
     console.print(f"\nwork     {work_done(results)}")
     console.print(f"tasks    {task_times(tasks)}", soft_wrap=True, markup=False)
@@ -53,19 +56,39 @@ def task_times(tasks: Sequence[Mapping[str, Any]]) -> str:
 
 
 def task_results(services: LocalServices, api: AirflowApi, run_id: str, states: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """Task → its result. From the jobs' own logs, since XCom keeps only what is small; a gate's decision from XCom."""
+    """Task → what its job's log says; nothing but how much was computed, and whether the bundle was verified, is taken from there."""
     jobs = RayJobs.of(services.settings)
     found: dict[str, dict[str, Any]] = {}
     for name, state in states.items():
-        if state != "success":
+        if state != "success" or name == "gate":
             continue
         try:
-            sent = api.xcom(DAG_ID, run_id, name)
-            if name != "gate":
-                sent = result_of(jobs.logs(api.xcom(DAG_ID, run_id, name, "ray_job")["submission_id"])) or sent
-            found[name] = dict(sent)
-        except (HeadraceError, TypeError, ValueError):
+            found[name] = dict(result_of(jobs.logs(api.xcom(DAG_ID, run_id, name, "ray_job")["submission_id"])))
+        except (HeadraceError, TypeError, ValueError, KeyError):
             found[name] = {}
+    return found
+
+
+def recorded_results(lake: Lake, recipe: str) -> dict[str, dict[str, Any]]:
+    """Task → what the lake holds of its result: the newest run, evaluation, decision and release of a recipe's newest mix."""
+    found: dict[str, dict[str, Any]] = {}
+    mix = lake.find_artifact("mix", name=recipe)
+    if mix is None:
+        return found
+    run = next((a for a in reversed(lake.artifacts("run")) if mix.fingerprint in a.parents), None)
+    checkpoints = [a.fingerprint for a in lake.artifacts("checkpoint") if run is not None and run.fingerprint in a.parents]
+    if run is None or not checkpoints:
+        return found
+    found["train"] = run.payload
+    evaluation = next((a for a in reversed(lake.artifacts("evaluation")) if checkpoints[-1] in a.parents), None)
+    if evaluation is not None:
+        found["evaluate"] = evaluation.payload
+    decision = next((a for a in reversed(lake.artifacts("gate")) if a.payload["inputs"].get("checkpoint") == checkpoints[-1]), None)
+    if decision is not None:
+        found["gate"] = decision.payload
+        release = next((a for a in reversed(lake.artifacts("release")) if decision.fingerprint in a.parents), None)
+        if release is not None:
+            found["release"] = {**release.payload, "path": lake.storage.uri(release.path).removeprefix("file://")}
     return found
 
 
@@ -89,9 +112,9 @@ def lake_bars(lake: Lake, plan: PocPlan, console: Console) -> list[Bar]:
 
 
 def _current_receipts(lake: Lake, plan: PocPlan) -> list[dict[str, Any]]:
-    columns = ["stage", "source", "slice", "committed_at", "read", "kept", "dropped", "failed"]
+    columns = ["stage", "source", "slice", "read", "kept", "dropped", "failed"]
     rows = lake.read("receipts", columns=columns, where=f"slice = '{plan.slice}'").to_pylist()
-    newest = {(r["stage"], r["source"]): r for r in sorted(rows, key=lambda r: r["committed_at"]) if r["source"] in plan.sources}
+    newest = {(r["stage"], r["source"]): r for r in rows if r["source"] in plan.sources}  # in the order of their commits
     return list(newest.values())
 
 
@@ -128,7 +151,7 @@ def _print_languages(totals: Mapping[str, tuple[int, int]], console: Console) ->
 
 
 def result_bars(results: Mapping[str, Mapping[str, Any]], plan: PocPlan, console: Console) -> list[Bar]:
-    """Training, evaluation, gate and release by the tasks' own results, printed and judged."""
+    """Training, evaluation, gate and release as `recorded_results` finds them, printed and judged."""
     evaluation = results.get("evaluate", {})
     languages = list(evaluation.get("languages") or [])
     _print_bits_per_byte(languages, evaluation.get("overall"), console)

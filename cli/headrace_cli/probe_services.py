@@ -8,7 +8,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from headrace_cli.finding import ANSWER_SECONDS, Check, State
-from headrace_lake.errors import HeadraceError
+from headrace_lake.errors import HeadraceError, ServiceError
+from headrace_lake.loopback import BearerToken, OwnListener
 from headrace_lake.settings import Settings
 
 _HERE = ("127.0.0.1", "localhost", "::1")
@@ -23,12 +24,18 @@ def ray(settings: Settings) -> Iterator[Check]:
         yield wrong
         return
     file = settings.resolve(settings.ray.token_file)
-    headers = {}
+    trusted = [settings.ray.user] if settings.ray.user else []
+    headers: OwnListener | None = None
     if file.exists():
         with suppress(OSError, ValueError):  # told with the token
-            headers = {"Authorization": f"Bearer {file.read_text(encoding='ascii').strip()}"}
+            file.read_text(encoding="ascii")
+            headers = BearerToken(file, trusted)
     try:
-        answer = httpx.get(f"{address.rstrip('/')}/api/version", headers=headers, timeout=ANSWER_SECONDS - 1, trust_env=False)
+        asking = headers or OwnListener(trusted)
+        answer = httpx.get(f"{address.rstrip('/')}/api/version", auth=asking, timeout=ANSWER_SECONDS - 1, trust_env=False)
+    except ServiceError as exc:
+        yield Check("Ray", "missing", exc.what, "change ray.address, or name that user in ray.user", key)
+        return
     except (httpx.HTTPError, httpx.InvalidURL) as exc:
         yield _silent("Ray", address, key, exc)
         return
@@ -55,12 +62,14 @@ def airflow(settings: Settings) -> Iterator[Check]:
         yield wrong
         return
     try:
-        with httpx.Client(base_url=address.rstrip("/"), timeout=ANSWER_SECONDS / 2, trust_env=False) as client:
+        with httpx.Client(base_url=address.rstrip("/"), timeout=ANSWER_SECONDS / 2, trust_env=False, auth=OwnListener()) as client:
             said = _json(client.get("/api/v2/version"))
             if "version" not in said:
                 yield _stranger("Airflow", address, key)
                 return
             yield _login(client, settings, f"{address}: Airflow {said['version']}")
+    except ServiceError as exc:
+        yield Check("Airflow", "missing", exc.what, "change airflow.address, or stop what listens there", key)
     except (httpx.HTTPError, httpx.InvalidURL) as exc:
         yield _silent("Airflow", address, key, exc)
 

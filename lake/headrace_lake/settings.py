@@ -126,10 +126,12 @@ class RaySettings(StrictModel):
     Attributes:
         address: job API of the head, `http://host:port`.
         token_file: file with the cluster's token (`RAY_AUTH_MODE=token`).
+        user: name of the user who runs it on this machine, where that is neither we nor root: the token goes to no other user's port.
     """
 
     address: str = "http://127.0.0.1:8265"
     token_file: Path = Path("var/ray/token")
+    user: str = ""
 
 
 class AirflowSettings(StrictModel):

@@ -14,6 +14,7 @@ import httpx
 
 from headrace_lake.errors import ServiceError
 from headrace_lake.lines import last_line
+from headrace_lake.loopback import OwnListener
 
 RUN_ENDED = frozenset({"success", "failed"})
 TASK_ENDED = frozenset({"success", "failed", "upstream_failed", "skipped", "removed"})
@@ -26,7 +27,7 @@ class AirflowApi:
         self.address = address.rstrip("/")
         self.user = user
         self._password = password
-        self._client = httpx.Client(base_url=self.address, timeout=timeout_s, trust_env=False)
+        self._client = httpx.Client(base_url=self.address, timeout=timeout_s, trust_env=False, auth=OwnListener())
         self._token = ""
 
     @classmethod

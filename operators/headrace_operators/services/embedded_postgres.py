@@ -25,6 +25,7 @@ from contextlib import closing, contextmanager
 from functools import cached_property
 from importlib import metadata, util
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import psutil
@@ -257,7 +258,7 @@ class EmbeddedPostgres:
         except psycopg2.OperationalError:
             return False
 
-    def _connect(self, database: str) -> psycopg2.extensions.connection:  # type: ignore[name-defined]  # noqa: F821
+    def _connect(self, database: str) -> Any:
         import psycopg2
 
         login = {"host": str(self.socket_folder), "port": PORT, "user": USER, "passfile": str(self.password_file)}

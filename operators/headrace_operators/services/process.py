@@ -1,6 +1,7 @@
 """Child processes that outlive the command that started them: pid file, log file, readiness, stop by pid.
 
-A pid file holds the pid and the process's start time in clock ticks, so a recycled pid is never mistaken for ours.
+A pid file holds the pid and the process's start time in clock ticks, so a recycled pid is never mistaken for ours. Whatever a service
+starts inherits a mark in its environment, also in a session of its own; stopping a service ends all that bear its mark.
 """
 
 from __future__ import annotations
@@ -12,9 +13,12 @@ import socket
 import stat
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from headrace_lake.errors import ServiceError
 from headrace_lake.lines import last_line
@@ -36,6 +40,12 @@ def port_in_use(port: int, host: str = "127.0.0.1") -> bool:
     with socket.socket() as sock:
         sock.settimeout(0.5)
         return sock.connect_ex((host, port)) == 0
+
+
+MARK_ENV = "HEADRACE_SERVICE"
+"""Environment variable by which the processes of a service are known."""
+LEFT_WITHIN_S = 5.0
+"""How long what a service left behind may take to end on SIGTERM."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +111,15 @@ class Daemon:
         """Where its pid and start time are kept."""
         return self.folder / f"{self.name}.pid"
 
+    @property
+    def mark(self) -> str:
+        """What `MARK_ENV` holds in every process of this service."""
+        return str(self.pid_file.resolve())
+
+    def family(self) -> list[psutil.Process]:
+        """Living processes that this service has started, directly or not, and itself."""
+        return list(_marked(f"{MARK_ENV}={self.mark}".encode()))
+
     def pid(self) -> int | None:
         """The pid if the process that we started is alive."""
         try:
@@ -150,7 +169,7 @@ class Daemon:
             with self.log_file.open("ab") as log:
                 child = subprocess.Popen(
                     list(argv),
-                    env=dict(env),
+                    env={**env, MARK_ENV: self.mark},
                     cwd=cwd,
                     stdin=subprocess.DEVNULL,
                     stdout=log,
@@ -196,23 +215,33 @@ class Daemon:
             _send(os.kill, pid, self.stop_signal)
 
     def stop(self) -> bool:
-        """Stop it by pid; returns whether it was running. What a killed one left behind in its session goes too."""
+        """Stop it by pid; returns whether it was running. What it started, or left behind when it was killed, goes too."""
         pid = self.pid()
-        if pid is None:
+        if pid is not None:
+            _send(os.kill, pid, self.stop_signal)
+            deadline = time.monotonic() + self.stop_within_s
+            while self.pid() is not None and time.monotonic() < deadline:
+                _reap(pid)
+                time.sleep(0.1)
+            # Its own session is its own group: what it left behind there goes with it.
+            _send(os.killpg, pid, signal.SIGKILL)
+            if pid in _CHILDREN:
+                _CHILDREN.pop(pid).wait()
+        else:
             self._end_orphans()
-            self.pid_file.unlink(missing_ok=True)
-            return False
-        _send(os.kill, pid, self.stop_signal)
-        deadline = time.monotonic() + self.stop_within_s
-        while self.pid() is not None and time.monotonic() < deadline:
-            _reap(pid)
-            time.sleep(0.1)
-        # Its own session is its own group: what it left behind goes with it.
-        _send(os.killpg, pid, signal.SIGKILL)
-        if pid in _CHILDREN:
-            _CHILDREN.pop(pid).wait()
+        self._end_family()
         self.pid_file.unlink(missing_ok=True)
-        return True
+        return pid is not None
+
+    def _end_family(self) -> None:
+        """End what left its session: a job's command, for one, which Ray starts in a session of its own."""
+        for end in (psutil.Process.terminate, psutil.Process.kill):
+            left = self.family()
+            for process in left:
+                with suppress(psutil.Error):
+                    end(process)
+            if not psutil.wait_procs(left, timeout=LEFT_WITHIN_S)[1] and not self.family():
+                return
 
     def _end_orphans(self) -> None:
         try:
@@ -231,6 +260,16 @@ class Daemon:
         except FileNotFoundError:
             return "(no log)"
         return last_line(text, "(empty log)")[:300]
+
+
+def _marked(words: bytes) -> Iterator[psutil.Process]:
+    for process in psutil.process_iter():
+        try:
+            environment = Path(f"/proc/{process.pid}/environ").read_bytes()
+        except OSError:  # gone, or another user's
+            continue
+        if words in environment.split(b"\0"):
+            yield process
 
 
 def _send(kill: Callable[[int, int], None], pid: int, number: int) -> None:

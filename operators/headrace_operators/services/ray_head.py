@@ -6,19 +6,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import secrets
 import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from headrace_lake.errors import ServiceError
+from headrace_lake.private_folder import remembered_folder
 from headrace_operators.ray_jobs import RayJobs
 from headrace_operators.services.process import Daemon, free_port, port_in_use
 
@@ -103,10 +102,12 @@ class RayHead:
 
     @property
     def session(self) -> Path:
-        """Where Ray keeps sockets and logs of its own, the jobs' among them."""
-        # Unix sockets allow 107 bytes of path, so the session lies under the short system folder, one per folder of ours.
-        digest = hashlib.sha256(str(self.daemon.folder.resolve()).encode()).hexdigest()[:8]
-        return Path(tempfile.gettempdir()) / f"headrace-ray-{digest}"
+        """Where Ray keeps sockets and logs of its own, the jobs' among them.
+
+        Ray opens this folder to everybody (`try_make_directory_shared`, ray 2.60), so it lies in one that only we can enter. Unix sockets
+        allow 107 bytes of path, so that one has a short name under the system's temporary folder.
+        """
+        return remembered_folder(self.daemon.folder / "session-folder") / "s"
 
     def _argv(self, port: int) -> list[str]:
         options = {

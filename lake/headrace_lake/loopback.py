@@ -108,7 +108,11 @@ class OwnListener(httpx.Auth):
 
         def trace(event: str, info: dict[str, Any]) -> None:
             if event == _CONNECTED:
-                require_own_listener(url, self._users, connected=True)
+                try:
+                    require_own_listener(url, self._users, connected=True)
+                except ServiceError:
+                    info["return_value"].close()
+                    raise
 
         request.extensions = {**request.extensions, "trace": trace}
         yield request
@@ -119,7 +123,11 @@ class OwnListener(httpx.Auth):
 
         async def trace(event: str, info: dict[str, Any]) -> None:
             if event == _CONNECTED:
-                require_own_listener(url, self._users, connected=True)
+                try:
+                    require_own_listener(url, self._users, connected=True)
+                except ServiceError:
+                    await info["return_value"].aclose()
+                    raise
 
         request.extensions = {**request.extensions, "trace": trace}
         yield request

@@ -11,6 +11,7 @@ import secrets
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -25,6 +26,9 @@ OBJECT_STORE_BYTES = 200 << 20
 """Small: our workers exchange files of the lake, not objects."""
 READY_WITHIN_S = 90.0
 """A head needs 5-11 s on an idle machine."""
+
+JOBS_ASKED_WITHIN_S, JOBS_STOPPED_WITHIN_S = 5.0, 15.0
+"""When the head is stopped: for each answer of its job API, and for the end of all jobs (Ray sends SIGTERM, and SIGKILL after 3 s)."""
 
 STARTS = 3
 """A head gives up by itself if its node has not registered after 30 s, which no option changes (ray 2.60, `_private/node.py`); with ten
@@ -91,14 +95,22 @@ class RayHead:
                 self.daemon.stop()
 
     def stop(self) -> bool:
-        """Stop it, its jobs first; returns whether it ran."""
-        if self.healthy():
-            # A job's command is a child of Ray's supervisor and would outlive it.
-            with suppress(ServiceError):
-                for job in self.jobs.jobs():
-                    if not job.terminal:
-                        self.jobs.stop_and_wait(job.submission_id)
+        """Stop it, its jobs first; returns whether it ran. What of it ends in no other way is killed."""
+        if self.daemon.pid() is not None:
+            self._stop_jobs()
         return self.daemon.stop()
+
+    def _stop_jobs(self) -> None:
+        """Let jobs end in good order, all at once; a head that no longer answers is not waited for."""
+        jobs = RayJobs(self.address, self.token_file, timeout_s=JOBS_ASKED_WITHIN_S, retry_for_s=0)
+        deadline = time.monotonic() + JOBS_STOPPED_WITHIN_S
+        with suppress(ServiceError):
+            open_jobs = {job.submission_id for job in jobs.jobs() if not job.terminal}
+            for sid in open_jobs:
+                jobs.stop(sid)
+            while open_jobs and time.monotonic() < deadline:
+                time.sleep(0.3)
+                open_jobs &= {job.submission_id for job in jobs.jobs() if not job.terminal}
 
     @property
     def session(self) -> Path:

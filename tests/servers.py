@@ -22,10 +22,10 @@ from typing import Any
 import psycopg2
 
 from headrace_lake.settings import S3Settings, Secret
-from headrace_operators.services.embedded_postgres import UNPRIVILEGED, programs
+from headrace_operators.services.embedded_postgres import UNPRIVILEGED, EmbeddedPostgres, programs
 from headrace_operators.services.process import RunAs, free_port
 
-__all__ = ["Postgres", "Store", "free_port", "object_store", "postgres"]
+__all__ = ["Postgres", "Store", "free_port", "object_store", "postgres", "postgres_catalog"]
 
 
 @dataclass(frozen=True)
@@ -138,4 +138,17 @@ def postgres(*databases: str) -> Iterator[Postgres]:
     finally:
         server.send_signal(signal.SIGINT)  # fast shutdown: pooled connections of this process may still be open
         server.wait(20)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def postgres_catalog() -> Iterator[str]:
+    """The address of an empty database, as `lake.catalog` takes it: the embedded server, on its socket only."""
+    folder = Path(tempfile.mkdtemp(prefix="headrace-pg-"))
+    server = EmbeddedPostgres(folder / "postgres")
+    try:
+        server.start(["lake"])
+        yield server.address("lake")
+    finally:
+        server.remove()
         shutil.rmtree(folder, ignore_errors=True)

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from headrace_lake.errors import ServiceError
+from headrace_lake.lines import data_lines
 
 _TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 _LISTENING = "0A"
@@ -36,7 +37,7 @@ def listeners(port: int) -> dict[str, int]:
     found: dict[str, int] = {}
     for table in _TABLES:
         try:
-            rows = table.read_text(encoding="ascii").splitlines()[1:]
+            rows = data_lines(table.read_text(encoding="ascii"))[1:]
         except FileNotFoundError:
             continue  # no IPv6 here
         except OSError as exc:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import settings as hypothesis_settings
 from headrace_lake.settings import Settings
 
 CHECKOUT = Path(__file__).resolve().parents[1]
+sys.path.append(str(CHECKOUT / "tests"))  # for `servers`
 
 # Seeded, so that a failure comes again; no deadline, since CI machines are shared.
 hypothesis_settings.register_profile("headrace", derandomize=True, deadline=None, max_examples=60)

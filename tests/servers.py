@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -22,15 +21,11 @@ from typing import Any
 
 import psycopg2
 
-NOBODY = 65534
-"""Postgres refuses to run as root; tests that run as root start it as this user."""
+from headrace_lake.settings import S3Settings, Secret
+from headrace_operators.services.embedded_postgres import UNPRIVILEGED, EmbeddedPostgres, programs
+from headrace_operators.services.process import RunAs, free_port
 
-
-def free_port() -> int:
-    """A loopback port on which nobody listens."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
+__all__ = ["Postgres", "Store", "free_port", "object_store", "postgres", "postgres_catalog"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +35,11 @@ class Store:
     endpoint: str
     key: Path
     secret: Path
+
+    @property
+    def settings(self) -> S3Settings:
+        """As a lake's settings name it."""
+        return S3Settings(endpoint=self.endpoint, access_key=Secret(file=self.key), secret_key=Secret(file=self.secret))
 
 
 @contextmanager
@@ -83,7 +83,7 @@ def object_store(folder: Path, *buckets: str) -> Iterator[Store]:
 
 @dataclass(frozen=True)
 class Postgres:
-    """A server with password authentication; its user is `headrace`."""
+    """A server on a loopback port with password authentication; its user is `headrace`."""
 
     port: int
     password: str
@@ -106,19 +106,21 @@ class Postgres:
 def postgres(*databases: str) -> Iterator[Postgres]:
     """A fresh server with databases."""
     folder = Path(tempfile.mkdtemp(prefix="headrace-pg-"))  # not below pytest's folder: that one is closed to other users
-    who: dict[str, Any] = {"user": NOBODY, "group": NOBODY} if os.getuid() == 0 else {}
+    user = RunAs.first_known(UNPRIVILEGED) if os.getuid() == 0 else None  # it refuses to run as root
+    who: dict[str, Any] = {"user": user.uid, "group": user.gid, "extra_groups": []} if user else {}
+    where = programs(user)
     password, port = f"planted-{token_hex(12)}", free_port()
     (folder / "password").write_text(password, encoding="ascii")
-    if who:
+    if user:
         for path in (folder, folder / "password"):
-            os.chown(path, NOBODY, NOBODY)
+            os.chown(path, user.uid, user.gid)
     data, log = folder / "data", folder / "log"
-    made = [_program("initdb"), "-D", str(data), "-U", "headrace", "-A", "scram-sha-256", f"--pwfile={folder / 'password'}"]
+    made = [str(where / "initdb"), "-D", str(data), "-U", "headrace", "-A", "scram-sha-256", f"--pwfile={folder / 'password'}"]
     made += ["-E", "UTF8", "--no-sync"]
     subprocess.run(made, check=True, capture_output=True, env={**os.environ, "LC_ALL": "C.UTF-8"}, cwd="/", **who)
     with log.open("wb") as out:
         options = {"listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": folder, "fsync": "off"}
-        words = [_program("postgres"), "-D", str(data), *(f"-c{name}={value}" for name, value in options.items())]
+        words = [str(where / "postgres"), "-D", str(data), *(f"-c{name}={value}" for name, value in options.items())]
         server = subprocess.Popen(words, stdout=out, stderr=out, cwd="/", **who)
     try:
         found = Postgres(port, password)
@@ -139,8 +141,14 @@ def postgres(*databases: str) -> Iterator[Postgres]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _program(name: str) -> str:
-    """A Postgres program: Debian keeps them off the PATH."""
-    found = [shutil.which(name), *map(str, sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), reverse=True))]
-    assert any(found), f"no {name} here: run `scripts/setup --tests`"
-    return str(Path(next(f for f in found if f)).resolve())
+@contextmanager
+def postgres_catalog() -> Iterator[str]:
+    """The address of an empty database, as `lake.catalog` takes it: the embedded server, on its socket only."""
+    folder = Path(tempfile.mkdtemp(prefix="headrace-pg-"))
+    server = EmbeddedPostgres(folder / "postgres")
+    try:
+        server.start(["lake"])
+        yield server.address("lake")
+    finally:
+        server.remove()
+        shutil.rmtree(folder, ignore_errors=True)

@@ -106,6 +106,7 @@ def _services(settings: Settings) -> list[Probe]:
         Probe("Ray token", "ray.token_file", lambda: [probe_settings.ray_token(settings)]),
         Probe("Ray", "ray.address", lambda: probe_services.ray(settings), ("httpx",)),
         Probe("Airflow", "airflow.address", lambda: probe_services.airflow(settings), ("httpx",)),
+        Probe("PostgreSQL", "airflow.database", lambda: probe_services.database(settings), ("sqlalchemy", "psycopg2")),
     ]
 
 

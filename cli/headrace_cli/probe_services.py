@@ -1,4 +1,4 @@
-"""`headrace doctor`: Ray with its token, Airflow with its user and password."""
+"""`headrace doctor`: Ray with its token, Airflow with its user and password, and the database of a local Airflow."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from headrace_cli.finding import ANSWER_SECONDS, Check, State
-from headrace_lake.errors import HeadraceError
-from headrace_lake.settings import Settings
+from headrace_lake.catalog_address import with_password
+from headrace_lake.errors import HeadraceError, ServiceError
+from headrace_lake.loopback import BearerToken, OwnListener
+from headrace_lake.settings import EMBEDDED, SERVICES_FOLDER, Settings
 
 _HERE = ("127.0.0.1", "localhost", "::1")
 
@@ -23,12 +25,18 @@ def ray(settings: Settings) -> Iterator[Check]:
         yield wrong
         return
     file = settings.resolve(settings.ray.token_file)
-    headers = {}
+    trusted = [settings.ray.user] if settings.ray.user else []
+    headers: OwnListener | None = None
     if file.exists():
         with suppress(OSError, ValueError):  # told with the token
-            headers = {"Authorization": f"Bearer {file.read_text(encoding='ascii').strip()}"}
+            file.read_text(encoding="ascii")
+            headers = BearerToken(file, trusted)
     try:
-        answer = httpx.get(f"{address.rstrip('/')}/api/version", headers=headers, timeout=ANSWER_SECONDS - 1, trust_env=False)
+        asking = headers or OwnListener(trusted)
+        answer = httpx.get(f"{address.rstrip('/')}/api/version", auth=asking, timeout=ANSWER_SECONDS - 1, trust_env=False)
+    except ServiceError as exc:
+        yield Check("Ray", "missing", exc.what, "change ray.address, or name that user in ray.user", key)
+        return
     except (httpx.HTTPError, httpx.InvalidURL) as exc:
         yield _silent("Ray", address, key, exc)
         return
@@ -55,14 +63,60 @@ def airflow(settings: Settings) -> Iterator[Check]:
         yield wrong
         return
     try:
-        with httpx.Client(base_url=address.rstrip("/"), timeout=ANSWER_SECONDS / 2, trust_env=False) as client:
+        with httpx.Client(base_url=address.rstrip("/"), timeout=ANSWER_SECONDS / 2, trust_env=False, auth=OwnListener()) as client:
             said = _json(client.get("/api/v2/version"))
             if "version" not in said:
                 yield _stranger("Airflow", address, key)
                 return
             yield _login(client, settings, f"{address}: Airflow {said['version']}")
+    except ServiceError as exc:
+        yield Check("Airflow", "missing", exc.what, "change airflow.address, or stop what listens there", key)
     except (httpx.HTTPError, httpx.InvalidURL) as exc:
         yield _silent("Airflow", address, key, exc)
+
+
+def database(settings: Settings) -> Iterator[Check]:
+    """Airflow's database: can the embedded PostgreSQL be started, or does another let us in?"""
+    if settings.airflow.database != EMBEDDED:
+        yield _other_database(settings)
+        return
+    from headrace_operators.services.embedded_postgres import UNPRIVILEGED, EmbeddedPostgres, programs
+
+    name, key = "PostgreSQL", "airflow.database"
+    try:
+        where = programs()
+        server = EmbeddedPostgres(settings.resolve(SERVICES_FOLDER) / "postgres")
+        user = server.run_as
+    except ServiceError as exc:
+        yield Check(name, "optional", f"{exc.what} (needed by `headrace services`)", exc.way_out, key)
+        return
+    state = f"runs at {server.socket_folder}" if server.made and server.healthy() else "not running"
+    if user is not None and user.name == UNPRIVILEGED[-1]:
+        what = f"embedded, {state}; as user '{user.name}', whose other processes could read it"
+        yield Check(name, "optional", what, f"give it a user of its own: useradd --system {UNPRIVILEGED[0]}", key)
+    else:
+        yield Check(name, "ok", f"embedded, {state}; as user '{user.name if user else 'you'}', programs in {where}", setting=key)
+
+
+def _other_database(settings: Settings) -> Check:
+    from sqlalchemy import create_engine
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import SQLAlchemyError
+    from sqlalchemy.pool import NullPool
+
+    key, shown = "airflow.database", str(make_url(settings.airflow.database).set(password=None))
+    try:
+        address = with_password(settings.airflow.database, settings.airflow.database_password)
+        engine = create_engine(address, poolclass=NullPool, connect_args={"connect_timeout": int(ANSWER_SECONDS) - 1})
+        with engine.connect():
+            return Check("PostgreSQL", "ok", f"{shown}: lets us in", setting=key)
+    except HeadraceError as exc:
+        return Check("PostgreSQL", "missing", exc.what, exc.way_out, "airflow.database_password")
+    except ImportError as exc:
+        return Check("PostgreSQL", "missing", f"driver not installed: {exc}", "make setup (or the extra `airflow`: pyproject.toml)", key)
+    except SQLAlchemyError as exc:
+        said = " ".join(str(getattr(exc, "orig", None) or type(exc).__name__).split())[:300]
+        return Check("PostgreSQL", "missing", f"{shown}: {said}", "correct airflow.database and airflow.database_password", key)
 
 
 def _login(client: Any, settings: Settings, there: str) -> Check:

@@ -21,6 +21,8 @@ def secrets_of(settings: Settings) -> dict[str, Secret]:
         found |= {"lake.s3.access_key": lake.s3.access_key, "lake.s3.secret_key": lake.s3.secret_key}
     if settings.airflow.password is not None:
         found["airflow.password"] = settings.airflow.password
+    if settings.airflow.database_password is not None:
+        found["airflow.database_password"] = settings.airflow.database_password
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headrace_lake.errors import ConfigError
-from headrace_lake.settings import Settings
+from headrace_lake.settings import Secret, Settings
 
 
 def catalog_address(settings: Settings) -> str:
@@ -22,8 +22,13 @@ def catalog_address(settings: Settings) -> str:
         raise ConfigError(
             f"lake.catalog: '{uri.partition(':')[0]}' is not supported", "use sqlite:///file.db or postgresql+psycopg2://user@host/database"
         )
-    if settings.lake.catalog_password is None:
-        return uri
+    return with_password(uri, settings.lake.catalog_password)
+
+
+def with_password(address: str, password: Secret | None) -> str:
+    """An address with the password that a secret holds; never log it."""
+    if password is None:
+        return address
     from sqlalchemy.engine import make_url
 
-    return make_url(uri).set(password=settings.lake.catalog_password.reveal()).render_as_string(hide_password=False)
+    return make_url(address).set(password=password.reveal()).render_as_string(hide_password=False)

@@ -23,12 +23,14 @@ from headrace_lake.settings_file import SERVICES_FOLDER, SETTINGS_ENV, SETTINGS_
 from headrace_lake.strict import StrictModel, load_yaml, parse
 
 __all__ = [
-    "SAMPLE_SITE", "SERVICES_FOLDER", "SETTINGS_ENV", "SETTINGS_FILE",
+    "EMBEDDED", "SAMPLE_SITE", "SERVICES_FOLDER", "SETTINGS_ENV", "SETTINGS_FILE",
     "AirflowSettings", "LakeSettings", "PartSettings", "RaySettings", "S3Settings", "Secret", "Settings",
     "load_settings", "other_lake",
 ]  # fmt: skip
 
 
+EMBEDDED = "embedded"
+"""Value of `airflow.database` for the PostgreSQL that `headrace services` starts."""
 SAMPLE_SITE = "http://127.0.0.1:8790"
 """Where the sample sources say that they are served: `headrace samples serve`, at its usual port."""
 
@@ -122,19 +124,22 @@ class LakeSettings(StrictModel):
     def _remote_needs_catalog(self) -> LakeSettings:
         if self.root.startswith("s3://") and not (self.catalog and self.s3):
             raise ValueError("an s3:// lake needs 'catalog' and 's3'")
-        if not self.catalog:
-            return self
-        from sqlalchemy.engine import make_url  # a third of a second, which most commands need not pay
-        from sqlalchemy.exc import ArgumentError
-
-        try:
-            address = make_url(self.catalog)
-        except ArgumentError as exc:
-            raise ValueError("'catalog' is no SQLAlchemy address, such as postgresql+psycopg2://user@host/database") from exc
-        # Settings travel to workers and into logs; a reference to a file or variable may. libpq takes a password from the query too.
-        if address.password is not None or _secret_name(list(address.query)):
-            raise ValueError("keep the password out of 'catalog': put it into a file and name that in 'catalog_password'")
+        if self.catalog:
+            _no_password("catalog", self.catalog)
         return self
+
+
+def _no_password(field: str, address: str) -> None:
+    """Settings travel to workers and into logs: a reference to a file or variable may, a password may not."""
+    from sqlalchemy.engine import make_url  # a third of a second, which most commands need not pay
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        url = make_url(address)
+    except ArgumentError as exc:
+        raise ValueError(f"'{field}' is no SQLAlchemy address, such as postgresql+psycopg2://user@host/database") from exc
+    if url.password is not None or _secret_name(list(url.query)):  # libpq takes a password from the query too
+        raise ValueError(f"keep the password out of '{field}': put it into a file and name that in '{field}_password'")
 
 
 class RaySettings(StrictModel):
@@ -143,18 +148,39 @@ class RaySettings(StrictModel):
     Attributes:
         address: job API of the head, `http://host:port`.
         token_file: file with the cluster's token (`RAY_AUTH_MODE=token`).
+        user: name of the user who runs it on this machine, where that is neither we nor root: the token goes to no other user's port.
     """
 
     address: str = "http://127.0.0.1:8265"
     token_file: Path = Path("var/ray/token")
+    user: str = ""
 
 
 class AirflowSettings(StrictModel):
-    """The Airflow that schedules it all."""
+    """The Airflow that schedules it all.
+
+    Attributes:
+        database: of the Airflow that `headrace services` starts: `embedded` for a PostgreSQL of its own, or the SQLAlchemy address of
+            another PostgreSQL, `postgresql+psycopg2://user@host/database`.
+        database_password: password for such an address, kept out of it.
+    """
 
     address: str = "http://127.0.0.1:8080"
     user: str = "admin"
     password: Secret | None = None
+    database: str = EMBEDDED
+    database_password: Secret | None = None
+
+    @model_validator(mode="after")
+    def _a_postgres(self) -> AirflowSettings:
+        if self.database == EMBEDDED:
+            if self.database_password is not None:
+                raise ValueError("'database_password' belongs to an address in 'database'; the embedded PostgreSQL makes its own")
+            return self
+        if not self.database.startswith("postgresql"):
+            raise ValueError(f"'database' is '{EMBEDDED}' or a PostgreSQL, postgresql+psycopg2://user@host/database; SQLite held no load")
+        _no_password("database", self.database)
+        return self
 
 
 class Settings(StrictModel):

@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from headrace_lake.errors import HeadraceError, InputError, StorageError
-from headrace_lake.fingerprint import digest_bytes
+from headrace_lake.object_cache import cached
 from headrace_lake.settings import LakeSettings
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
@@ -262,21 +262,14 @@ class Storage:
             return self.arrow.open_input_file(path)
 
     def local_path(self, path: str) -> Path:
-        """A local file with the object's bytes: the object itself, or a copy in a cache folder.
+        """A local file with the object's bytes: the object itself, or a copy in a private cache, checked by its digest.
 
-        Only immutable (content-addressed) objects may be asked for: the copy is never refreshed.
+        Only immutable objects may be asked for: the copy is not refreshed.
         """
         if not self.remote:
             return Path(self.root) / path
-        cached = Path(tempfile.gettempdir()) / f"headrace-cache-{os.getuid()}" / digest_bytes(self.uri(path).encode()) / Path(path).name
-        if not cached.exists():
-            with explained(path):
-                cached.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-                fd, temporary = tempfile.mkstemp(dir=cached.parent)
-                os.close(fd)
-                self._s3.get_file(self._key(path), temporary)
-                os.replace(temporary, cached)
-        return cached
+        with explained(path):
+            return cached(self.uri(path), lambda target: self._s3.get_file(self._key(path), target))
 
     def list(self, prefix: str) -> list[StoredObject]:
         """All objects below a folder, sorted by path."""

@@ -14,13 +14,10 @@ import httpx
 
 from headrace_lake.errors import ServiceError
 from headrace_lake.lines import last_line
+from headrace_lake.loopback import OwnListener
 
 RUN_ENDED = frozenset({"success", "failed"})
 TASK_ENDED = frozenset({"success", "failed", "upstream_failed", "skipped", "removed"})
-
-_BUSY = ("answered 503", "'reason': 'Database error'")
-"""Airflow's words for a locked database: the backfill's, and every other endpoint's."""
-_BUSY_TRIES, _BUSY_PAUSE_S = 6, 2.0
 
 
 class AirflowApi:
@@ -30,7 +27,7 @@ class AirflowApi:
         self.address = address.rstrip("/")
         self.user = user
         self._password = password
-        self._client = httpx.Client(base_url=self.address, timeout=timeout_s, trust_env=False)
+        self._client = httpx.Client(base_url=self.address, timeout=timeout_s, trust_env=False, auth=OwnListener())
         self._token = ""
 
     @classmethod
@@ -71,17 +68,6 @@ class AirflowApi:
             raise ServiceError(f"Airflow: {method} {path} answered {response.status_code}: {_detail(response)}", "see the Airflow UI")
         return response.json() if response.content else None
 
-    def _create(self, path: str, body: Any) -> Any:
-        """A POST that is asked again while the database is locked (SQLite): Airflow rolled all of it back."""
-        for _ in range(_BUSY_TRIES - 1):
-            try:
-                return self.call("POST", path, body)
-            except ServiceError as exc:
-                if not any(words in str(exc) for words in _BUSY):
-                    raise
-                time.sleep(_BUSY_PAUSE_S)
-        return self.call("POST", path, body)
-
     def _login(self) -> None:
         try:
             response = self._client.post("/auth/token", json={"username": self.user, "password": self._password})
@@ -118,7 +104,7 @@ class AirflowApi:
     def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None, *, logical_date: datetime | None = None) -> str:
         """Start a run with parameters; returns its id."""
         body = {"logical_date": logical_date.isoformat() if logical_date else None, "conf": dict(conf or {})}
-        return str(self._create(f"/dags/{dag_id}/dagRuns", body)["dag_run_id"])
+        return str(self.call("POST", f"/dags/{dag_id}/dagRuns", body)["dag_run_id"])
 
     def run(self, dag_id: str, run_id: str) -> dict[str, Any]:
         """A run as Airflow describes it."""
@@ -188,11 +174,11 @@ class AirflowApi:
                 "unpause it first (its toggle in the UI, or `headrace backfill --unpause`)",
             )
         body = self._backfill(dag_id, first, last, conf, active_runs)
-        return int(self._create("/backfills", body)["id"])
+        return int(self.call("POST", "/backfills", body)["id"])
 
     def backfill_days(self, dag_id: str, first: datetime, last: datetime, conf: Mapping[str, Any]) -> list[datetime]:
         """Logical dates of the runs that such a backfill would make; makes nothing."""
-        answer = self._create("/backfills/dry_run", self._backfill(dag_id, first, last, conf, 1))
+        answer = self.call("POST", "/backfills/dry_run", self._backfill(dag_id, first, last, conf, 1))
         return [datetime.fromisoformat(each["logical_date"]) for each in answer["backfills"]]
 
     def active_backfill(self, dag_id: str) -> dict[str, Any] | None:

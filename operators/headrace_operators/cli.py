@@ -1,4 +1,4 @@
-"""`headrace services`: Ray, Airflow and the sample site on this machine."""
+"""`headrace services`: PostgreSQL, Ray, Airflow and the sample site on this machine."""
 
 from __future__ import annotations
 
@@ -10,19 +10,28 @@ import typer
 from headrace_lake.console import JsonOption, echo, emit_result, show_table
 from headrace_lake.settings import SERVICES_FOLDER, SETTINGS_FILE
 
-app = typer.Typer(help="Ray, Airflow and the sample site on this machine, loopback only.", no_args_is_help=True)
+app = typer.Typer(help="PostgreSQL, Ray, Airflow and the sample site on this machine, loopback only.", no_args_is_help=True)
 
 FolderOption = Annotated[Path, typer.Option("--folder", help="Where the services keep their state.")]
-NamesArgument = Annotated[list[str] | None, typer.Argument(help="ray, airflow, site; all by default.")]
+NamesArgument = Annotated[list[str] | None, typer.Argument(help="postgres, ray, airflow, site; all by default.")]
+CatalogOption = Annotated[
+    bool, typer.Option("--shared-catalog", help="In a new folder: the lake's catalog in Airflow's PostgreSQL, not in SQLite.")
+]
 DEFAULT_FOLDER = SERVICES_FOLDER
 
 
 @app.command("up")
-def services_up(names: NamesArgument = None, folder: FolderOption = DEFAULT_FOLDER) -> None:
+def services_up(names: NamesArgument = None, folder: FolderOption = DEFAULT_FOLDER, shared_catalog: CatalogOption = False) -> None:
     """Start what is not running; prints addresses."""
-    from headrace_operators.services.local import NAMES, LocalServices
+    from headrace_lake.errors import ConfigError
+    from headrace_operators.services.local import LAKE_DATABASE, NAMES, LocalServices
 
-    local = LocalServices(folder, Path.cwd())
+    local = LocalServices(folder, Path.cwd(), shared_catalog=shared_catalog)
+    if shared_catalog and LAKE_DATABASE not in local.databases:
+        raise ConfigError(
+            f"{local.settings_file} names another catalog: --shared-catalog chooses one for a new folder, and moves none",
+            "choose a new folder with --folder, or leave the option out",
+        )
     local.up(tuple(names or NAMES), say=echo)
     echo(f"settings: {local.settings_file}")
     echo(f"Airflow:  {local.airflow.address}  (users and passwords: {local.airflow.passwords_file})")

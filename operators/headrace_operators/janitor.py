@@ -110,7 +110,8 @@ def keep_sweeping(until: threading.Event, every_s: float = EVERY_S) -> None:
         try:
             if janitor is None:
                 named = RayJobs.of(current_settings()[0])
-                janitor = Janitor(RayJobs(named.address, named.token_file, timeout_s=10.0, ledger=named.ledger), airflow_tasks)
+                quick = RayJobs(named.address, named.token_file, timeout_s=10.0, ledger=named.ledger, user=named.user)
+                janitor = Janitor(quick, airflow_tasks)
             janitor.sweep()
         except Exception as exc:  # whatever it is, the server must live on and the janitor with it
             if time.monotonic() - told >= _TELL_EVERY_S:

@@ -150,7 +150,7 @@ def _cluster(settings: Path | None) -> RayJobs:
 
     named = RayJobs.of(load_settings(settings))
     # A person waits for this: one who asks a cluster that is down is told so at once.
-    return RayJobs(named.address, named.token_file, timeout_s=10.0, retry_for_s=3.0, ledger=named.ledger)
+    return RayJobs(named.address, named.token_file, timeout_s=10.0, retry_for_s=3.0, ledger=named.ledger, user=named.user)
 
 
 def _of(jobs: Sequence[Job], dag: str, run: str, *, exact: bool = False) -> list[Job]:

@@ -32,6 +32,7 @@ import httpx
 from headrace_lake.errors import ServiceError
 from headrace_lake.job_owner import Owner
 from headrace_lake.lines import data_lines
+from headrace_lake.loopback import BearerToken
 from headrace_lake.receipts import ORIGIN_ENV, Origin
 from headrace_lake.settings import RaySettings, Settings
 from headrace_operators.job_log import error_line, last_words, result_of
@@ -126,26 +127,12 @@ def settings_digest(settings: Settings) -> str:
     return hashlib.sha256(settings.model_dump_json().encode()).hexdigest()[:16]
 
 
-class _TokenAuth(httpx.Auth):
-    """Reads the token at each request, so a rotated file is honoured and no object holds the secret."""
-
-    def __init__(self, token_file: Path) -> None:
-        self._file = token_file
-
-    def auth_flow(self, request: httpx.Request) -> Any:
-        try:
-            token = self._file.read_text(encoding="ascii").strip()
-        except FileNotFoundError as exc:
-            raise ServiceError(f"{self._file}: Ray's token file is missing", "start Ray with `headrace services up`") from exc
-        request.headers["Authorization"] = f"Bearer {token}"
-        yield request
-
-
 class RayJobs:
     """Ray's Job API at one address, authenticated by a token file.
 
     Args:
         ledger: of the lake that the jobs write to. Without one a job starts at once, and nothing but Ray's own stop ends it.
+        user: whose Ray it is, where another user of this machine runs it; the token is sent to no other user's port.
     """
 
     def __init__(
@@ -156,8 +143,10 @@ class RayJobs:
         timeout_s: float = 30.0,
         retry_for_s: float = RETRY_FOR_S,
         ledger: JobLedger | None = None,
+        user: str = "",
     ) -> None:
         self.ledger = ledger
+        self.user = user
         self._retry_for_s = retry_for_s
         self.address = address.rstrip("/")
         self.token_file = Path(token_file)
@@ -169,14 +158,17 @@ class RayJobs:
         from headrace_lake.job_ledger import JobLedger  # SQLAlchemy: no DAG file needs it
 
         ray: RaySettings = settings.ray
-        return cls(ray.address, settings.resolve(ray.token_file), ledger=JobLedger.of(settings))
+        return cls(ray.address, settings.resolve(ray.token_file), ledger=JobLedger.of(settings), user=ray.user)
+
+    def _auth(self) -> BearerToken:
+        return BearerToken(self.token_file, [self.user] if self.user else [])
 
     # -- requests ---------------------------------------------------------------------------------
 
     def _request(
         self, method: str, path: str, *, body: Mapping[str, Any] | None = None, retry_for_s: float | None = None
     ) -> httpx.Response:
-        with httpx.Client(auth=_TokenAuth(self.token_file), timeout=self._timeout, trust_env=False) as client:
+        with httpx.Client(auth=self._auth(), timeout=self._timeout, trust_env=False) as client:
             deadline = time.monotonic() + (self._retry_for_s if retry_for_s is None else retry_for_s)
             while True:
                 response, why = None, ""
@@ -218,7 +210,7 @@ class RayJobs:
         return response
 
     def _async_client(self) -> httpx.AsyncClient:
-        return httpx.AsyncClient(auth=_TokenAuth(self.token_file), timeout=self._timeout, trust_env=False)
+        return httpx.AsyncClient(auth=self._auth(), timeout=self._timeout, trust_env=False)
 
     # -- the API ----------------------------------------------------------------------------------
 

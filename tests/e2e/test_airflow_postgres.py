@@ -1,110 +1,30 @@
-"""The same DAG files with Airflow's database and the lake's catalog on Postgres: only configuration differs, and no password shows."""
+"""The same DAG files with Airflow's database and the lake's catalog on another PostgreSQL: only settings differ, and no password shows."""
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import shutil
-import signal
-import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from secrets import token_hex
 from typing import Any
 
-import psycopg2
 import pytest
+import servers
+from servers import Postgres, free_port
 
 from headrace_lake.lake import Lake
 from headrace_lake.slices import Slice
 from headrace_operators.airflow_api import AirflowApi
 from headrace_operators.services import LocalServices
-from headrace_operators.services.process import free_port
 
 SOURCE = "python-topics"
-NOBODY = 65534
-"""Postgres refuses to run as root; tests that run as root start it as this user."""
-
-
-@dataclass(frozen=True)
-class Postgres:
-    """A server on loopback with password authentication."""
-
-    port: int
-    password: str
-    log: Path
-
-    def address(self, driver: str, database: str, password: str = "") -> str:
-        """A SQLAlchemy address; without the password where a secret holds it."""
-        return f"{driver}://headrace{':' + password if password else ''}@127.0.0.1:{self.port}/{database}"
-
-    def rows(self, database: str, sql: str) -> list[tuple[Any, ...]]:
-        """Answer of one query."""
-        login = {"host": "127.0.0.1", "port": self.port, "user": "headrace", "password": self.password, "dbname": database}
-        with contextlib.closing(psycopg2.connect(**login)) as connection:
-            connection.autocommit = True
-            with connection.cursor() as cursor:
-                cursor.execute(sql)
-                return list(cursor.fetchall()) if cursor.description else []
-
-
-def _program(name: str) -> str:
-    """A Postgres program: Debian keeps them off the PATH."""
-    found = [shutil.which(name), *map(str, sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), reverse=True))]
-    assert any(found), f"no {name} here: run `scripts/setup --tests`"
-    return str(Path(next(f for f in found if f)).resolve())
 
 
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[Postgres]:
     """A fresh server with the databases `airflow` and `lake`."""
-    folder = Path(tempfile.mkdtemp(prefix="headrace-pg-"))  # not below pytest's folder: that one is closed to other users
-    who: dict[str, Any] = {"user": NOBODY, "group": NOBODY} if os.getuid() == 0 else {}
-    password, port = f"planted-{token_hex(12)}", free_port()
-    (folder / "password").write_text(password, encoding="ascii")
-    if who:
-        for path in (folder, folder / "password"):
-            os.chown(path, NOBODY, NOBODY)
-    data, log = folder / "data", folder / "log"
-    made = [
-        _program("initdb"),
-        "-D",
-        str(data),
-        "-U",
-        "headrace",
-        "-A",
-        "scram-sha-256",
-        f"--pwfile={folder / 'password'}",
-        "-E",
-        "UTF8",
-        "--no-sync",
-    ]
-    subprocess.run(made, check=True, capture_output=True, env={**os.environ, "LC_ALL": "C.UTF-8"}, cwd="/", **who)
-    with log.open("wb") as out:
-        options = {"listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": folder, "fsync": "off"}
-        words = [_program("postgres"), "-D", str(data), *(f"-c{name}={value}" for name, value in options.items())]
-        server = subprocess.Popen(words, stdout=out, stderr=out, cwd="/", **who)
-    try:
-        found = Postgres(port, password, log)
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                found.rows("postgres", "select 1")
-                break
-            except psycopg2.OperationalError:
-                assert server.poll() is None and time.monotonic() < deadline, log.read_text(encoding="utf-8")
-                time.sleep(0.2)
-        for database in ("airflow", "lake"):
-            found.rows("postgres", f"create database {database}")
-        yield found
-    finally:
-        server.send_signal(signal.SIGINT)  # fast shutdown: pooled connections of this process may still be open
-        server.wait(20)
-        shutil.rmtree(folder, ignore_errors=True)
+    with servers.postgres("airflow", "lake") as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
@@ -126,16 +46,18 @@ def on_postgres(stack: Any, postgres: Postgres, tmp_path_factory: pytest.TempPat
             "sources": str(sources),
             "lake": {
                 "root": str(folder / "lake"),
-                "catalog": postgres.address("postgresql+psycopg2", "lake"),
+                "catalog": postgres.address("lake"),
                 "catalog_password": {"file": str(secret)},
             },
             "ray": settings.ray.model_dump(mode="json"),
+            "airflow": {
+                "address": f"http://127.0.0.1:{free_port()}",
+                "database": postgres.address("airflow"),
+                "database_password": {"file": str(secret)},
+            },
         },
-        airflow={
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": postgres.address("postgresql+psycopg2", "airflow", postgres.password),
-            # One short-lived Airflow: a handful of connections instead of five a process.
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_POOL_SIZE": "2",
-        },
+        # One short-lived Airflow: a handful of connections instead of five a process.
+        airflow={"AIRFLOW__DATABASE__SQL_ALCHEMY_POOL_SIZE": "2"},
     )
     try:
         services.up(("airflow",))
@@ -158,7 +80,7 @@ def test_a_slice_is_ingested_with_everything_on_postgres_and_no_password_shows(o
     receipts = lake.current_receipts(Slice(SOURCE, runs[0]["data_interval_start"][:10]))
     assert receipts["tokenise"].counts.kept > 0
     assert postgres.rows("airflow", "select count(*) from task_instance where state = 'success'")[0][0] >= 3
-    assert not (on_postgres.airflow.folder / "airflow.db").exists(), "the run must not have used SQLite"
+    assert not on_postgres.postgres.folder.exists(), "nobody has asked for the embedded one"
 
     passwords = json.loads(on_postgres.airflow.passwords_file.read_text(encoding="ascii")).values()
     secrets = [text.encode() for text in (postgres.password, *passwords)]

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
-import sqlite3
 import time
 import uuid
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import quote
 
@@ -111,18 +108,6 @@ def test_a_task_whose_first_process_ends_after_it_was_resumed_goes_on(stack: Any
     assert stack.admin.xcom("probe_resume", begun["overtaken"], "overtaken") == "resumed"
     log = (stack.services.airflow.folder / "run" / "airflow-scheduler.log").read_text(encoding="utf-8")
     assert "that was deferred; the one that resumed it goes on" in log
-
-
-def test_a_run_is_triggered_while_another_process_holds_the_database(stack: Any) -> None:
-    database = stack.services.airflow.folder / "airflow.db"
-    with ThreadPoolExecutor(1) as pool, contextlib.closing(sqlite3.connect(database, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        body = {"logical_date": None, "conf": {"lines": 1, "tag": uuid.uuid4().hex}}
-        answer = pool.submit(stack.admin.call, "POST", "/dags/probe_log/dagRuns", body)  # `call` asks once
-        time.sleep(6.5)  # longer than the 5 s that a connection waits by itself
-        assert not answer.done()
-        other.execute("ROLLBACK")
-        assert answer.result(timeout=30)["state"] == "queued"
 
 
 def test_a_release_gate_is_approved_in_the_ui_by_somebody_else(

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 import yaml
-from postgres_server import postgres_catalog
 from raw_site import RawSite, crawled, html, response, robots, serving
+from servers import postgres_catalog
 
 from headrace_governance.crawl.slots import HostSlots, SlotStore
 from headrace_governance.crawl.urls import host_and_port, host_key, normal_url

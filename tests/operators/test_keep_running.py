@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-QUICK = "import sys; from headrace_operators.services.keep_running import *\nsys.exit(keep_running(sys.argv[1:], pause_s=0.05))"
+QUICK = "import sys; from headrace_operators.services.keep_running import *\nsys.exit(keep_running(sys.argv[1:], pause_s=0.02, most=5))"
 KEEPER = [sys.executable, "-c", QUICK]
 ENV = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
 FAILS_TWICE = "import sys, pathlib\nf = pathlib.Path(sys.argv[1])\nf.open('a').write('x')\nsys.exit(7 if len(f.read_text()) < 3 else 0)"
@@ -66,3 +66,16 @@ def test_a_killed_command_is_started_again(tmp_path: Path) -> None:
     finally:
         keeper.terminate()
         keeper.wait(20)
+
+
+def test_a_killed_keeper_takes_its_command_along(tmp_path: Path) -> None:
+    keeper = subprocess.Popen([*KEEPER, sys.executable, "-c", WAITS, str(tmp_path / "runs")], env=ENV, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 30
+    while not (tmp_path / "runs").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    [child] = psutil.Process(keeper.pid).children()
+    keeper.kill()
+    keeper.wait(20)
+    psutil.wait_procs([child], timeout=20)
+    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE

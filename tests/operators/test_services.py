@@ -90,7 +90,7 @@ def test_a_port_in_use_is_one_clear_line(tmp_path: Path) -> None:
         head = RayHead(tmp_path, f"http://127.0.0.1:{port}", tmp_path / "token", cpus=1)
         with pytest.raises(ServiceError, match=rf"port {port} \(ray.address\) is in use"):
             head.start(os.environ, tmp_path)
-        airflow = LocalAirflow(tmp_path / "airflow", f"http://127.0.0.1:{port}", tmp_path)
+        airflow = LocalAirflow(tmp_path / "airflow", f"http://127.0.0.1:{port}", tmp_path, database=str)
         with pytest.raises(ServiceError, match=rf"port {port} \(airflow.address\) is in use"):
             airflow.start(os.environ, tmp_path)
 
@@ -99,7 +99,7 @@ def test_services_refuse_to_listen_beyond_loopback(tmp_path: Path) -> None:
     with pytest.raises(ServiceError, match="no loopback address"):
         RayHead(tmp_path, "http://0.0.0.0:8265", tmp_path / "token", cpus=1).start(os.environ, tmp_path)
     with pytest.raises(ServiceError, match="no loopback address"):
-        LocalAirflow(tmp_path, "http://0.0.0.0:8080", tmp_path).start(os.environ, tmp_path)
+        LocalAirflow(tmp_path, "http://0.0.0.0:8080", tmp_path, database=str).start(os.environ, tmp_path)
 
 
 def test_ray_and_everything_it_starts_listens_on_loopback_only(ray_head: RayHead) -> None:
@@ -154,3 +154,43 @@ def test_a_stopped_head_takes_the_commands_of_its_jobs_along(tmp_path: Path) -> 
     finally:
         head.stop()
     assert not command.is_running() or command.status() == psutil.STATUS_ZOMBIE
+
+
+def test_nothing_that_a_service_started_outlives_it_not_even_in_a_session_of_its_own(tmp_path: Path) -> None:
+    stubborn = (
+        "import os,signal,time; os.setsid(); signal.signal(signal.SIGTERM, signal.SIG_IGN); print(os.getpid(), flush=True); time.sleep(60)"
+    )
+    daemon = _daemon(tmp_path, f"import subprocess,sys,time\nsubprocess.Popen([sys.executable,'-c',{stubborn!r}])\ntime.sleep(60)")
+    deadline = time.monotonic() + 20
+    while not daemon.tail().isdigit():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    child, pid = psutil.Process(int(daemon.tail())), daemon.pid()
+    assert pid is not None and {p.pid for p in daemon.family()} == {pid, child.pid}
+    os.kill(pid, signal.SIGKILL)  # its own end is not in good order either
+    daemon.stop()
+    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+    assert daemon.family() == []
+
+
+def test_a_head_whose_control_store_was_killed_leaves_no_process_when_it_is_stopped(tmp_path: Path) -> None:
+    head = RayHead(tmp_path, f"http://127.0.0.1:{free_port()}", tmp_path / "token", cpus=1)
+    head.start(dict(os.environ), tmp_path)
+    try:
+        # As a driver that hangs in C code: it answers no signal that can be ignored.
+        code = "import os,pathlib,signal,sys,time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        code += f"pathlib.Path({str(tmp_path / 'pid')!r}).write_text(str(os.getpid()))\ntime.sleep(300)"
+        head.jobs.ensure(JobRequest(["python", "-c", code], {"test": "hang"}), Owner("d", "r", "t", generation=0, user="alice"))
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+            assert time.monotonic() < deadline, "the job did not start"
+            time.sleep(0.1)
+        driver = psutil.Process(int((tmp_path / "pid").read_text()))
+        family = head.daemon.family()
+        assert driver in family
+        [store] = [process for process in family if process.name() == "gcs_server"]
+        store.kill()
+    finally:
+        head.stop()
+    assert head.daemon.family() == []
+    assert [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE] == []

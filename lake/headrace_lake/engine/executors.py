@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from headrace_lake.engine.part import PartOutcome, PartTask, run_part
+from headrace_lake.engine.ray_connection import connect
 from headrace_lake.errors import ConfigError, StageError
 from headrace_lake.garbage import collect_rarely
-from headrace_lake.interrupt import handlers_kept
 from headrace_lake.lake import Lake
 from headrace_lake.stage import Resources
 
@@ -51,12 +51,9 @@ class RayExecutor:
     """One Ray task a part. A worker that dies is retried by Ray; its half-written files are invisible orphans."""
 
     def map(self, demands: Iterable[Demand]) -> Iterator[tuple[PartTask, PartOutcome]]:
-        with handlers_kept():  # Ray would make exit code 15 of SIGTERM
-            import ray
+        connect()
+        import ray
 
-            if not ray.is_initialized():
-                # The address comes from Ray's own job environment, or a local head's session.
-                ray.init(address="auto", log_to_driver=False, configure_logging=False)
         total = ray.cluster_resources()
         room = _PARTS_A_CPU * max(1, int(total.get("CPU", 0)))
         waiting: dict[Any, PartTask] = {}

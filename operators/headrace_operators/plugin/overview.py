@@ -89,7 +89,7 @@ def running_jobs(view: LakeView) -> list[Job]:
         HeadraceError: Ray does not answer.
     """
     jobs = RayJobs.of(view.settings)
-    quick = RayJobs(jobs.address, jobs.token_file, timeout_s=RAY_ANSWERS_WITHIN_S)
+    quick = RayJobs(jobs.address, jobs.token_file, timeout_s=RAY_ANSWERS_WITHIN_S, user=jobs.user)
     if not quick.alive():
         raise HeadraceError(f"Ray at {jobs.address} does not answer", "'headrace services status' tells why")
     return sorted((j for j in quick.jobs() if not j.terminal), key=lambda j: j.started or 0.0)

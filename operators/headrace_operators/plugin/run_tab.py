@@ -78,7 +78,7 @@ def _receipts(receipts: Sequence[Receipt], links: Links) -> Element:
 def _jobs(view: LakeView, dag_id: str, run_id: str) -> Element:
     title = el("h2", "Jobs on Ray")
     jobs = RayJobs.of(view.settings)
-    quick = RayJobs(jobs.address, jobs.token_file, timeout_s=RAY_ANSWERS_WITHIN_S)
+    quick = RayJobs(jobs.address, jobs.token_file, timeout_s=RAY_ANSWERS_WITHIN_S, user=jobs.user)
     if not quick.alive():
         said = f"Ray at {jobs.address} does not answer: `headrace services status` tells why. Receipts stay in the lake."
         return el("section", title, prose(said))

@@ -1,4 +1,4 @@
-"""The local Airflow: scheduler, DAG processor, triggerer and API server as four processes, SQLite, a LocalExecutor.
+"""The local Airflow: scheduler, DAG processor, triggerer and API server as four processes, PostgreSQL, a LocalExecutor.
 
 Why not `airflow standalone`: it also starts two log servers that listen on every interface; the API server reads local
 log files without them, so here they are left out (`--skip-serve-logs`) and everything listens on loopback only.
@@ -14,7 +14,7 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -30,8 +30,8 @@ COMPONENTS: dict[str, list[str]] = {
     "dag-processor": ["dag-processor"],
     "triggerer": ["triggerer", "--skip-serve-logs"],
 }
-KEPT_RUNNING = ("scheduler",)
-"""Components that end with an error in races of Airflow's own and are started again (`keep_running`)."""
+KEPT_RUNNING = ("scheduler", "dag-processor", "triggerer")
+"""Components that end with an error when the database was away, and are started again (`keep_running`). The API server goes on."""
 READY_WITHIN_S = 150.0
 """Measured 15-60 s on 2 busy cores."""
 PARALLELISM = 4
@@ -41,11 +41,6 @@ RUNNER_SILENT_S = 60
 REPORT_EVERY_S = 1
 """How often a task runner reports. Its supervisor may also look for the end of it so often only (Airflow's default is 5), and until then
 the task holds its place."""
-LOCKED_FOR_S = 30
-"""How long a component waits for SQLite's lock before it says "database is locked" (Python's default is 5; two busy cores took longer).
-Less than a client of the API waits for its answer (60 s), so that a refusal comes as one and not as silence."""
-WRITERS_WAIT = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS": "headrace_operators.services.sqlite_writers.CONNECT_ARGS"}
-"""Without it SQLite refuses some writers at once instead of letting them wait (see there)."""
 TRIGGERER_SILENT_S = 15
 """The same for the triggerer, which reports every 2 s: another one then takes over what it watched."""
 ORPHANS_EVERY_S = 20
@@ -60,14 +55,19 @@ class LocalAirflow:
     Args:
         folder: AIRFLOW_HOME (database, logs, passwords, configuration).
         address: where the API server and the UI listen, `http://127.0.0.1:PORT`.
-        configuration: further `AIRFLOW__SECTION__KEY` variables, such as another database.
+        configuration: further `AIRFLOW__SECTION__KEY` variables.
+        database: SQLAlchemy address of its database, which must be running when Airflow starts; asked for at the moment of use, because
+            it may hold a password.
     """
 
-    def __init__(self, folder: Path, address: str, dags: Path, configuration: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, address: str, dags: Path, configuration: Mapping[str, str] | None = None, *, database: Callable[[], str]
+    ) -> None:
         self.folder = folder.resolve()
         self.address = address.rstrip("/")
         self.dags = dags.resolve()
         self.configuration = dict(configuration or {})
+        self.database = database
         self.daemons = {name: Daemon(f"airflow-{name}", self.folder / "run", signal.SIGINT, 15.0) for name in COMPONENTS}
 
     @property
@@ -97,7 +97,7 @@ class LocalAirflow:
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self.passwords_file),
             "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "60",
             "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.folder / 'airflow.db'}?timeout={LOCKED_FOR_S}",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": self.database(),
             "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(self.folder / "logs"),
             "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
             "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
@@ -109,7 +109,6 @@ class LocalAirflow:
             "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": str(TRIGGERER_SILENT_S),
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
             "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": str(REPORT_EVERY_S),
-            **(WRITERS_WAIT if "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN" not in self.configuration else {}),
             **self.configuration,
         }
 
@@ -174,11 +173,11 @@ class LocalAirflow:
         return self._reporting()
 
     def _migrate(self, env: Mapping[str, str], cwd: Path) -> None:
-        """Create or upgrade the database; skipped when this version has done so."""
+        """Create or upgrade the tables; skipped when this version has done so in this very database, for it takes 10 s to find out."""
         from importlib.metadata import version
 
         mark = self.folder / f"db-{version('apache-airflow-core')}.ready"
-        if mark.exists() and ("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN" in self.configuration or (self.folder / "airflow.db").exists()):
+        if mark.exists() and mark.read_text(encoding="ascii") == _revision(self.database()) != "":
             return
         migrate = Daemon("airflow-migrate", self.folder / "run", signal.SIGTERM, 5.0)
         migrate.wait_ended()  # one that an interrupted command began: two at once would spoil the database
@@ -186,7 +185,7 @@ class LocalAirflow:
         if migrate.wait() != 0:
             raise ServiceError(f"airflow db migrate failed: {migrate.tail()}", f"read {migrate.log_file}")
         migrate.pid_file.unlink(missing_ok=True)
-        mark.touch()
+        mark.write_text(_revision(self.database()), encoding="ascii")
 
     def stop(self) -> bool:
         """Stop all components, at the same time; returns whether any ran."""
@@ -198,6 +197,22 @@ class LocalAirflow:
 
 def _airflow() -> str:
     return str(Path(sys.executable).parent / "airflow")
+
+
+def _revision(database: str) -> str:
+    """Revision of Airflow's tables as Alembic notes it; empty if there are none."""
+    from sqlalchemy import create_engine, text
+    from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
+    from sqlalchemy.pool import NullPool
+
+    try:
+        with create_engine(database, poolclass=NullPool).connect() as connection:
+            return str(connection.execute(text("select version_num from alembic_version")).scalar() or "")
+    except ProgrammingError:  # no such table
+        return ""
+    except SQLAlchemyError as exc:
+        said = " ".join(str(getattr(exc, "orig", None) or type(exc).__name__).split())[:300]
+        raise ServiceError(f"Airflow's database does not let us in: {said}", "correct airflow.database, or start that server") from exc
 
 
 def write_passwords(file: Path) -> None:

@@ -1,7 +1,7 @@
-"""All local services of one working folder (`var/poc` by default): Ray, Airflow, the sample web site.
+"""All local services of one working folder (`var/poc` by default): PostgreSQL, Ray, Airflow, the sample web site.
 
 `up` is idempotent: what runs and is healthy is kept. Ports are chosen free once and written into the folder's
-`headrace.yaml`, so every later command finds the same services.
+`headrace.yaml`, so every later command finds the same services. The folder is closed to other users (mode 0700).
 """
 
 from __future__ import annotations
@@ -16,16 +16,21 @@ from typing import Any
 
 import yaml
 
+from headrace_lake.catalog_address import with_password
 from headrace_lake.errors import ServiceError
-from headrace_lake.settings import SETTINGS_FILE, Settings, load_settings
+from headrace_lake.private_folder import private_folder
+from headrace_lake.settings import EMBEDDED, SETTINGS_FILE, Settings, load_settings
 from headrace_operators.operator_env import SETTINGS_ENV
 from headrace_operators.services.airflow import LocalAirflow
+from headrace_operators.services.embedded_postgres import EmbeddedPostgres
 from headrace_operators.services.process import Daemon, free_port, port_in_use
 from headrace_operators.services.ray_head import RayHead, token_environment
 from headrace_operators.services.site import SampleSite
 
-NAMES = ("ray", "airflow", "site")
-_USUALLY = {"ray": "usually 5 to 20 s", "airflow": "usually 15 to 60 s", "site": "a second or two"}
+NAMES = ("postgres", "ray", "airflow", "site")
+AIRFLOW_DATABASE, LAKE_DATABASE = "airflow", "lake"
+"""Databases of the embedded PostgreSQL."""
+_USUALLY = {"postgres": "a second or two", "ray": "usually 5 to 20 s", "airflow": "usually 15 to 60 s", "site": "a second or two"}
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,8 @@ class LocalServices:
         samples: where the sample site was built; `var/samples` of the checkout by default.
         usual_ports: take 8080, 8265 and 8790 where they are free (the sample sources are declared at 8790).
         overrides: further settings for a new folder's `headrace.yaml`, such as `{"sources": "my/sources"}`.
-        airflow: further variables for Airflow, such as `AIRFLOW__DATABASE__SQL_ALCHEMY_CONN` for a Postgres.
+        airflow: further variables for Airflow.
+        shared_catalog: keep the catalog of a new folder's lake in the embedded PostgreSQL too; SQLite beside the lake otherwise.
     """
 
     def __init__(
@@ -63,12 +69,14 @@ class LocalServices:
         usual_ports: bool = True,
         overrides: Mapping[str, Any] | None = None,
         airflow: Mapping[str, str] | None = None,
+        shared_catalog: bool = False,
     ) -> None:
         self.folder = folder.resolve()
         self.root = root.resolve()
         self.settings_file = self.folder / SETTINGS_FILE
+        self.postgres = EmbeddedPostgres(self.folder / "postgres")
         if not self.settings_file.exists():
-            self._write_settings(usual_ports, overrides or {})
+            self._write_settings(usual_ports, overrides or {}, shared_catalog)
         self.settings: Settings = load_settings(self.settings_file)
         ports = json.loads((self.folder / "ports.json").read_text(encoding="utf-8"))
         site = f"http://127.0.0.1:{ports['site']}"
@@ -78,17 +86,19 @@ class LocalServices:
             self.settings = load_settings(self.settings_file)
         token = self.settings.resolve(self.settings.ray.token_file)
         self.ray = RayHead(self.folder / "ray", self.settings.ray.address, token, cpus=cpus or os.cpu_count() or 1)
-        self.airflow = LocalAirflow(self.folder / "airflow", self.settings.airflow.address, dags or self.root / "dags", airflow)
+        self.airflow = LocalAirflow(
+            self.folder / "airflow", self.settings.airflow.address, dags or self.root / "dags", airflow, database=self.database_address
+        )
         self.site = SampleSite(samples or self.root / "var" / "samples", self.folder / "site", int(ports["site"]))
 
-    def _write_settings(self, usual_ports: bool, overrides: Mapping[str, Any]) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
+    def _write_settings(self, usual_ports: bool, overrides: Mapping[str, Any], shared_catalog: bool) -> None:
+        private_folder(self.folder)
         here = self.folder.relative_to(self.root) if self.folder.is_relative_to(self.root) else self.folder
         usual = {"ray": 8265, "airflow": 8080, "site": 8790}
         ports = {name: port if usual_ports and not port_in_use(port) else free_port() for name, port in usual.items()}
         content = {
             "base": os.path.relpath(self.root, self.folder),
-            "lake": {"root": str(here / "lake")},
+            "lake": {"root": str(here / "lake"), **({"catalog": self.postgres.address(LAKE_DATABASE)} if shared_catalog else {})},
             "ray": {"address": f"http://127.0.0.1:{ports['ray']}", "token_file": str(here / "ray" / "token")},
             "airflow": {"address": f"http://127.0.0.1:{ports['airflow']}", "user": "admin"},
             "runs": str(here / "runs"),
@@ -98,6 +108,19 @@ class LocalServices:
         (self.folder / "ports.json").write_text(json.dumps(ports), encoding="utf-8")
         text = "# Generated by `headrace services`: delete it to choose new ports.\n" + yaml.safe_dump(content, sort_keys=False)
         self.settings_file.write_text(text, encoding="utf-8")
+
+    def database_address(self) -> str:
+        """SQLAlchemy address of Airflow's database; one in the settings may hold a password here: never log it."""
+        airflow = self.settings.airflow
+        if airflow.database == EMBEDDED:
+            return self.postgres.address(AIRFLOW_DATABASE)
+        return with_password(airflow.database, airflow.database_password)
+
+    @property
+    def databases(self) -> list[str]:
+        """What lies in the embedded PostgreSQL; empty where it is not used."""
+        used = [AIRFLOW_DATABASE] if self.settings.airflow.database == EMBEDDED else []
+        return used + ([LAKE_DATABASE] if self.settings.lake.catalog == self.postgres.address(LAKE_DATABASE) else [])
 
     def environment(self) -> dict[str, str]:
         """Environment of every service and of commands that talk to them."""
@@ -116,11 +139,15 @@ class LocalServices:
         Raises:
             ServiceError: a port is in use or a service did not come up.
         """
+        unknown = [name for name in names if name not in NAMES]
+        if unknown:
+            raise ServiceError(f"service '{unknown[0]}' is not known", f"known services: {', '.join(NAMES)}")
+        private_folder(self.folder)
         env = self.environment()
         services: dict[str, RayHead | LocalAirflow | SampleSite] = {"ray": self.ray, "airflow": self.airflow, "site": self.site}
-        for name in names:
-            if name not in services:
-                raise ServiceError(f"service '{name}' is not known", f"known services: {', '.join(NAMES)}")
+        if "airflow" in names or ("postgres" in names and self.databases):
+            self._start_database(say)
+        for name in (name for name in NAMES if name in names and name in services):
             if name == "site" and not self.site.available():
                 say("site: no samples built yet, nothing to serve")
                 continue
@@ -129,27 +156,53 @@ class LocalServices:
                 services[name].start(env, self.root)
             say(f"{name}: ready")
 
+    def _start_database(self, say: Callable[[str], None]) -> None:
+        """Start the embedded PostgreSQL, where it is used."""
+        before = self.airflow.folder / "airflow.db"
+        if AIRFLOW_DATABASE in self.databases and before.exists() and not self.postgres.made:
+            raise ServiceError(
+                f"{before} is the database of an Airflow on SQLite, which an earlier version kept; Airflow has no tool that copies it",
+                f"finish or give up its runs with that version, then put it aside: mv {before} {before}.old. The lake stays, and new runs "
+                "adopt what it holds; the history of runs and open gates stay in the old file (docs/database.md)",
+            )
+        if not self.databases:
+            return
+        if not self.postgres.healthy():
+            say(f"postgres: starting, {_USUALLY['postgres']}")
+        self.postgres.start(self.databases)
+        say("postgres: ready")
+
     def died(self) -> list[str]:
         """Services of which a process has ended without being asked to; looks at pids only."""
         return [name for name, daemons in self._daemons().items() if any(daemon.died for daemon in daemons)]
 
     def stopped(self) -> list[str]:
-        """Ray and Airflow, where some command has stopped them and none has started them since."""
+        """Ray, Airflow and its database, where some command has stopped them and none has started them since."""
         return [name for name, daemons in self._daemons().items() if name != "site" and all(daemon.stopped for daemon in daemons)]
 
     def _daemons(self) -> dict[str, list[Daemon]]:
-        return {"ray": [self.ray.daemon], "airflow": list(self.airflow.daemons.values()), "site": [self.site.daemon]}
+        database = {"postgres": [self.postgres.daemon]} if self.databases else {}
+        return {**database, "ray": [self.ray.daemon], "airflow": list(self.airflow.daemons.values()), "site": [self.site.daemon]}
 
     def down(self, names: tuple[str, ...] = NAMES, *, say: Callable[[str], None] = lambda _: None) -> None:
-        """Stop what is asked for; Airflow first, so that nothing is submitted to a dying Ray."""
-        for name in ("airflow", "ray", "site"):
-            if name in names:
-                stopped = {"airflow": self.airflow.stop, "ray": self.ray.stop, "site": self.site.stop}[name]()
-                say(f"{name}: {'stopped' if stopped else 'was not running'}")
+        """Stop what is asked for; Airflow first, so that nothing is submitted to a dying Ray, and the database last.
+
+        Airflow's own database stops with it; one that also holds the lake's catalog only when it is named.
+        """
+        stop = {"airflow": self.airflow.stop, "ray": self.ray.stop, "site": self.site.stop, "postgres": self.postgres.stop}
+        wanted = {*names, "postgres"} if "airflow" in names and self.databases == [AIRFLOW_DATABASE] else set(names)
+        for name, function in stop.items():
+            if name in wanted:
+                say(f"{name}: {'stopped' if function() else 'was not running'}")
 
     def status(self) -> list[ServiceState]:
         """State of each service."""
+        database = ServiceState("postgres", True, self.settings.airflow.database, "")
+        if self.databases:
+            place = str(self.postgres.socket_folder)
+            database = ServiceState("postgres", self.postgres.healthy(), place, str(self.postgres.daemon.log_file))
         return [
+            database,
             ServiceState("ray", self.ray.healthy(), self.ray.address, str(self.ray.daemon.log_file)),
             ServiceState("airflow", self.airflow.healthy(), self.airflow.address, str(self.airflow.folder / "run")),
             ServiceState("site", self.site.healthy(), self.site.address, str(self.site.daemon.log_file)),

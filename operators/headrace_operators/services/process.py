@@ -1,21 +1,28 @@
 """Child processes that outlive the command that started them: pid file, log file, readiness, stop by pid.
 
-A pid file holds the pid and the process's start time in clock ticks, so a recycled pid is never mistaken for ours.
+A pid file holds the pid and the process's start time in clock ticks, so a recycled pid is never mistaken for ours. Whatever a service
+starts inherits a mark in its environment, also in a session of its own; stopping a service ends all that bear its mark.
 """
 
 from __future__ import annotations
 
 import os
+import pwd
 import signal
 import socket
+import stat
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from headrace_lake.errors import ServiceError
 from headrace_lake.lines import last_line
+from headrace_lake.private_folder import private_folder
 
 _CHILDREN: dict[int, subprocess.Popen[bytes]] = {}
 """Processes started by this very process: they must be waited for, or they stay as zombies."""
@@ -33,6 +40,51 @@ def port_in_use(port: int, host: str = "127.0.0.1") -> bool:
     with socket.socket() as sock:
         sock.settimeout(0.5)
         return sock.connect_ex((host, port)) == 0
+
+
+MARK_ENV = "HEADRACE_SERVICE"
+"""Environment variable by which the processes of a service are known."""
+LEFT_WITHIN_S = 5.0
+"""How long what a service left behind may take to end on SIGTERM."""
+
+
+@dataclass(frozen=True)
+class RunAs:
+    """An unprivileged user that a process of root gives its rights up for."""
+
+    name: str
+    uid: int
+    gid: int
+
+    @classmethod
+    def first_known(cls, names: Sequence[str]) -> RunAs:
+        """The first of these users that this machine has.
+
+        Raises:
+            ServiceError: it has none of them.
+        """
+        for name in names:
+            try:
+                entry = pwd.getpwnam(name)
+            except KeyError:
+                continue
+            return cls(name, entry.pw_uid, entry.pw_gid)
+        raise ServiceError(f"this machine has none of the users {', '.join(names)}", f"make one: useradd --system {names[0]}")
+
+    def reaches(self, file: Path) -> bool:
+        """May this user enter every folder above a file, and execute it?"""
+        return all(self._may_execute(path) for path in (file, *file.parents))
+
+    def _may_execute(self, path: Path) -> bool:
+        found = path.stat()
+        own, group = found.st_uid == self.uid, found.st_gid == self.gid
+        return bool(found.st_mode & (stat.S_IXUSR if own else stat.S_IXGRP if group else stat.S_IXOTH))
+
+    def become(self) -> None:
+        """Give root's rights up, for good: groups, then group, then user."""
+        os.setgroups([])
+        os.setgid(self.gid)
+        os.setuid(self.uid)
 
 
 @dataclass(frozen=True)
@@ -58,6 +110,15 @@ class Daemon:
     def pid_file(self) -> Path:
         """Where its pid and start time are kept."""
         return self.folder / f"{self.name}.pid"
+
+    @property
+    def mark(self) -> str:
+        """What `MARK_ENV` holds in every process of this service."""
+        return str(self.pid_file.resolve())
+
+    def family(self) -> list[psutil.Process]:
+        """Living processes that this service has started, directly or not, and itself."""
+        return list(_marked(f"{MARK_ENV}={self.mark}".encode()))
 
     def pid(self) -> int | None:
         """The pid if the process that we started is alive."""
@@ -91,9 +152,9 @@ class Daemon:
         age_s = up_s - int(_born(pid) or 0) / os.sysconf("SC_CLK_TCK")
         return age_s < within_s or port_in_use(port)
 
-    def start(self, argv: Sequence[str], env: Mapping[str, str], cwd: Path) -> int:
+    def start(self, argv: Sequence[str], env: Mapping[str, str], cwd: Path, *, run_as: RunAs | None = None) -> int:
         """Start it in its own session, output to the log file; returns the pid."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        private_folder(self.folder)
 
         def before_program() -> None:
             # The child notes its own pid: a parent that is killed now leaves no process that nobody finds.
@@ -101,12 +162,14 @@ class Daemon:
             # A command run in the background inherits an ignored SIGINT, and Python then never hears ours.
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            if run_as is not None:
+                run_as.become()
 
         try:
             with self.log_file.open("ab") as log:
                 child = subprocess.Popen(
                     list(argv),
-                    env=dict(env),
+                    env={**env, MARK_ENV: self.mark},
                     cwd=cwd,
                     stdin=subprocess.DEVNULL,
                     stdout=log,
@@ -152,23 +215,33 @@ class Daemon:
             _send(os.kill, pid, self.stop_signal)
 
     def stop(self) -> bool:
-        """Stop it by pid; returns whether it was running. What a killed one left behind in its session goes too."""
+        """Stop it by pid; returns whether it was running. What it started, or left behind when it was killed, goes too."""
         pid = self.pid()
-        if pid is None:
+        if pid is not None:
+            _send(os.kill, pid, self.stop_signal)
+            deadline = time.monotonic() + self.stop_within_s
+            while self.pid() is not None and time.monotonic() < deadline:
+                _reap(pid)
+                time.sleep(0.1)
+            # Its own session is its own group: what it left behind there goes with it.
+            _send(os.killpg, pid, signal.SIGKILL)
+            if pid in _CHILDREN:
+                _CHILDREN.pop(pid).wait()
+        else:
             self._end_orphans()
-            self.pid_file.unlink(missing_ok=True)
-            return False
-        _send(os.kill, pid, self.stop_signal)
-        deadline = time.monotonic() + self.stop_within_s
-        while self.pid() is not None and time.monotonic() < deadline:
-            _reap(pid)
-            time.sleep(0.1)
-        # Its own session is its own group: what it left behind goes with it.
-        _send(os.killpg, pid, signal.SIGKILL)
-        if pid in _CHILDREN:
-            _CHILDREN.pop(pid).wait()
+        self._end_family()
         self.pid_file.unlink(missing_ok=True)
-        return True
+        return pid is not None
+
+    def _end_family(self) -> None:
+        """End what left its session: a job's command, for one, which Ray starts in a session of its own."""
+        for end in (psutil.Process.terminate, psutil.Process.kill):
+            left = self.family()
+            for process in left:
+                with suppress(psutil.Error):
+                    end(process)
+            if not psutil.wait_procs(left, timeout=LEFT_WITHIN_S)[1] and not self.family():
+                return
 
     def _end_orphans(self) -> None:
         try:
@@ -187,6 +260,16 @@ class Daemon:
         except FileNotFoundError:
             return "(no log)"
         return last_line(text, "(empty log)")[:300]
+
+
+def _marked(words: bytes) -> Iterator[psutil.Process]:
+    for process in psutil.process_iter():
+        try:
+            environment = Path(f"/proc/{process.pid}/environ").read_bytes()
+        except OSError:  # gone, or another user's
+            continue
+        if words in environment.split(b"\0"):
+            yield process
 
 
 def _send(kill: Callable[[int, int], None], pid: int, number: int) -> None:

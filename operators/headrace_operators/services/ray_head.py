@@ -6,19 +6,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import secrets
 import shutil
 import signal
 import sys
-import tempfile
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from headrace_lake.errors import ServiceError
+from headrace_lake.private_folder import remembered_folder
 from headrace_operators.ray_jobs import RayJobs
 from headrace_operators.services.process import Daemon, free_port, port_in_use
 
@@ -26,6 +26,9 @@ OBJECT_STORE_BYTES = 200 << 20
 """Small: our workers exchange files of the lake, not objects."""
 READY_WITHIN_S = 90.0
 """A head needs 5-11 s on an idle machine."""
+
+JOBS_ASKED_WITHIN_S, JOBS_STOPPED_WITHIN_S = 5.0, 15.0
+"""When the head is stopped: for each answer of its job API, and for the end of all jobs (Ray sends SIGTERM, and SIGKILL after 3 s)."""
 
 STARTS = 3
 """A head gives up by itself if its node has not registered after 30 s, which no option changes (ray 2.60, `_private/node.py`); with ten
@@ -92,21 +95,31 @@ class RayHead:
                 self.daemon.stop()
 
     def stop(self) -> bool:
-        """Stop it, its jobs first; returns whether it ran."""
-        if self.healthy():
-            # A job's command is a child of Ray's supervisor and would outlive it.
-            with suppress(ServiceError):
-                for job in self.jobs.jobs():
-                    if not job.terminal:
-                        self.jobs.stop_and_wait(job.submission_id)
+        """Stop it, its jobs first; returns whether it ran. What of it ends in no other way is killed."""
+        if self.daemon.pid() is not None:
+            self._stop_jobs()
         return self.daemon.stop()
+
+    def _stop_jobs(self) -> None:
+        """Let jobs end in good order, all at once; a head that no longer answers is not waited for."""
+        jobs = RayJobs(self.address, self.token_file, timeout_s=JOBS_ASKED_WITHIN_S, retry_for_s=0)
+        deadline = time.monotonic() + JOBS_STOPPED_WITHIN_S
+        with suppress(ServiceError):
+            open_jobs = {job.submission_id for job in jobs.jobs() if not job.terminal}
+            for sid in open_jobs:
+                jobs.stop(sid)
+            while open_jobs and time.monotonic() < deadline:
+                time.sleep(0.3)
+                open_jobs &= {job.submission_id for job in jobs.jobs() if not job.terminal}
 
     @property
     def session(self) -> Path:
-        """Where Ray keeps sockets and logs of its own, the jobs' among them."""
-        # Unix sockets allow 107 bytes of path, so the session lies under the short system folder, one per folder of ours.
-        digest = hashlib.sha256(str(self.daemon.folder.resolve()).encode()).hexdigest()[:8]
-        return Path(tempfile.gettempdir()) / f"headrace-ray-{digest}"
+        """Where Ray keeps sockets and logs of its own, the jobs' among them.
+
+        Ray opens this folder to everybody (`try_make_directory_shared`, ray 2.60), so it lies in one that only we can enter. Unix sockets
+        allow 107 bytes of path, so that one has a short name under the system's temporary folder.
+        """
+        return remembered_folder(self.daemon.folder / "session-folder") / "s"
 
     def _argv(self, port: int) -> list[str]:
         options = {

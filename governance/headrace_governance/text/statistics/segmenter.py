@@ -20,8 +20,10 @@ class Segmenter:
         import jieba
 
         from headrace_governance.text.statistics import segmenter_kernels
+        from headrace_lake.object_cache import cache_folder
 
         jieba.setLogLevel(60)  # it announces its dictionary on standard error
+        jieba.dt.tmp_dir = str(cache_folder())  # it would believe any /tmp/jieba.cache, whoever wrote it
         jieba.dt.initialize()
         self._kernels = segmenter_kernels
         self._frequencies: dict[str, int] = jieba.dt.FREQ

@@ -1,8 +1,0 @@
-"""Fixtures of the command line's tests."""
-
-from __future__ import annotations
-
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[1]))  # for `servers`

@@ -147,13 +147,13 @@ class Crawler:
 
     async def _may_ask(self, url: str) -> tuple[str, str] | None:
         """(reason, detail) why an address may not be asked for, or None."""
-        if any_matches(self.fetch.deny, url):
+        if any_matches(self.fetch.deny, url, undecided=True):
             return "denied", "matches 'deny' of the source"
         host = await self.hosts.get(origin_of(url))
         refusal = host.refuses(url, self.agent)
         if refusal is not None:
             return refusal
-        if self.fetch.respect_tdm and host.tdmrep and lic.tdm_reserves(host.tdmrep, url):
+        if self.fetch.respect_tdm and host.tdm.reserves(url):
             return "tdm_reserved", "tdmrep.json"
         return None
 
@@ -305,7 +305,7 @@ class Crawler:
                     if self.fetch.same_host:
                         raise Refused("redirect_off_host", url)
                 refusal = await self._may_ask(url)
-                if refusal is None and depth and self.fetch.allow and not any_matches(self.fetch.allow, url):
+                if refusal is None and depth and self.fetch.allow and not any_matches(self.fetch.allow, url, undecided=False):
                     refusal = "denied", "matches no 'allow' of the source"
                 if refusal is not None:
                     raise Refused(refusal[0], f"redirect to {url}: {refusal[1]}")
@@ -352,7 +352,7 @@ class Crawler:
         for url in (*page.links, *(normal_url(to, response.url) for to in led if to)):
             if not url or (self.fetch.same_host and urlsplit(url).netloc not in self._seed_hosts):
                 continue
-            if self.fetch.allow and not any_matches(self.fetch.allow, url):
+            if self.fetch.allow and not any_matches(self.fetch.allow, url, undecided=False):
                 continue
             found.setdefault(self.site.recorded(url))
         return list(found)

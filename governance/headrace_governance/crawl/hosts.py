@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from headrace_governance.crawl import robots as rfc9309
+from headrace_governance.crawl.faults import is_ours, told
 from headrace_governance.crawl.fetch import REDIRECTS, Fetcher, FetchFailed, Limits, Refused, Response
 from headrace_governance.crawl.fields import location, retry_after
 from headrace_governance.crawl.frontier import Frontier
@@ -112,8 +113,22 @@ class Hosts:
         """The host of an origin; its robots.txt is asked for once a crawl."""
         task = self._hosts.get(origin)
         if task is None:
-            task = self._hosts[origin] = asyncio.ensure_future(self._load(origin))
+            task = self._hosts[origin] = asyncio.ensure_future(self._loaded(origin))
         return await task
+
+    async def _loaded(self, origin: str) -> Host:
+        """The host; one whose answers cannot be dealt with is refused as a whole, and no other is."""
+        try:
+            return await self._load(origin)
+        except Exception as exc:
+            if is_ours(exc):
+                raise
+            nothing = rfc9309.Robots(verdict="disallow-all")
+            answer = Answer(_UNREACHABLE, b"", ("error", told(exc)))
+            digest = self._keep_evidence(f"robots.txt: {told(exc)}".encode("utf-8", "backslashreplace"))
+            host = Host(origin, nothing, answer, digest, TdmReservations(), delay=self._delay, slots=1, pace=self._slots)
+            host.refusal = "error", f"{told(exc)} (asked for {origin}/robots.txt)"
+            return host
 
     async def _load(self, origin: str) -> Host:
         known = self._frontier.host(origin) if self._frontier is not None else None
@@ -133,7 +148,7 @@ class Hosts:
         delay = self._delay_of(robots)
         status = answer.status
         if answer.problem is not None:
-            noted = f"robots.txt: {': '.join(answer.problem)}".encode()
+            noted = f"robots.txt: {': '.join(answer.problem)}".encode("utf-8", "backslashreplace")
         else:
             noted = answer.body if 200 <= status < 300 else f"robots.txt: status {status}".encode()
         digest = self._keep_evidence(noted)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from headrace_governance.importers.containers import RATIO_FLOOR, Bomb, decompressed
-from headrace_governance.importers.item import Item
+from headrace_governance.importers.item import Item, alone
 from headrace_governance.importers.parquet_pages import BadPage, page_sizes
 from headrace_governance.importers.said import column, joined_statements
 from headrace_governance.sources import ColumnsFetch, FolderFetch, JsonlFetch, ParquetFetch
@@ -76,7 +76,7 @@ def read_parquet(fetch: ParquetFetch, files: list[Path]) -> Iterator[Item]:
                             if read > allowed:
                                 way = "look at its rows, and raise 'max_ratio' of the source if they are right"
                                 raise Bomb(f"{file} row {row}: expands more than {fetch.max_ratio:g} times", way)
-                            yield _row_item(fetch, file, row, values, f"{file.name} row {row}")
+                            yield from _row(fetch, file, row, values, f"{file.name} row {row}")
                             row += 1
         except (pa.ArrowException, OSError, BadPage) as exc:
             why = (str(exc).splitlines() or [type(exc).__name__])[0]
@@ -135,7 +135,7 @@ def read_jsonl(fetch: JsonlFetch, files: list[Path]) -> Iterator[Item]:
                     except (ValueError, RecursionError) as exc:
                         yield Item(url=url, problem=("bad_line", f"{file.name} line {number + 1}: {exc}"), failed=True)
                         continue
-                    yield _row_item(fetch, file, number, values, f"{file.name} line {number + 1}")
+                    yield from _row(fetch, file, number, values, f"{file.name} line {number + 1}")
         except (EOFError, OSError, lzma.LZMAError, zlib.error) as exc:
             raise InputError(f"{file}: damaged after line {number + 1} ({exc})", "write or copy it again") from exc
 
@@ -164,6 +164,10 @@ def _once(used: dict[str, bytes], pairs: list[tuple[str, Any]]) -> dict[str, Any
     if twice is not None:
         raise ValueError(f"key '{twice}' stands twice")
     return dict(pairs)
+
+
+def _row(fetch: ColumnsFetch, file: Path, row: int, values: dict[str, Any], origin: str) -> Iterator[Item]:
+    return alone(lambda: [_row_item(fetch, file, row, values, origin)], f"file:{file.name}#{row}", origin)
 
 
 def _row_item(fetch: ColumnsFetch, file: Path, row: int, values: dict[str, Any], origin: str) -> Item:
@@ -201,7 +205,7 @@ def read_folder(fetch: FolderFetch, folder: Path, files: list[Path]) -> Iterator
         below = parent.relative_to(folder).as_posix()
         return "" if below == "." else f"{below}/", parent.resolve().is_relative_to(root)
 
-    for file in files:
+    def of_file(file: Path) -> Iterator[Item]:
         before, inside = of_parent(file.parent)
         url = f"file:{before}{file.name}"
         kind = _SUFFIXES.get(file.suffix.lower())
@@ -217,3 +221,6 @@ def read_folder(fetch: FolderFetch, folder: Path, files: list[Path]) -> Iterator
         else:
             at = datetime.fromtimestamp(int(info.st_mtime), UTC)
             yield Item(url=url, body=file.read_bytes(), content_type=kind, language=fetch.language_hint, fetched_at=at)
+
+    for file in files:
+        yield from alone(partial(of_file, file), f"file:{file.relative_to(folder).as_posix()}", str(file))

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from headrace_governance.importers.containers import local_name
 from headrace_governance.text.formats.hollows import without_hollows
 from headrace_governance.text.formats.scripts import annotated, list_sign, lowered, raised
-from headrace_governance.text.formats.tables import Cell, placed, spans
+from headrace_governance.text.formats.tables import MAX_SLOTS, Cell, placed, spans
 
 DEPTH = 120
 _INDENTED = 60
@@ -30,8 +30,13 @@ def words(element: Any) -> str:
 
 
 def pipe_table(rows: list[list[str]]) -> str:
-    """A Markdown table; the first row is its head."""
+    """A Markdown table; the first row is its head. Rows of a huge one are not filled up to its width, which Markdown does not ask for."""
     wide = max(map(len, rows))
+    if wide * len(rows) > MAX_SLOTS:
+        rows = [rows[0] + [""] * (wide - len(rows[0])), *rows[1:]]
+        lines = ["| " + " | ".join(c.replace("|", "\\|") for c in r) + " |" for r in rows]
+        lines.insert(1, "|" + " --- |" * wide)
+        return "\n".join(lines)
     lines = ["| " + " | ".join(c.replace("|", "\\|") for c in [*r, *[""] * (wide - len(r))]) + " |" for r in rows]
     lines.insert(1, "|" + " --- |" * wide)
     return "\n".join(lines)

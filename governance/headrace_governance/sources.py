@@ -170,15 +170,29 @@ class ColumnsFetch(StrictModel):
 
 
 class ParquetFetch(ColumnsFetch):
-    """Import Parquet files."""
+    """Import Parquet files.
+
+    Attributes:
+        max_page_bytes: a page of a column that is read, decompressed; the rows of a row group with a larger one are dropped as `too_large`
+            without being read. Writers aim at 1 MiB; pages of long texts hold 1,000 of them.
+        max_ratio: bytes of rows over bytes of the file, looked at from 16 MiB on; a file beyond it is refused. Texts compress 2 to 20 times.
+    """
 
     kind: Literal["parquet"]
+    max_page_bytes: int = Field(default=128 << 20, ge=1)
+    max_ratio: float = Field(default=200.0, gt=1)
 
 
 class JsonlFetch(ColumnsFetch):
-    """Import JSON Lines files, plain, `.gz` or `.zst`."""
+    """Import JSON Lines files, plain, `.gz` or `.zst`.
+
+    Attributes:
+        max_ratio: decompressed over compressed bytes, looked at from 16 MiB on; a file beyond it is refused. Above gzip's 1,032, as a line
+            that is too long is passed over without being held, and costs only itself.
+    """
 
     kind: Literal["jsonl"]
+    max_ratio: float = Field(default=2000.0, gt=1)
 
 
 class FolderFetch(StrictModel):

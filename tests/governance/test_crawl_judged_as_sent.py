@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from raw_site import crawled, html, response, robots, serving
 
 from headrace_governance.crawl.fields import location
-from headrace_governance.crawl.licence import tdm_reserves
+from headrace_governance.crawl.licence import TdmReservations
 from headrace_governance.crawl.urls import MAX_URL, host_and_port, normal_host_port, normal_url, origin_of, target_of
 from headrace_lake.errors import SourceError
 from headrace_lake.settings import Settings
@@ -214,7 +214,7 @@ def test_the_reason_of_a_redirect_that_leads_nowhere_is_told() -> None:
 
 def test_reservations_of_text_mining_judge_the_same_form() -> None:
     def reserved(pattern: str, path: str) -> bool:
-        return tdm_reserves(json.dumps([{"location": pattern, "tdm-reservation": 1}]).encode(), f"http://h{path}")
+        return TdmReservations(json.dumps([{"location": pattern, "tdm-reservation": 1}]).encode()).reserves(f"http://h{path}")
 
     assert reserved("/caf%c3%a9/", "/caf%C3%A9/x") and reserved("/café", "/caf%C3%A9") and reserved("/*.html$", "/a/b.html")
     assert (

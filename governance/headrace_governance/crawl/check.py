@@ -116,7 +116,7 @@ async def _try_seeds(tried: Tried, fetch: CrawlFetch, seeds: list[str], hosts: H
                 address = await _address(guard, *host_and_port(url))
                 known[host.origin] = HostTried(host.origin, address, host.status, host.delay, problem)
             refusal = host.refuses(url, agent)
-            if refusal is None and any_matches(fetch.deny, url):
+            if refusal is None and any_matches(fetch.deny, url, undecided=True):
                 refusal = "denied", "matches 'deny' of the source"
         tried.seeds[written] = "" if refusal is None else ": ".join(refusal)
         if refusal is not None:

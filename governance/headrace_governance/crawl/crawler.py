@@ -17,12 +17,14 @@ from urllib.parse import urlsplit
 from headrace_governance.crawl import licence as lic
 from headrace_governance.crawl.address import AddressGuard, Resolver, system_resolver
 from headrace_governance.crawl.evidence import EvidenceSeen, see_evidence
+from headrace_governance.crawl.faults import is_ours, told
 from headrace_governance.crawl.fetch import REDIRECTS, Fetcher, FetchFailed, Limits, Refused, Response
 from headrace_governance.crawl.fields import escaped_bytes, location, refresh, retry_after
-from headrace_governance.crawl.frontier import Frontier, StoredPage
+from headrace_governance.crawl.frontier import Frontier, FrontierLimits, StoredPage
 from headrace_governance.crawl.hosts import Host, Hosts
 from headrace_governance.crawl.media import media_type, sniffed
-from headrace_governance.crawl.pages import Page, read_page
+from headrace_governance.crawl.page_process import HostilePage, shared
+from headrace_governance.crawl.pages import LinkLimits, Page
 from headrace_governance.crawl.policy import FetchPolicy
 from headrace_governance.crawl.robots import any_matches
 from headrace_governance.crawl.site import Site, allowed_hosts, site_of
@@ -91,6 +93,8 @@ class Crawler:
         self.policy, self.licences, self.earlier = policy, licences, earlier or {}
         self.agent = self.fetch.agent or policy.agent
         self.site = site or site_of(self.fetch)
+        self._links_of_page = LinkLimits(policy.max_links_of_page, policy.max_link_characters_of_page)
+        frontier.limits = FrontierLimits(policy.max_addresses_of_host, policy.max_addresses, policy.max_address_characters)
         self.user_agent = policy.user_agent.replace("{agent}", self.agent)
         self.limits = Limits(
             total_seconds=self.fetch.timeout_seconds,
@@ -141,21 +145,28 @@ class Crawler:
 
     async def _admit(self, depth: int) -> None:
         refusals: dict[str, tuple[str, str]] = {}
+        self.frontier.trim(depth)
         for url in self.frontier.unjudged(depth):
-            refusal = await self._may_ask(self.site.fetched(url))
+            try:
+                refusal = await self._may_ask(self.site.fetched(url))
+            except Exception as exc:  # one address never ends the others
+                if is_ours(exc):
+                    raise
+                self.frontier.fail(url, "error", told(exc))
+                continue
             if refusal is not None:
                 refusals[url] = refusal
         self.frontier.admit(depth, refusals, self.fetch.max_pages)
 
     async def _may_ask(self, url: str) -> tuple[str, str] | None:
         """(reason, detail) why an address may not be asked for, or None."""
-        if any_matches(self.fetch.deny, url):
+        if any_matches(self.fetch.deny, url, undecided=True):
             return "denied", "matches 'deny' of the source"
         host = await self.hosts.get(origin_of(url))
         refusal = host.refuses(url, self.agent)
         if refusal is not None:
             return refusal
-        if self.fetch.respect_tdm and host.tdmrep and lic.tdm_reserves(host.tdmrep, url):
+        if self.fetch.respect_tdm and host.tdm.reserves(url):
             return "tdm_reserved", "tdmrep.json"
         return None
 
@@ -177,6 +188,10 @@ class Crawler:
                 self.frontier.drop(url, exc.reason, exc.detail)
             except FetchFailed as exc:
                 self.frontier.fail(url, exc.reason, exc.detail)
+            except Exception as exc:  # one page never ends the others
+                if is_ours(exc):
+                    raise
+                self.frontier.fail(url, "error", told(exc))
             if progress is not None:
                 progress(self.frontier.counts())
 
@@ -187,7 +202,7 @@ class Crawler:
         conditions = _conditions(earlier)
         response, host = await self._follow(self.site.fetched(url), conditions, depth)
         if response.status == 304 and earlier is not None:
-            self._not_modified(url, depth, response, host, earlier)
+            await self._not_modified(url, depth, response, host, earlier)
             return
         if response.status != 200:
             raise Refused("http_status", str(response.status))
@@ -196,7 +211,7 @@ class Crawler:
             kind = sniffed(response.body)
             if kind not in self.fetch.media_types:
                 raise Refused("media_type", f"none declared, looks like {kind or 'no text'}")
-        page = read_page(response.url, response.body, charset, self.agent) if kind in _HTML else Page()
+        page = await self._read(response.url, response.body, charset, kind)
         facts = self._facts(response, page)
         decision = self._decide(url, facts)
         links = [] if facts.nofollow else self._links(response, page)
@@ -227,10 +242,10 @@ class Crawler:
         )
         self.frontier.keep(stored, response.body, links, depth)
 
-    def _not_modified(self, url: str, depth: int, response: Response, host: Host, earlier: Earlier) -> None:
+    async def _not_modified(self, url: str, depth: int, response: Response, host: Host, earlier: Earlier) -> None:
         row = earlier.row
         body = earlier.read()
-        page = read_page(response.url, body, row["charset"] or "", self.agent) if row["content_type"] in _HTML else Page()
+        page = await self._read(response.url, body, row["charset"] or "", row["content_type"])
         facts = self._facts(response, page)
         decision = self._decide(url, facts)
         links = [] if facts.nofollow else self._links(response, page)
@@ -262,6 +277,22 @@ class Crawler:
             **_licence_fields(decision),
         )
         self.frontier.keep(stored, None, links, depth)
+
+    async def _read(self, url: str, body: bytes, charset: str, kind: str) -> Page:
+        """What a page says, read under limits and off the event loop, on which other hosts wait.
+
+        Raises:
+            Refused: it was not read, so that what it says of its use is unknown.
+        """
+        if kind not in _HTML:
+            return Page()
+        try:
+            page = await asyncio.to_thread(shared().page, url, body, charset, self.agent, self._links_of_page)
+        except HostilePage as exc:
+            raise Refused("hostile_html", str(exc)) from exc
+        for reason, count in page.cut.items():
+            self.frontier.cut(reason, count)
+        return page
 
     def _facts(self, response: Response, page: Page) -> lic.PageFacts:
         """Headers and page together, under the recorded addresses."""
@@ -308,7 +339,7 @@ class Crawler:
                     if self.fetch.same_host:
                         raise Refused("redirect_off_host", url)
                 refusal = await self._may_ask(url)
-                if refusal is None and depth and self.fetch.allow and not any_matches(self.fetch.allow, url):
+                if refusal is None and depth and self.fetch.allow and not any_matches(self.fetch.allow, url, undecided=False):
                     refusal = "denied", "matches no 'allow' of the source"
                 if refusal is not None:
                     raise Refused(refusal[0], f"redirect to {url}: {refusal[1]}")
@@ -355,7 +386,7 @@ class Crawler:
         for url in (*page.links, *(normal_url(to, response.url) for to in led if to)):
             if not url or (self.fetch.same_host and urlsplit(url).netloc not in self._seed_hosts):
                 continue
-            if self.fetch.allow and not any_matches(self.fetch.allow, url):
+            if self.fetch.allow and not any_matches(self.fetch.allow, url, undecided=False):
                 continue
             found.setdefault(self.site.recorded(url))
         return list(found)

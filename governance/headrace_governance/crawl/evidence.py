@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from headrace_governance.crawl.faults import is_ours, told
 from headrace_governance.crawl.fetch import REDIRECTS, Fetcher, FetchFailed, Limits, Refused
 from headrace_governance.crawl.fields import location
 from headrace_governance.crawl.hosts import Hosts
@@ -87,6 +88,10 @@ async def see_evidence(
             raise Refused("too_many_redirects", f"more than {max_redirects}")
     except (Refused, FetchFailed) as exc:
         return replace(seen, problem=f"{exc.reason}: {exc.detail}")
+    except Exception as exc:
+        if is_ours(exc):
+            raise
+        return replace(seen, problem=f"error: {told(exc)}")
     seen = replace(seen, final_url=recorded(response.url), status=response.status, size=len(response.body), body=response.body)
     if response.status != 200:
         return replace(seen, problem=f"http_status: {response.status}")

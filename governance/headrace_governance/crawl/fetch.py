@@ -17,6 +17,7 @@ import httpx
 
 from headrace_governance.crawl.address import AddressGuard, AddressRefused, GuardedTransport
 from headrace_governance.crawl.decode import ACCEPT_ENCODING, BadEncoding, BodyTooLarge, Decoder
+from headrace_governance.crawl.faults import is_ours, told
 from headrace_governance.crawl.urls import host_and_port, normal_url, target_of
 
 REDIRECTS = {301, 302, 303, 307, 308}
@@ -131,6 +132,8 @@ class Fetcher:
             await self._guard.checked(host, port)
         except AddressRefused as exc:
             raise Refused("address", str(exc)) from exc
+        except UnicodeError as exc:  # no name of a host (IDNA: labels of 1 to 63 bytes)
+            raise Refused("bad_url", f"{host[:100]}: {exc}") from exc
 
     async def get(
         self, url: str, limits: Limits, *, headers: dict[str, str] | None = None, verdict: HeaderVerdict | None = None, cut_at: int = 0
@@ -167,11 +170,17 @@ class Fetcher:
             raise FetchFailed("dns", f"{host} does not resolve: {exc.strerror or exc}", again=exc.errno == socket.EAI_AGAIN) from exc
         except (OSError, ssl.SSLError) as exc:
             raise self._explained(exc) from exc
+        except UnicodeError as exc:
+            raise Refused("bad_url", f"{host_and_port(url)[0][:100]}: {exc}") from exc
+        except (Refused, FetchFailed):
+            raise
         except Exception as exc:
             # httpcore's own errors pass our transport unchanged.
             if type(exc).__module__.startswith(("httpcore", "h11")):
                 raise self._explained(exc) from exc
-            raise
+            if is_ours(exc):
+                raise
+            raise FetchFailed("error", told(exc)) from exc
 
     @staticmethod
     def _explained(exc: Exception) -> FetchFailed:

@@ -12,11 +12,14 @@ from __future__ import annotations
 import json
 import sqlite3
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from headrace_governance.crawl.urls import origin_of
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS urls(
@@ -25,6 +28,7 @@ CREATE TABLE IF NOT EXISTS urls(
 CREATE INDEX IF NOT EXISTS by_state ON urls(state, depth, url);
 CREATE TABLE IF NOT EXISTS decisions(url TEXT PRIMARY KEY, decided_at TEXT NOT NULL, decision TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS pages(url TEXT PRIMARY KEY, meta TEXT NOT NULL, body BLOB);
+CREATE TABLE IF NOT EXISTS cut(reason TEXT PRIMARY KEY, count INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS hosts(origin TEXT PRIMARY KEY, status INTEGER NOT NULL, robots BLOB, tdmrep BLOB);
 """
 
@@ -75,8 +79,25 @@ class StoredPage:
         return cls(**fields)
 
 
+@dataclass(frozen=True)
+class FrontierLimits:
+    """Limits of the addresses that a crawl knows, fetched or not.
+
+    Attributes:
+        of_host: addresses of one origin.
+        in_all: of all of them.
+        characters: of all addresses together.
+    """
+
+    of_host: int = 100_000
+    in_all: int = 200_000
+    characters: int = 64 << 20
+
+
 class Frontier:
-    """State of one crawl in one file."""
+    """State of one crawl in one file; `limits` are kept at the end of each level, and roughly meanwhile."""
+
+    limits = FrontierLimits()
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -84,6 +105,7 @@ class Frontier:
         self.db.execute("PRAGMA journal_mode=WAL")
         self.db.execute("PRAGMA synchronous=NORMAL")
         self.db.executescript(_SCHEMA)
+        self._added = self._added_characters = 0  # since the limits were looked at
 
     def close(self) -> None:
         """Close the file."""
@@ -96,7 +118,57 @@ class Frontier:
         self._add(urls, depth)
 
     def _add(self, urls: Iterable[str], depth: int) -> None:
-        self.db.executemany("INSERT OR IGNORE INTO urls(url, depth) VALUES (?, ?)", [(u, depth) for u in urls])
+        rows = [(u, depth) for u in urls]
+        self.db.executemany("INSERT OR IGNORE INTO urls(url, depth) VALUES (?, ?)", rows)
+        self._added += len(rows)
+        self._added_characters += sum(len(u) for u, _ in rows)
+        if self._added > self.limits.in_all // 4 or self._added_characters > self.limits.characters // 4:
+            self._trim(depth)
+
+    def trim(self, depth: int) -> None:
+        """Forget what a level has beyond the limits, and count it by reason.
+
+        The first addresses in their order stay, so that which ones they are does not depend on which page came first. An address that is
+        found again is counted again.
+        """
+        with self._transaction():
+            self._trim(depth)
+
+    def _trim(self, depth: int) -> None:
+        self._added = self._added_characters = 0
+        limits = self.limits
+        count, characters = self.db.execute("SELECT count(*), coalesce(sum(length(url)), 0) FROM urls").fetchone()
+        if count <= min(limits.of_host, limits.in_all) and characters <= limits.characters:
+            return
+        waiting = "state='queued' AND admitted=0 AND depth=?"
+        known: Counter[str] = Counter()
+        characters = 0
+        for (url,) in self.db.execute(f"SELECT url FROM urls WHERE NOT ({waiting})", (depth,)):  # noqa: S608 - our own words
+            known[origin_of(url)] += 1
+            characters += len(url)
+        in_all, beyond = known.total(), []
+        for (url,) in self.db.execute(f"SELECT url FROM urls WHERE {waiting} ORDER BY url", (depth,)):  # noqa: S608
+            origin = origin_of(url)
+            if known[origin] >= limits.of_host:
+                beyond.append((url, "addresses_of_host"))
+            elif in_all >= limits.in_all:
+                beyond.append((url, "addresses"))
+            elif characters + len(url) > limits.characters:
+                beyond.append((url, "address_characters"))
+            else:
+                known[origin] += 1
+                in_all, characters = in_all + 1, characters + len(url)
+        self.db.executemany("DELETE FROM urls WHERE url=?", [(url,) for url, _ in beyond])
+        for reason, times in Counter(reason for _, reason in beyond).items():
+            self.cut(reason, times)
+
+    def cut(self, reason: str, count: int) -> None:
+        """Count addresses that were left out by a limit."""
+        self.db.execute("INSERT INTO cut VALUES (?, ?) ON CONFLICT(reason) DO UPDATE SET count = count + ?", (reason, count, count))
+
+    def cuts(self) -> dict[str, int]:
+        """Limit → addresses that it left out, in the order of names."""
+        return dict(self.db.execute("SELECT reason, count FROM cut ORDER BY reason"))
 
     def next_depth(self) -> int | None:
         """The smallest depth that still has queued addresses."""

@@ -10,9 +10,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from headrace_governance.crawl import robots as rfc9309
+from headrace_governance.crawl.faults import is_ours, told
 from headrace_governance.crawl.fetch import REDIRECTS, Fetcher, FetchFailed, Limits, Refused, Response
 from headrace_governance.crawl.fields import location, retry_after
 from headrace_governance.crawl.frontier import Frontier
+from headrace_governance.crawl.licence import TdmReservations
 from headrace_governance.crawl.policy import FetchPolicy
 from headrace_governance.crawl.urls import host_and_port, host_key
 
@@ -44,9 +46,9 @@ class Host:
     """
 
     def __init__(
-        self, origin: str, robots: rfc9309.Robots, answer: Answer, digest: str, tdmrep: bytes, *, delay: float, slots: int, pace: HostSlots
+        self, origin: str, robots: rfc9309.Robots, answer: Answer, digest: str, tdm: TdmReservations, *, delay: float, slots: int, pace: HostSlots
     ) -> None:
-        self.origin, self.robots, self.digest, self.tdmrep, self.delay = origin, robots, digest, tdmrep, delay
+        self.origin, self.robots, self.digest, self.tdm, self.delay = origin, robots, digest, tdm, delay
         self.status = answer.status
         self.refusal: tuple[str, str] | None = None
         self._key = host_key(*host_and_port(origin))
@@ -111,29 +113,46 @@ class Hosts:
         """The host of an origin; its robots.txt is asked for once a crawl."""
         task = self._hosts.get(origin)
         if task is None:
-            task = self._hosts[origin] = asyncio.ensure_future(self._load(origin))
+            task = self._hosts[origin] = asyncio.ensure_future(self._loaded(origin))
         return await task
+
+    async def _loaded(self, origin: str) -> Host:
+        """The host; one whose answers cannot be dealt with is refused as a whole, and no other is."""
+        try:
+            return await self._load(origin)
+        except Exception as exc:
+            if is_ours(exc):
+                raise
+            nothing = rfc9309.Robots(verdict="disallow-all")
+            answer = Answer(_UNREACHABLE, b"", ("error", told(exc)))
+            digest = self._keep_evidence(f"robots.txt: {told(exc)}".encode("utf-8", "backslashreplace"))
+            host = Host(origin, nothing, answer, digest, TdmReservations(), delay=self._delay, slots=1, pace=self._slots)
+            host.refusal = "error", f"{told(exc)} (asked for {origin}/robots.txt)"
+            return host
 
     async def _load(self, origin: str) -> Host:
         known = self._frontier.host(origin) if self._frontier is not None else None
         if known is None:
             answer = await self._robots(origin)
-            robots = rfc9309.for_status(answer.status, answer.body)
+            robots = await asyncio.to_thread(rfc9309.for_status, answer.status, answer.body)
             tdmrep = await self._tdmrep(origin, robots)
             if self._frontier is not None and answer.status != _UNREACHABLE and answer.status < 500:
                 self._frontier.set_host(origin, answer.status, answer.body, tdmrep)
         else:
             status, body, tdmrep = known
             answer = Answer(status, body)
-            robots = rfc9309.for_status(status, body)
+            robots = await asyncio.to_thread(rfc9309.for_status, status, body)
+        # Off the event loop: half a megabyte of rules takes a tenth of a second.
+        tdm = await asyncio.to_thread(TdmReservations, tdmrep)
+        await asyncio.to_thread(robots.allowed, f"{origin}/", self._agent)
         delay = self._delay_of(robots)
         status = answer.status
         if answer.problem is not None:
-            noted = f"robots.txt: {': '.join(answer.problem)}".encode()
+            noted = f"robots.txt: {': '.join(answer.problem)}".encode("utf-8", "backslashreplace")
         else:
             noted = answer.body if 200 <= status < 300 else f"robots.txt: status {status}".encode()
         digest = self._keep_evidence(noted)
-        host = Host(origin, robots, answer, digest, tdmrep, delay=delay, slots=self._policy.concurrency_per_host, pace=self._slots)
+        host = Host(origin, robots, answer, digest, tdm, delay=delay, slots=self._policy.concurrency_per_host, pace=self._slots)
         asked = robots.crawl_delay(self._agent)
         if asked > self._policy.max_crawl_delay_seconds:
             host.refusal = "crawl_delay", f"robots.txt asks for {asked:g} s, more than {self._policy.max_crawl_delay_seconds:g} s"
@@ -186,7 +205,7 @@ class Hosts:
         async with self._slots.slot(_key(url), self._delay, limits.total_seconds) as slot:
             response = await self._fetcher.get(url, limits, cut_at=rfc9309.MAX_BYTES + 1)
             if 200 <= response.status < 300 and _key(url) == _key(origin):
-                asked = self._delay_of(rfc9309.parse_robots(response.body))
+                asked = self._delay_of(await asyncio.to_thread(rfc9309.parse_robots, response.body))
                 slot.delay = min(asked, self._policy.max_crawl_delay_seconds)
             return response
 

@@ -15,7 +15,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from headrace_governance.crawl.fetch import Response
-from headrace_governance.crawl.robots import any_matches
+from headrace_governance.crawl.path_rules import PathRules, Undecided
+from headrace_governance.crawl.robots import path_of, rule_pattern
 from headrace_governance.crawl.urls import joined
 from headrace_governance.licences.policy import NO_ASSERTION, LicenceLink, LicencePolicy, load_licence_policy
 from headrace_governance.licences.rules import Duty, LicenceClass
@@ -26,7 +27,7 @@ from headrace_lake.fingerprint import digest_bytes
 
 __all__ = [
     "Decision", "LicenceClass", "LicenceLink", "LicencePolicy", "PageFacts", "decide", "facts_of_headers", "header_facts",
-    "load_licence_policy", "tdm_reserves",
+    "TdmReservations", "load_licence_policy",
 ]  # fmt: skip
 
 _RECORDS = ("article", "metadata", "post", "column", "book", "document")
@@ -122,17 +123,32 @@ def _robots_tags(value: str, agent: str) -> list[str]:
     return tags
 
 
-def tdm_reserves(tdmrep: bytes, url: str) -> bool:
-    """Whether `/.well-known/tdmrep.json` reserves text and data mining for the address; the first matching entry counts."""
-    try:
-        entries = json.loads(tdmrep)
-    except (ValueError, RecursionError):
-        return False
-    for entry in entries if isinstance(entries, list) else []:
-        # Patterns are those of robots.txt (TDMRep, "location"), and so is the form in which they are compared.
-        if isinstance(entry, dict) and isinstance(entry.get("location"), str) and any_matches([entry["location"]], url):
-            return str(entry.get("tdm-reservation")) == "1"
-    return False
+class TdmReservations:
+    """What a host's `/.well-known/tdmrep.json` reserves (TDMRep, W3C Community Group), compiled once; the first matching entry counts.
+
+    Patterns are those of robots.txt (TDMRep, "location"), and so is the form in which they are compared.
+    """
+
+    def __init__(self, tdmrep: bytes = b"") -> None:
+        try:
+            entries = json.loads(tdmrep) if tdmrep else []
+        except (ValueError, RecursionError):
+            entries = []
+        self._reserved: dict[str, bool] = {}
+        for entry in entries if isinstance(entries, list) else []:
+            if isinstance(entry, dict) and isinstance(entry.get("location"), str):
+                self._reserved.setdefault(rule_pattern(entry["location"]), str(entry.get("tdm-reservation")) == "1")
+        self._rules = PathRules(self._reserved)
+
+    def reserves(self, url: str) -> bool:
+        """Whether text and data mining is reserved for an address; so it is where too many entries nearly match to say."""
+        if not self._reserved:
+            return False
+        try:
+            found = self._rules.first(path_of(url))
+        except Undecided:
+            return True
+        return found is not None and self._reserved[found]
 
 
 def decide(

@@ -3,8 +3,9 @@
 Links are what a reader without scripts is led to: `a`, `area`, `link rel=next|prev`, frames, inner frames of the same host, and the page
 that a `<meta http-equiv=refresh>` goes to.
 
-Only the first 1 MiB of a page is looked at, so a hostile page costs seconds at worst; the text itself is extracted by a
-later stage under its own guard.
+Only the first 1 MiB of a page is looked at. What is here is linear in it, but libxml2 is not in a tag's attributes: a page is read in a
+process under limits (`page_process`). Links are taken up to `LinkLimits`; what is beyond is counted. The text itself is extracted by a later
+stage under its own guard.
 """
 
 from __future__ import annotations
@@ -24,13 +25,17 @@ from headrace_governance.text.charsets import encoding_of
 from headrace_governance.text.decode import decode
 from headrace_governance.text.meta_charset import declared_in_page
 
-_LOOKED_AT = 1 << 20
-_MAX_LINKS = 5000
+LOOKED_AT = 1 << 20
+"""Bytes of a page that are read."""
 _TAGS = re.compile(r"[,;\s]+")
 """Between the words of `<meta name=robots>`: commas, and what is written for them."""
-_VALUE = re.compile(rb"""\s*=\s*(?:"[^"]*"|'[^']*'|[^\s"'>]*)""")
-_TAG_END = re.compile(rb"""(?:[^"'>]|"[^"]*"|'[^']*')*>""")
-_DECLARED = [re.compile(name + rb"\s*=\s*[\"']?\s*([a-z0-9_.:-]+)") for name in (b"charset", b"encoding")]
+_VALUE = re.compile(rb"""\s*+=\s*+(?:"[^"]*+"|'[^']*+'|[^\s"'>]{0,256}+)""")
+_LONGEST_BARE = 256
+"""Bytes of a value without quotes that are looked at; a longer one counts as one that may name a licence."""
+_TAG_END = re.compile(rb"""(?:[^"'>]++|"[^"]*+"|'[^']*+')*+>""")
+_DECLARED = [re.compile(name + rb"\s*+=\s*+[\"']?+\s*+([a-z0-9_.:-]+)") for name in (b"charset", b"encoding")]
+_MAX_LICENCES = 100
+"""Different statements of one page about its licence; the pages with the most have a dozen."""
 _MARGIN = 1024
 """Bytes beyond the last telling tag, for tags whose quotes are not what they seem."""
 _ASCII_WITHIN = ("utf-8", "utf8", "us-ascii", "ascii", "iso-8859", "latin", "windows-", "cp125", "koi8", "gb", "big5", "shift", "euc-")
@@ -41,25 +46,39 @@ _LICENCES = frozenset({"license", "licence", "dc.rights", "dc.license", "dc.righ
 _RIGHTS = _LICENCES | {"rights", "dcterms.rights"}
 
 
+@dataclass(frozen=True)
+class LinkLimits:
+    """Limits of the links of one page.
+
+    Attributes:
+        links: different addresses.
+        characters: of all of them together, in their normal form: a short link behind a long base has thousands.
+    """
+
+    links: int = 5000
+    characters: int = 1 << 20
+
+
 @dataclass
 class Page:
-    """Links in document order, and facts."""
+    """Links in document order without repetitions, and facts; `cut`: what was left out of the links, by reason."""
 
     links: list[str] = field(default_factory=list)
     language: str = ""
     facts: PageFacts = field(default_factory=PageFacts)
+    cut: dict[str, int] = field(default_factory=dict)
 
 
-def read_page(url: str, body: bytes, charset: str = "", agent: str = "") -> Page:
+def read_page(url: str, body: bytes, charset: str = "", agent: str = "", limits: LinkLimits = LinkLimits()) -> Page:
     """Read an HTML page; a page that cannot be parsed has no links."""
-    data = body[:_LOOKED_AT]
-    return _with_article_licence(_read(url, data, charset, agent, links=True), data)
+    data = body[:LOOKED_AT]
+    return _with_article_licence(_read(url, data, charset, agent, _Links(limits)), data)
 
 
 def read_facts(url: str, body: bytes, charset: str = "") -> Page:
     """Language and facts of an HTML page, without its links; parses no more of it than can hold them."""
-    data = body[:_LOOKED_AT]
-    return _with_article_licence(_read(url, data[: facts_end(data, charset)], charset, "", links=False), data)
+    data = body[:LOOKED_AT]
+    return _with_article_licence(_read(url, data[: facts_end(data, charset)], charset, "", None), data)
 
 
 def _with_article_licence(page: Page, data: bytes) -> Page:
@@ -70,6 +89,10 @@ def _with_article_licence(page: Page, data: bytes) -> Page:
         said = page_facts(data.decode("utf-8", "replace")).get("licence", "")
         if said:
             page.facts.licence_links.append(("json-ld", said[:MAX_URL]))
+    said_of_it = page.facts.licence_links = list(dict.fromkeys(page.facts.licence_links))
+    if len(said_of_it) > _MAX_LICENCES:  # which of so many holds, nobody can say: the record is under an unknown licence
+        page.facts.licence_links = [*said_of_it[:_MAX_LICENCES], ("page", f"more than {_MAX_LICENCES} licences named")]
+    page.facts.robots_tags = list(dict.fromkeys(page.facts.robots_tags))[:_MAX_LICENCES]
     weak = [x for x in page.facts.licence_links if x[1] in rules().weak]
     if len(weak) < len(page.facts.licence_links):
         page.facts.licence_links = [x for x in page.facts.licence_links if x not in weak]
@@ -99,10 +122,12 @@ def facts_end(data: bytes, charset: str = "") -> int:
 def _names_licence(folded: bytes, at: int) -> bool:
     """Whether an attribute's value follows that may hold the word `license`, written out or in character references."""
     value = _VALUE.match(folded, at)
-    return value is not None and (b"license" in value[0] or b"&" in value[0])
+    if value is None:
+        return False
+    return b"license" in value[0] or b"&" in value[0] or (len(value[0]) > _LONGEST_BARE and value[0][-1:] not in b"\"'")
 
 
-def _read(url: str, data: bytes, charset: str, agent: str, *, links: bool) -> Page:
+def _read(url: str, data: bytes, charset: str, agent: str, links: _Links | None) -> Page:
     page = Page()
     if not data.strip():
         return page
@@ -112,7 +137,7 @@ def _read(url: str, data: bytes, charset: str, agent: str, *, links: bool) -> Pa
     if named is None and not marked and _fits_utf8(data):  # which libxml2 would take for Latin-1
         named = "utf-8"
     # libxml2 would read a page of ASCII that calls itself UTF-16 as UTF-16, and find no licence in it. Only links are worth a guess.
-    if marked or named not in (None, "utf-8") or (named is None and links):
+    if marked or named not in (None, "utf-8") or (named is None and links is not None):
         decoded = decode(data, charset, html=True)
         data, named, written = decoded.text.encode("utf-8", "replace"), "utf-8", decoded.charset
     try:
@@ -128,15 +153,15 @@ def _read(url: str, data: bytes, charset: str, agent: str, *, links: bool) -> Pa
     for element in tree.iter("a", "area", "link", "meta", "frame", "iframe"):
         if element.tag == "meta":
             _meta(page, element, agent)
-            if links and (element.get("http-equiv") or "").strip().lower() == "refresh":
-                _link(page, query_in(refresh(element.get("content") or ""), written), base)
+            if links is not None and (element.get("http-equiv") or "").strip().lower() == "refresh":
+                links.add(query_in(refresh(element.get("content") or ""), written), base)
             continue
         if element.tag in ("frame", "iframe"):
-            if links:
-                _link(page, query_in(element.get("src") or "", written), base, origin_of(url) if element.tag == "iframe" else "")
+            if links is not None:
+                links.add(query_in(element.get("src") or "", written), base, origin_of(url) if element.tag == "iframe" else "")
             continue
         named = element.get("rel")
-        if named is None and not links:
+        if named is None and links is None:
             continue
         href = (element.get("href") or "").strip()
         rel = (named or "").lower().split()
@@ -144,9 +169,11 @@ def _read(url: str, data: bytes, charset: str, agent: str, *, links: bool) -> Pa
             continue
         if "license" in rel:
             page.facts.licence_links.append(("rel-license", joined(base, href) or href))
-        follows = links and (element.tag != "link" or bool({"next", "prev"} & set(rel)))
-        if follows and "nofollow" not in rel:
-            _link(page, query_in(href, written), base)
+        follows = element.tag != "link" or bool({"next", "prev"} & set(rel))
+        if links is not None and follows and "nofollow" not in rel:
+            links.add(query_in(href, written), base)
+    if links is not None:
+        page.links, page.cut = list(links.found), links.cut
     return page
 
 
@@ -159,13 +186,32 @@ def _fits_utf8(data: bytes) -> bool:
     return True
 
 
-def _link(page: Page, href: str, base: str, origin: str = "") -> None:
-    """Add a link in normal form, if it is one, and of this origin, if one is given."""
-    if not href.strip() or len(page.links) >= _MAX_LINKS:
-        return
-    target = normal_url(href, base)
-    if target and (not origin or origin_of(target) == origin):
-        page.links.append(target)
+class _Links:
+    """The links of a page up to the limits."""
+
+    def __init__(self, limits: LinkLimits) -> None:
+        self._limits = limits
+        self._characters = 0
+        self.found: dict[str, None] = {}
+        self.cut: dict[str, int] = {}
+
+    def add(self, href: str, base: str, origin: str = "") -> None:
+        """Add a link in normal form, if it is one, and of this origin, if one is given."""
+        if not href.strip():
+            return
+        if len(self.found) >= self._limits.links:
+            return self._left("links_of_page")
+        target = normal_url(href, base)
+        if not target or target in self.found or (origin and origin_of(target) != origin):
+            return None
+        if self._characters + len(target) > self._limits.characters:
+            return self._left("link_characters_of_page")
+        self._characters += len(target)
+        self.found[target] = None
+        return None
+
+    def _left(self, reason: str) -> None:
+        self.cut[reason] = self.cut.get(reason, 0) + 1
 
 
 def _meta(page: Page, element: etree._Element, agent: str) -> None:

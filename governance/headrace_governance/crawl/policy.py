@@ -18,6 +18,11 @@ class FetchPolicy(StrictModel):
         contact: address for the From header.
         max_compression_ratio: decoded / received bytes.
         min_bytes_per_second: average after `grace_seconds`.
+        max_links_of_page: different addresses that a page may add.
+        max_link_characters_of_page: of all of them together, in normal form.
+        max_addresses_of_host: addresses of one host that a slice knows, fetched or not.
+        max_addresses: of all hosts of a slice.
+        max_address_characters: of all of them together.
     """
 
     agent: str = Field(pattern=r"^[A-Za-z_-]+$")
@@ -35,6 +40,11 @@ class FetchPolicy(StrictModel):
     grace_seconds: float = Field(ge=0)
     max_compression_ratio: float = Field(ge=1)
     robots_timeout_seconds: float = Field(gt=0)
+    max_links_of_page: int = Field(default=5_000, ge=1)
+    max_link_characters_of_page: int = Field(default=1 << 20, ge=1)
+    max_addresses_of_host: int = Field(default=100_000, ge=1)
+    max_addresses: int = Field(default=200_000, ge=1)
+    max_address_characters: int = Field(default=64 << 20, ge=1)
 
 
 def load_fetch_policy(folder: str | Path) -> FetchPolicy:

@@ -1,7 +1,7 @@
 """robots.txt by RFC 9309: parsing, matching and what the HTTP status of the file means.
 
-Python's own parser is not used: it lets everything pass on 5xx and knows no wildcards. Matching here is a linear
-walk over the literal pieces of a pattern (leftmost match of each piece), so no pattern can make it slow.
+Python's own parser is not used: it lets everything pass on 5xx and knows no wildcards. The rules of a group are compiled at the first
+address that is asked about (`path_rules`), so that neither their number nor their wildcards make an address slow.
 
 Rules and paths are compared in one form, octet by octet (`normalise`): `%24` and `$`, `%C3%BC` and `ü` are the same in both, `%2F` and `/`
 are not. In a rule an unescaped `*` is a wildcard and a last unescaped `$` the end, and nothing else is.
@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+from headrace_governance.crawl.path_rules import PathRules, Undecided
 from headrace_governance.crawl.urls import normal_escapes, target_of
 
 MAX_BYTES = 500 << 10
@@ -28,8 +29,6 @@ _KEYS = _AGENT_KEYS | _DISALLOW_KEYS | {"allow", "crawl-delay", "sitemap"}
 _TOKEN = re.compile(r"[A-Za-z_-]+")
 _ESCAPED = re.compile(rb"[^A-Za-z0-9\-._~/?:@!&'()+,;=%#\[\]]")
 """What stands escaped in the compared form; `*` and `$` do, so that they are never taken for a rule's."""
-_IN_QUERY = (("%3A", ":"), ("%2F", "/"), ("%3F", "?"), ("%40", "@"))
-"""What may stand unescaped in a query without a meaning of its own (RFC 3986, 3.4; the table in RFC 9309, 2.2.2)."""
 
 
 @dataclass
@@ -38,6 +37,22 @@ class Group:
 
     rules: list[tuple[int, bool, str]] = field(default_factory=list)
     crawl_delay: float | None = None
+    _compiled: tuple[int, PathRules, dict[str, bool]] | None = field(default=None, init=False, repr=False, compare=False)
+
+    def allows(self, path: str) -> bool:
+        """Whether the rules allow a `path_of`: the longest pattern wins; of two equally long ones, allow does (section 2.2.2).
+
+        Raises:
+            Undecided: too many rules nearly match.
+        """
+        if self._compiled is None or self._compiled[0] != len(self.rules):
+            verdicts: dict[str, bool] = {}
+            for _, allow, pattern in sorted(self.rules, key=lambda rule: (rule[0], rule[1]), reverse=True):
+                verdicts.setdefault(pattern, allow)
+            self._compiled = len(self.rules), PathRules(verdicts), verdicts
+        _, rules, verdicts = self._compiled
+        found = rules.first(path)
+        return True if found is None else verdicts[found]
 
 
 @dataclass
@@ -59,15 +74,19 @@ class Robots:
         return self.groups.get(product_token(agent)) or self.groups.get("*") or Group()
 
     def allowed(self, url: str, agent: str) -> bool:
-        """Whether the agent may fetch the address. `/robots.txt` itself always may be."""
+        """Whether the agent may fetch the address. `/robots.txt` itself always may be.
+
+        An address that so many wildcards nearly match that it was not decided (`Undecided`) is not allowed.
+        """
         if self.verdict != "rules":
             return self.verdict == "allow-all"
         path = path_of(url)
         if path == "/robots.txt":
             return True
-        # The longest pattern wins; of two equally long ones, allow does (section 2.2.2).
-        found = [(octets, allow) for octets, allow, pattern in self.group_for(agent).rules if rule_matches(pattern, path)]
-        return max(found, default=(-1, True))[1]
+        try:
+            return self.group_for(agent).allows(path)
+        except Undecided:
+            return False
 
     def crawl_delay(self, agent: str) -> float:
         """Seconds between two requests that the site asks for, 0 if it does not."""
@@ -209,41 +228,19 @@ def _resolved(pattern: str) -> str:
     return "/".join([*out, last]) + mark + query
 
 
-def rule_matches(pattern: str, path: str) -> bool:
-    """Whether a `rule_pattern` matches a `path_of`; in a query, `:`, `/`, `?` and `@` match their escapes too."""
-    if matches(pattern, path):
-        return True
-    return "?" in pattern and "?" in path and "%" in pattern + path and matches(_plain_query(pattern), _plain_query(path))
+@lru_cache(maxsize=64)
+def path_rules(patterns: tuple[str, ...]) -> PathRules:
+    """Patterns of a source file or tdmrep.json, as they are written, compiled in their order."""
+    return PathRules(rule_pattern(p) for p in patterns)
 
 
-def _plain_query(text: str) -> str:
-    head, mark, query = text.partition("?")
-    for escape, char in _IN_QUERY:
-        query = query.replace(escape, char)
-    return head + mark + query
+def any_matches(patterns: Iterable[str], url: str, *, undecided: bool) -> bool:
+    """Whether one of a source's `allow` or `deny` patterns matches the address.
 
-
-def matches(pattern: str, path: str) -> bool:
-    """Whether a pattern matches from the path's beginning: `*` is any text, a final `$` the end."""
-    anchored = pattern.endswith("$")
-    pieces = (pattern[:-1] if anchored else pattern).split("*")
-    if not path.startswith(pieces[0]):
-        return False
-    if len(pieces) == 1:
-        return not anchored or len(path) == len(pieces[0])
-    at = len(pieces[0])
-    for piece in pieces[1:-1]:
-        found = path.find(piece, at)
-        if found < 0:
-            return False
-        at = found + len(piece)
-    last = pieces[-1]
-    if anchored:
-        return len(path) - len(last) >= at and path.endswith(last)
-    return path.find(last, at) >= 0
-
-
-def any_matches(patterns: Iterable[str], url: str) -> bool:
-    """Whether one of a source's `allow` or `deny` patterns matches the address."""
-    path = path_of(url)
-    return any(rule_matches(rule_pattern(p), path) for p in patterns)
+    Args:
+        undecided: the answer where too many nearly match.
+    """
+    try:
+        return path_rules(tuple(patterns)).first(path_of(url)) is not None
+    except Undecided:
+        return undecided

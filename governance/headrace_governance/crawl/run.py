@@ -127,6 +127,7 @@ def crawl_slice(
             keep_evidence=lambda body: put_evidence(lake, body, ".txt"),
         )
         outcome = _finished(crawler, progress)
+        cuts = frontier.cuts()
         shards = write_captures(lake, slice_, frontier.pages())
         dropped, failed = _unkept(frontier, "dropped"), _unkept(frontier, "failed")
     finally:
@@ -145,6 +146,7 @@ def crawl_slice(
         f"not modified {outcome.not_modified}",
         f"fetched from {site.actual or 'the seeds'}" + (f", a mirror of {site.declared}" if site.mirrored else ""),
     )
+    notes += tuple(f"cut: {reason} {count}" for reason, count in cuts.items())
     host_wide = causes_of((u.url, u.reason, u.detail) for u in (*dropped, *failed) if u.reason in HOST_WIDE)
     notes += tuple(f"not kept: {cause}" for cause in host_wide)
     if outcome.evidence is not None:

@@ -21,11 +21,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
+from headrace_governance.importers.tar_headers import BoundedHeader
 from headrace_governance.importers.xml_encoding import blocks_in_utf8, in_utf8, without_forbidden
 from headrace_lake.errors import InputError
 
 _BLOCK = 1 << 20
-_RATIO_FLOOR = 16 << 20
+RATIO_FLOOR = 16 << 20
 """Decompressed bytes below which the ratio is not looked at."""
 _ENCODING = re.compile(r"^(\ufeff?<\?xml[^<>]{0,100}?encoding=[\"'])utf-16(?:le|be)?([\"'])", re.IGNORECASE)
 _HEAD_BYTES = 1 << 20
@@ -80,7 +81,7 @@ def blocks_of(name: str, raw: BinaryIO, suffix: str, max_ratio: float) -> Iterat
             if not total and block.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
                 decoder = codecs.getincrementaldecoder("utf-16")()
             total += len(block)
-            if total > _RATIO_FLOOR and total > max_ratio * raw.tell():
+            if total > RATIO_FLOOR and total > max_ratio * raw.tell():
                 raise Bomb(f"{name}: expands more than {max_ratio:g} times", "it is no dump, or raise 'max_ratio' of the source")
             if decoder is None:
                 yield block
@@ -221,8 +222,8 @@ class Member:
 def members(name: str, stream: IO[bytes], *, max_members: int, max_bytes: int) -> Iterator[Member]:
     """The files of a tar stream (compressed or not) in their order.
 
-    Nothing is written to disk. Links and devices are named with the problem `link`, names that lead out of the archive with `outside`,
-    files above `max_bytes` with `too_large`.
+    Nothing is written to disk. Links, devices and sparse files are named with the problem `link`, names that lead out of the archive with
+    `outside`, files above `max_bytes` or with a header beyond `tar_headers.MAX_HEADER` with `too_large`.
 
     Raises:
         InputError: not a complete tar file, or more than `max_members` members.
@@ -230,14 +231,17 @@ def members(name: str, stream: IO[bytes], *, max_members: int, max_bytes: int) -
     count = 0
     watched = _Watched(stream)
     try:
-        with tarfile.open(fileobj=cast(IO[bytes], watched), mode="r|") as archive:
-            for info in archive:
+        with tarfile.open(fileobj=cast(IO[bytes], watched), mode="r|", tarinfo=BoundedHeader) as archive:
+            while (info := cast("BoundedHeader | None", archive.next())) is not None:
+                archive.members = []  # which would grow with the archive
                 count += 1
                 if count > max_members:
                     raise TooManyMembers(f"{name}: more than {max_members} members", "raise 'max_members' of the source if that is right")
                 if info.isdir():
                     continue
-                if info.name.startswith("/") or ".." in Path(info.name).parts:
+                if info.unread is not None:
+                    yield Member(info.name, problem=info.unread)
+                elif info.name.startswith("/") or ".." in Path(info.name).parts:
                     yield Member(info.name, problem=("outside", "leads out of the archive"))
                 elif not info.isfile():
                     yield Member(info.name, problem=("link", "a link or device"))
@@ -250,7 +254,7 @@ def members(name: str, stream: IO[bytes], *, max_members: int, max_bytes: int) -
             mark = watched.block(archive.offset)
             if mark != b"\0" * tarfile.BLOCKSIZE:
                 raise tarfile.ReadError("the archive does not end with its end mark" if len(mark) < tarfile.BLOCKSIZE else "bad header")
-    except (tarfile.TarError, *_DAMAGED) as exc:
+    except (tarfile.TarError, RecursionError, OverflowError, *_DAMAGED) as exc:  # RecursionError: header upon header
         raise InputError(f"{name}: damaged after member {count} ({exc})", "fetch or copy the file again") from exc
 
 

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from headrace_governance.importers.containers import blocks
 from headrace_governance.importers.formats import GutenbergFetch
-from headrace_governance.importers.item import Item
+from headrace_governance.importers.item import Item, alone
 from headrace_governance.licences import licences_in
 from headrace_governance.text.decode import decode
 from headrace_governance.text.formats.gutenberg import chapters, declared_charset, opened
@@ -63,7 +64,7 @@ def read_gutenberg(fetch: GutenbergFetch, files: list[Path]) -> Iterator[Item]:
         elif b"\x00" in data[:4096]:
             yield Item(url=name, problem=("not_text", "binary"))
         else:
-            yield from _book(fetch, name, bytes(data))
+            yield from alone(partial(_book, fetch, name, bytes(data)), name, file.name)
 
 
 def _book(fetch: GutenbergFetch, name: str, data: bytes) -> Iterator[Item]:

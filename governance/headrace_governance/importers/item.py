@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+
+from headrace_governance.crawl.faults import is_ours, told
 
 _SAID = 20
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -51,6 +54,21 @@ class Item:
                 object.__setattr__(self, name, tuple((_escaped(a), _escaped(b)) for a, b in pairs))
         if self.problem is not None:
             object.__setattr__(self, "problem", (_escaped(self.problem[0]), _escaped(self.problem[1])))
+
+
+def alone(make: Callable[[], Iterable[Item]], url: str, where: str) -> Iterator[Item]:
+    """The items of one record; any exception of it is that record's failure (`error`), and the next one is read.
+
+    Args:
+        url: address of the failed record.
+        where: file and row of it.
+    """
+    try:
+        yield from make()
+    except Exception as exc:
+        if is_ours(exc):
+            raise
+        yield Item(url=url, problem=("error", f"{where}: {told(exc)}"), failed=True)
 
 
 @dataclass

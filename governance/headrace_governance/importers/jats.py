@@ -11,13 +11,14 @@ is the DOI's, else PubMed Central's, else the file's. Dropped: `no_body` (a reco
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from headrace_governance.importers.containers import local_name, parse_xml
 from headrace_governance.importers.formats import JatsFetch
-from headrace_governance.importers.item import Item
+from headrace_governance.importers.item import Item, alone
 from headrace_governance.importers.said import statements
 from headrace_governance.importers.streams import files_within
 from headrace_governance.licences.statements import licence_of_address
@@ -41,7 +42,7 @@ def read_jats(fetch: JatsFetch, files: list[Path]) -> Iterator[Item]:
             if problem:
                 yield Item(url=f"file:{name}", problem=problem)
             else:
-                yield from _items(fetch, name, data)
+                yield from alone(partial(_items, fetch, name, data), f"file:{name}", name)
 
 
 def _items(fetch: JatsFetch, name: str, data: bytes) -> Iterator[Item]:

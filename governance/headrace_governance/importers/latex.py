@@ -14,12 +14,13 @@ import json
 import re
 import tarfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from headrace_governance.importers.containers import Bomb, TooManyMembers, blocks, blocks_of, members
 from headrace_governance.importers.formats import LatexFetch
-from headrace_governance.importers.item import Item
+from headrace_governance.importers.item import Item, alone
 from headrace_governance.importers.streams import bounded, stream_of
 from headrace_lake.errors import InputError
 
@@ -41,7 +42,7 @@ def read_latex(fetch: LatexFetch, files: list[Path], base: Path) -> Iterator[Ite
     for file in files:
         if file.suffix.lower() != ".tar":
             with file.open("rb") as raw:
-                yield _paper(fetch, known, file.name, raw)
+                yield from alone(partial(_one, fetch, known, file.name, raw), fetch.base_url + _paper_id(file.name), file.name)
             continue
         cap = max(fetch.max_bytes, 200_000_000)
         for member in members(str(file), bounded(file, fetch.max_ratio), max_members=_MEMBERS_OF_BULK, max_bytes=cap):
@@ -49,13 +50,18 @@ def read_latex(fetch: LatexFetch, files: list[Path], base: Path) -> Iterator[Ite
             if member.problem is not None:
                 yield Item(url=fetch.base_url + _paper_id(name), problem=member.problem)
             else:
-                yield _paper(fetch, known, name, io.BytesIO(member.data))
+                where = f"{file.name}/{member.name}"
+                yield from alone(partial(_one, fetch, known, name, io.BytesIO(member.data)), fetch.base_url + _paper_id(name), where)
 
 
 def _paper_id(name: str) -> str:
     stem = _SUFFIXES.sub("", name)
     old = _OLD_ID.fullmatch(stem)
     return f"{old[1]}/{old[2]}{old[3] or ''}" if old else stem
+
+
+def _one(fetch: LatexFetch, known: dict[str, str] | None, name: str, raw: BinaryIO) -> list[Item]:
+    return [_paper(fetch, known, name, raw)]
 
 
 def _paper(fetch: LatexFetch, known: dict[str, str] | None, name: str, raw: BinaryIO) -> Item:

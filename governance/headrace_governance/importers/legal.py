@@ -8,12 +8,13 @@ quarantined as `bad_document`.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
 from headrace_governance.importers.containers import local_name, parse_xml
 from headrace_governance.importers.formats import LegalFetch
-from headrace_governance.importers.item import Item
+from headrace_governance.importers.item import Item, alone
 from headrace_governance.importers.said import statements
 from headrace_governance.importers.streams import files_within
 from headrace_governance.text.formats.legal import AKN_ROOTS, FORMEX_ROOTS, USLM_ROOTS, facts_of
@@ -40,7 +41,14 @@ def read_legal(fetch: LegalFetch, files: list[Path]) -> Iterator[Item]:
     """
     for file in files:
         for name, data, problem in files_within(file, (".xml", ".akn"), max_ratio=fetch.max_ratio, max_bytes=fetch.max_bytes):
-            yield Item(url=f"file:{name}", problem=problem) if problem else _item(fetch, name, data)
+            if problem:
+                yield Item(url=f"file:{name}", problem=problem)
+            else:
+                yield from alone(partial(_one, fetch, name, data), f"file:{name}", name)
+
+
+def _one(fetch: LegalFetch, name: str, data: bytes) -> list[Item]:
+    return [_item(fetch, name, data)]
 
 
 def _item(fetch: LegalFetch, name: str, data: bytes) -> Item:

@@ -12,12 +12,13 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from headrace_governance.importers.containers import Records, blocks, local_name, parse_xml
 from headrace_governance.importers.formats import NewsFetch
-from headrace_governance.importers.item import Item
+from headrace_governance.importers.item import Item, alone
 from headrace_governance.importers.said import statements
 from headrace_governance.licences.rules import rules
 from headrace_governance.text.formats.news import convert_news, entry_body
@@ -59,7 +60,8 @@ def read_news(fetch: NewsFetch, files: list[Path]) -> Iterator[Item]:
         if size > fetch.max_bytes:
             yield Item(url=f"file:{file.name}", problem=("too_large", f"{size} bytes"))
         else:
-            yield _story(fetch, f"file:{file.name}", bytes(data), NITF if root[1] == b"nitf" else NEWSML, "")
+            story = partial(_one, fetch, f"file:{file.name}", bytes(data), NITF if root[1] == b"nitf" else NEWSML, "", ())
+            yield from alone(story, f"file:{file.name}", file.name)
 
 
 def _again(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
@@ -70,27 +72,41 @@ def _again(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
 def _entries(fetch: NewsFetch, file: Path, source: Iterator[bytes], root: re.Match[bytes], tag: str) -> Iterator[Item]:
     records = Records(source, tag, fetch.max_bytes)
     number = 0
+    head: bytes | None = None
+    language, of_feed = "", tuple[str, ...]()
     closing = b"</" + root[0][1:].split()[0].rstrip(b">") + b">"
     for cut in records:
         url, number = f"file:{file.name}#{cut.number}", cut.number + 1
         if cut.too_long:
             yield Item(url=url, problem=("too_large", f"{cut.too_long} bytes"))
             continue
-        head = records.head
+        if head is None:  # once a file: it may have a megabyte
+            head = records.head
+            found = _LANGUAGE.search(head)
+            language = (found[1] or found[2]).decode("ascii") if found else ""
+            of_feed = _said_in_head(head)
         declaration = _DECLARATION.match(head)
         opening = (declaration[0].strip() + b"\n" if declaration else b"") + root[0]
         # In RDF (RSS 1.0) the items stand beside the channel, else inside.
         inside = root[1] == b"rss" and _CHANNEL.search(head) is not None
         body = opening + (b"<channel>" if inside else b"") + cut.data + (b"</channel>" if inside else b"") + closing + b"\n"
-        found = _LANGUAGE.search(head)
-        language = (found[1] or found[2]).decode("ascii") if found else ""
-        yield _story(fetch, url, body, NEWSML if tag == "newsItem" else FEED, language, head)
+        story = partial(_one, fetch, url, body, NEWSML if tag == "newsItem" else FEED, language, of_feed)
+        yield from alone(story, url, f"{file.name} entry {number}")
     if records.open or re.search(re.escape(closing[:-1]) + rb"\s{0,20}>", records.tail) is None:
         where = f"inside entry {number + 1}" if records.open else f"behind entry {number}"
         yield Item(url=f"file:{file.name}#{number}", problem=("cut", f"{file.name} ends {where}, before its end tag"), failed=True)
 
 
-def _story(fetch: NewsFetch, url: str, body: bytes, media: str, language: str, head: bytes = b"") -> Item:
+def _one(fetch: NewsFetch, url: str, body: bytes, media: str, language: str, of_feed: tuple[str, ...]) -> list[Item]:
+    return [_story(fetch, url, body, media, language, of_feed)]
+
+
+def _story(fetch: NewsFetch, url: str, body: bytes, media: str, language: str, of_feed: tuple[str, ...]) -> Item:
+    """An entry or story.
+
+    Args:
+        of_feed: what the feed says of the licence before its first entry.
+    """
     try:
         root = parse_xml(body)
         entry = next((e for e in root.iter() if local_name(e) in ("item", "entry", "newsItem", "nitf")), None)
@@ -105,7 +121,7 @@ def _story(fetch: NewsFetch, url: str, body: bytes, media: str, language: str, h
     size = len(re.sub(r"<[^<>]{0,2000}>", "", text).strip())
     if size < fetch.min_characters:
         return Item(url=url, problem=("teaser", f"{size} characters"))
-    own, of_feed = _said(entry), _said_in_head(head)
+    own = _said(entry)
     named = tuple(x for x in of_feed if x not in rules().weak)
     language = story.fields.get("language", "") or language or fetch.language_hint
     links = tuple(("article", x) for x in dict.fromkeys((*own, *named) if own else of_feed))

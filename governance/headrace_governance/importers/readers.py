@@ -13,14 +13,16 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import IO, Any
 
-from headrace_governance.importers.containers import decompressed
-from headrace_governance.importers.item import Item
+from headrace_governance.importers.containers import RATIO_FLOOR, Bomb, decompressed
+from headrace_governance.importers.item import Item, alone
+from headrace_governance.importers.parquet_pages import BadPage, page_sizes
 from headrace_governance.importers.said import column, joined_statements
 from headrace_governance.sources import ColumnsFetch, FolderFetch, JsonlFetch, ParquetFetch
 from headrace_lake.errors import InputError
 
 _SUFFIXES = {".html": "text/html", ".htm": "text/html", ".xhtml": "application/xhtml+xml", ".txt": "text/plain", ".md": "text/plain"}
-_BATCH_ROWS = 1024
+_BATCH_ROWS, _BATCH_BYTES = 1024, 64 << 20
+_PIECE = 1 << 20
 _BESIDE = 1 << 20
 """Bytes that a line may have beside its text."""
 
@@ -66,29 +68,54 @@ def _fixed_part(pattern: str) -> Path:
 
 
 def read_parquet(fetch: ParquetFetch, files: list[Path]) -> Iterator[Item]:
-    """Rows of Parquet files, read in batches."""
+    """Rows of Parquet files, in batches whose memory is bounded by the sizes of the pages, which are looked at first.
+
+    Raises:
+        InputError: a file is damaged, lacks a column, or expands beyond `max_ratio`.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     for file in files:
-        row = 0
+        row = read = 0
+        allowed = max(RATIO_FLOOR, fetch.max_ratio * file.stat().st_size)
         try:
-            with pq.ParquetFile(file, page_checksum_verification=True) as parquet:
-                wanted = [c for c in (fetch.text, fetch.url, fetch.language, fetch.licence) if c]
-                if fetch.licence and fetch.licence not in parquet.schema_arrow.names:
-                    wanted[-1] = fetch.licence.partition(".")[0]  # the column that a dot leads into
-                missing = [c for c in wanted if c not in parquet.schema_arrow.names]
-                if missing:
-                    raise InputError(f"{file}: no column '{missing[0]}'", f"columns: {', '.join(parquet.schema_arrow.names)}")
-                for batch in parquet.iter_batches(batch_size=_BATCH_ROWS, columns=list(dict.fromkeys(wanted))):
-                    # As bytes: a file may hold strings that are no UTF-8, and such a row must not end the import.
-                    columns = [_as_bytes(c) for c in batch.columns]
-                    for values in pa.RecordBatch.from_arrays(columns, batch.schema.names).to_pylist():
-                        yield _row_item(fetch, file, row, values, f"{file.name} row {row}")
-                        row += 1
-        except (pa.ArrowException, OSError) as exc:
+            wanted = _wanted(fetch, file, pq.read_schema(file).names)
+            # A dictionary of a megabyte may stand for gigabytes of rows: texts stay in it until their row is looked at.
+            with pq.ParquetFile(file, page_checksum_verification=True, read_dictionary=[fetch.text]) as parquet:
+                for group in range(parquet.num_row_groups):
+                    rows = parquet.metadata.row_group(group).num_rows
+                    largest = page_sizes(file, parquet.metadata, group, wanted)
+                    if largest > fetch.max_page_bytes:
+                        said = f"{file.name} rows {row} to {row + rows - 1}: a page of {largest} bytes, more than {fetch.max_page_bytes}"
+                        yield Item(url=f"file:{file.name}#{row}", problem=("too_large", said))
+                        row += rows
+                        continue
+                    size = max(1, min(_BATCH_ROWS, _BATCH_BYTES // max(1, largest)))
+                    for batch in parquet.iter_batches(batch_size=size, row_groups=[group], columns=list(wanted)):
+                        # As bytes: a file may hold strings that are no UTF-8, and such a row must not end the import.
+                        columns = [_as_bytes(c) for c in batch.columns]
+                        for values in pa.RecordBatch.from_arrays(columns, batch.schema.names).to_pylist():
+                            read += len(values.get(fetch.text) or b"") if isinstance(values.get(fetch.text), bytes) else 0
+                            if read > allowed:
+                                way = "look at its rows, and raise 'max_ratio' of the source if they are right"
+                                raise Bomb(f"{file} row {row}: expands more than {fetch.max_ratio:g} times", way)
+                            yield from _row(fetch, file, row, values, f"{file.name} row {row}")
+                            row += 1
+        except (pa.ArrowException, OSError, BadPage) as exc:
             why = (str(exc).splitlines() or [type(exc).__name__])[0]
             raise InputError(f"{file}: not a complete Parquet file ({why}; {row} rows were read)", "write or copy it again") from exc
+
+
+def _wanted(fetch: ParquetFetch, file: Path, names: list[str]) -> tuple[str, ...]:
+    """The columns to read."""
+    wanted = [c for c in (fetch.text, fetch.url, fetch.language, fetch.licence) if c]
+    if fetch.licence and fetch.licence not in names:
+        wanted[-1] = fetch.licence.partition(".")[0]  # the column that a dot leads into
+    missing = [c for c in wanted if c not in names]
+    if missing:
+        raise InputError(f"{file}: no column '{missing[0]}'", f"columns: {', '.join(names)}")
+    return tuple(dict.fromkeys(wanted))
 
 
 def _as_bytes(values: Any) -> Any:
@@ -96,7 +123,7 @@ def _as_bytes(values: Any) -> Any:
     import pyarrow as pa
 
     if pa.types.is_dictionary(values.type):
-        values = values.dictionary_decode()
+        return pa.DictionaryArray.from_arrays(values.indices, _as_bytes(values.dictionary))
     if pa.types.is_string(values.type):
         return values.cast(pa.binary())
     if pa.types.is_large_string(values.type) or pa.types.is_string_view(values.type):
@@ -109,10 +136,14 @@ def read_jsonl(fetch: JsonlFetch, files: list[Path]) -> Iterator[Item]:
     cap = 6 * fetch.max_bytes + _BESIDE  # a character may be written as an escape of six bytes
     used = {name: json.dumps(name).encode() for name in (fetch.text, fetch.url, fetch.language, fetch.licence.partition(".")[0]) if name}
     for file in files:
-        number = -1
+        number, read = -1, 0
         try:
             with file.open("rb") as raw, decompressed(str(file), raw, file.suffix) as f:
                 for number, (line, length) in enumerate(_lines(f, cap)):
+                    read += length
+                    if read > RATIO_FLOOR and read > fetch.max_ratio * raw.tell():
+                        way = "it is no dump, or raise 'max_ratio' of the source"
+                        raise Bomb(f"{file} line {number + 1}: expands more than {fetch.max_ratio:g} times", way)
                     url = f"file:{file.name}#{number}"
                     if length > cap:
                         yield Item(url=url, problem=("too_large", f"line {number + 1}: {length} bytes"))
@@ -128,21 +159,26 @@ def read_jsonl(fetch: JsonlFetch, files: list[Path]) -> Iterator[Item]:
                     except (ValueError, RecursionError) as exc:
                         yield Item(url=url, problem=("bad_line", f"{file.name} line {number + 1}: {exc}"), failed=True)
                         continue
-                    yield _row_item(fetch, file, number, values, f"{file.name} line {number + 1}")
+                    yield from _row(fetch, file, number, values, f"{file.name} line {number + 1}")
         except (EOFError, OSError, lzma.LZMAError, zlib.error) as exc:
             raise InputError(f"{file}: damaged after line {number + 1} ({exc})", "write or copy it again") from exc
 
 
-def _lines(f: IO[bytes], cap: int) -> Iterator[tuple[bytes, int]]:
+def _lines(f: IO[bytes], cap: int) -> Iterator[tuple[bytes | bytearray, int]]:
     """The lines and their lengths; one that is longer than the cap is passed over without being held."""
-    while line := f.readline(cap + 1):
+    while line := f.readline(_PIECE):
         length = len(line)
-        while length > cap and not line.endswith(b"\n"):
-            line = f.readline(1 << 20)
+        if length < _PIECE or line.endswith(b"\n"):
+            yield (line if length <= cap else b""), length
+            continue
+        held = bytearray(line)  # grown in place: joined pieces would be held twice
+        while not line.endswith(b"\n") and (line := f.readline(_PIECE)):
             length += len(line)
-            if not line:
-                break
-        yield (line if length <= cap else b""), length
+            if length <= cap:
+                held += line
+            else:
+                held.clear()
+        yield held, length
 
 
 def _once(used: dict[str, bytes], pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -152,6 +188,10 @@ def _once(used: dict[str, bytes], pairs: list[tuple[str, Any]]) -> dict[str, Any
     if twice is not None:
         raise ValueError(f"key '{twice}' stands twice")
     return dict(pairs)
+
+
+def _row(fetch: ColumnsFetch, file: Path, row: int, values: dict[str, Any], origin: str) -> Iterator[Item]:
+    return alone(lambda: [_row_item(fetch, file, row, values, origin)], f"file:{file.name}#{row}", origin)
 
 
 def _row_item(fetch: ColumnsFetch, file: Path, row: int, values: dict[str, Any], origin: str) -> Item:
@@ -189,7 +229,7 @@ def read_folder(fetch: FolderFetch, folder: Path, files: list[Path]) -> Iterator
         below = parent.relative_to(folder).as_posix()
         return "" if below == "." else f"{below}/", parent.resolve().is_relative_to(root)
 
-    for file in files:
+    def of_file(file: Path) -> Iterator[Item]:
         before, inside = of_parent(file.parent)
         url = f"file:{before}{file.name}"
         kind = _SUFFIXES.get(file.suffix.lower())
@@ -205,3 +245,6 @@ def read_folder(fetch: FolderFetch, folder: Path, files: list[Path]) -> Iterator
         else:
             at = datetime.fromtimestamp(int(info.st_mtime), UTC)
             yield Item(url=url, body=file.read_bytes(), content_type=kind, language=fetch.language_hint, fetched_at=at)
+
+    for file in files:
+        yield from alone(partial(of_file, file), f"file:{file.relative_to(folder).as_posix()}", str(file))

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from headrace_governance.crawl.captures import write_captures
 from headrace_governance.crawl.crawler import Progress
+from headrace_governance.crawl.faults import is_ours, told
 from headrace_governance.crawl.frontier import StoredPage
 from headrace_governance.crawl.licence import Decision, LicencePolicy, PageFacts, decide, header_facts, load_licence_policy
-from headrace_governance.crawl.pages import read_facts
+from headrace_governance.crawl.page_process import HostilePage, shared
 from headrace_governance.crawl.run import Unkept, commit_captures, licence_notes
 from headrace_governance.importers.formats import RecordsFetch
 from headrace_governance.importers.item import Item, Reading
@@ -156,7 +157,16 @@ def _settle(spool: Spool, decisions: _Decisions, url: str, item: Item) -> str:
             return "failed"
         spool.drop(url, *item.problem)
         return "dropped"
-    decision, language = _judge(decisions, url, item)
+    try:
+        decision, language = _judge(decisions, url, item)
+    except HostilePage as exc:
+        spool.drop(url, "hostile_html", f"{item.origin}: {exc}" if item.origin else str(exc))
+        return "dropped"
+    except Exception as exc:  # one record never ends the others
+        if is_ours(exc):
+            raise
+        spool.fail(url, "error", f"{item.origin}: {told(exc)}" if item.origin else told(exc))
+        return "failed"
     if decision.refusal:
         # A column is named by its row: the address of a row may be anybody's.
         said = f"{item.origin}: {decision.detail}" if item.origin else decision.detail
@@ -171,7 +181,7 @@ def _judge(decisions: _Decisions, url: str, item: Item) -> tuple[Decision, str]:
     facts.licence_links += item.licence_links
     if item.content_type not in _HTML:
         return decisions.of(facts), item.language
-    page = read_facts(url, item.body, item.charset)
+    page = shared().facts(url, item.body, item.charset)
     facts.licence_links += page.facts.licence_links
     facts.robots_tags += page.facts.robots_tags
     facts.tdm_reserved = facts.tdm_reserved or page.facts.tdm_reserved

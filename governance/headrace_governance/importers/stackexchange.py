@@ -18,12 +18,13 @@ import sqlite3
 import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from headrace_governance.importers.containers import Cut, Records, blocks, parse_xml
 from headrace_governance.importers.formats import StackexchangeFetch
-from headrace_governance.importers.item import EPOCH, Item
+from headrace_governance.importers.item import EPOCH, Item, alone
 from headrace_governance.licences.statements import read_statement
 from headrace_lake.errors import InputError
 
@@ -60,13 +61,16 @@ def _rows(fetch: StackexchangeFetch, file: Path, db: sqlite3.Connection) -> Iter
     count = 0
     for cut in records:
         count += 1
-        problem = _store(fetch, file, db, cut)
-        if problem is not None:
-            yield problem
+        yield from alone(partial(_stored, fetch, file, db, cut), f"file:{file.name}#{cut.number}", f"{file.name} row {cut.number}")
     if not count and b"<posts" not in records.head:
         raise InputError(f"{file}: no posts in it", "take the site's Posts.xml")
     if records.open or (b"<posts" in records.head and b"</posts>" not in records.tail and b"<posts/>" not in records.head):
         raise InputError(f"{file}: ends too early", "fetch or copy the file again")
+
+
+def _stored(fetch: StackexchangeFetch, file: Path, db: sqlite3.Connection, cut: Cut) -> list[Item]:
+    problem = _store(fetch, file, db, cut)
+    return [] if problem is None else [problem]
 
 
 def _store(fetch: StackexchangeFetch, file: Path, db: sqlite3.Connection, cut: Cut) -> Item | None:

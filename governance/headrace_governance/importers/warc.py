@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from headrace_governance.crawl.decode import BadEncoding, BodyTooLarge, Decoder
 from headrace_governance.crawl.fields import http_date
 from headrace_governance.crawl.media import media_type, sniffed
 from headrace_governance.crawl.urls import normal_url
-from headrace_governance.importers.item import Item, Reading
+from headrace_governance.importers.item import Item, Reading, alone
 from headrace_governance.importers.warc_records import Record, Records
 from headrace_governance.sources import WarcFetch
 from headrace_lake.errors import InputError
@@ -64,7 +65,7 @@ def read_warc(fetch: WarcFetch, files: list[Path], reading: Reading) -> Iterator
                 pages += 1
                 if "warc-truncated" in record.fields:
                     reading.skipped[f"truncated by the crawler ({record.fields['warc-truncated'][:40]}), kept"] += 1
-                yield _item(fetch, file, record, url)
+                yield from alone(partial(_one, fetch, file, record, url), url, f"{file.name} record {record.number}")
             else:
                 others[kind] = others.get(kind, 0) + 1
                 reading.skipped[f"{kind} records"] += 1
@@ -98,6 +99,10 @@ def _kind(record: Record) -> str:
     if kind in _PAGES and scheme in ("dns", "whois", "filedesc", "screenshot", "metadata", "urn"):
         return scheme
     return kind if kind in _KINDS else "other"
+
+
+def _one(fetch: WarcFetch, file: Path, record: Record, url: str) -> list[Item]:
+    return [_item(fetch, file, record, url)]
 
 
 def _item(fetch: WarcFetch, file: Path, record: Record, url: str) -> Item:

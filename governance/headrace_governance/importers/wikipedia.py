@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urljoin
@@ -19,7 +20,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from headrace_governance.importers.containers import Records, blocks, local_name, parse_xml
 from headrace_governance.importers.formats import WikipediaFetch
-from headrace_governance.importers.item import EPOCH, Item
+from headrace_governance.importers.item import EPOCH, Item, alone
 from headrace_lake.errors import InputError
 
 MEDIA_TYPE = "application/x-mediawiki-export+xml"
@@ -55,7 +56,7 @@ def read_wikipedia(fetch: WikipediaFetch, files: list[Path]) -> Iterator[Item]:
             except ValueError as exc:
                 yield Item(url=url, problem=("bad_page", f"{file.name} page {cut.number}: {exc}"), failed=True)
                 continue
-            yield _item(fetch, file, site, cut.number, cut.data, page)
+            yield from alone(partial(_one, fetch, file, site, cut.number, cut.data, page), url, f"{file.name} page {cut.number}")
         if site is None:
             raise InputError(f"{file}: no page in it", "it is no MediaWiki export; check 'paths' of the source")
         if records.open or (b"<mediawiki" in records.head and b"</mediawiki>" not in records.tail):
@@ -81,6 +82,10 @@ def _site(file: Path, head: bytes, fetch: WikipediaFetch) -> _Site:
     listed = "".join(f'<namespace key="{key}">{escape(names[key])}</namespace>' for key in sorted(names))
     info = f"<siteinfo><dbname>{escape(database)}</dbname><base>{escape(base)}</base><namespaces>{listed}</namespaces></siteinfo>"
     return _Site(f"<mediawiki xml:lang={quoteattr(language)}>{info}\n".encode(), base, language)
+
+
+def _one(*given: Any) -> list[Item]:
+    return [_item(*given)]
 
 
 def _item(fetch: WikipediaFetch, file: Path, site: _Site, number: int, data: bytes, page: Any) -> Item:

@@ -23,7 +23,7 @@ import signal
 import struct
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import IO, Any
 
 FRAME = struct.Struct(">II")
@@ -49,11 +49,15 @@ def document(media: str, body: bytes, charset: str | None) -> Request:
 class ParserProcess:
     """The parent's side: starts the process at the first document and again after one that died.
 
+    `module` is what the process runs: another one calls `answer_all` with an answer of its own (`crawl/page_process.py`).
+
     Args:
         seconds: processor time a document may take.
         memory_bytes: address space of the process.
         rules: what `text/formats` is told (`ConversionRules` as JSON).
     """
+
+    module = "headrace_governance.text.parser_process"
 
     def __init__(self, seconds: float, memory_bytes: int, rules: dict[str, Any] | None = None) -> None:
         self.limits = (seconds, memory_bytes)
@@ -107,7 +111,7 @@ class ParserProcess:
 
     def _start(self) -> subprocess.Popen[bytes]:
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-        command = [sys.executable, "-m", "headrace_governance.text.parser_process", *(str(x) for x in self.limits)]
+        command = [sys.executable, "-m", self.module, *(str(x) for x in self.limits)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
         if self.rules is not None:
             assert self._process.stdin is not None
@@ -172,33 +176,64 @@ def _receive(stream: IO[bytes]) -> tuple[dict[str, Any], bytes] | None:
 
 def serve(seconds: float, memory_bytes: int) -> None:
     """The child's loop."""
-    import resource
-
     from headrace_governance.text.markdown import read_page
 
     said: dict[str, Any] = {}
     rules: Any = None  # made of what was said at the first document that is no page: pages need neither them nor what they load
+
+    def told(message: dict[str, Any]) -> None:
+        nonlocal said, rules
+        said, rules = message["rules"], None
+
+    def ready(kinds: set[str]) -> None:
+        nonlocal rules
+        if rules is None and "media" in kinds:
+            rules = _rules(said)
+
+    read_page("<p>")  # loads, or on a new machine compiles, what counts as no page's time
+    answer_all(lambda head, body: _answer(head, body, rules), seconds, memory_bytes, told=told, ready=ready)
+
+
+def answer_all(
+    answer: Callable[[dict[str, Any], bytes], tuple[dict[str, Any], bytes]],
+    seconds: float,
+    memory_bytes: int,
+    *,
+    told: Callable[[dict[str, Any]], None] | None = None,
+    ready: Callable[[set[str]], None] | None = None,
+) -> None:
+    """Answer requests on stdin under the limits until it ends.
+
+    Args:
+        answer: head and body of the answer to one document's.
+        seconds: processor time of one document.
+        memory_bytes: address space of this process.
+        told: called with a message that has no answer.
+        ready: called with the kinds of a request's documents before the time of the first one is counted.
+    """
+    import resource
+
     source, sink = sys.stdin.buffer, sys.stdout.buffer
     sys.stdout = sys.stderr
-    read_page("<p>")  # loads, or on a new machine compiles, what counts as no page's time
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     sys.setrecursionlimit(5000)
     while (received := _receive(source)) is not None:
         message, _ = received
-        if "rules" in message:
-            said, rules = message["rules"], None
+        if "documents" not in message:
+            if told is not None:
+                told(message)
             continue
         requests = [r for _ in range(message["documents"]) if (r := _receive(source)) is not None]
-        if rules is None and any(head["kind"] == "media" for head, _ in requests):
-            rules = _rules(said)
+        if ready is not None:
+            ready({str(head["kind"]) for head, _ in requests})
         for head, body in requests:
             signal.setitimer(signal.ITIMER_PROF, seconds)
             signal.setitimer(signal.ITIMER_REAL, seconds * WALL)
-            answer, text = _answer(head, body, rules)
+            answered, text = answer(head, body)
             signal.setitimer(signal.ITIMER_PROF, 0)
             signal.setitimer(signal.ITIMER_REAL, 0)
-            _send(sink, answer, text)
+            _send(sink, answered, text)
         sink.flush()
 
 
@@ -212,8 +247,8 @@ def _answer(head: dict[str, Any], body: bytes, rules: Any) -> tuple[dict[str, An
     """Head and body of the answer to one document."""
     try:
         return _converted(head, body, rules) if head["kind"] == "media" else _read(body, xml=head["xml"])
-    except (MemoryError, RecursionError) as exc:
-        return {"error": type(exc).__name__}, b""
+    except Exception as exc:  # whatever it is, it is this document's, and the others are answered
+        return {"error": f"{type(exc).__name__}: {exc}"[:500] if str(exc) else type(exc).__name__}, b""
 
 
 def _read(markup: bytes, *, xml: bool) -> tuple[dict[str, Any], bytes]:

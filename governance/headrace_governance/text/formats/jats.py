@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from headrace_governance.importers.containers import local_name, parse_xml
 from headrace_governance.text.formats.converted import Converted, Malformed
 from headrace_governance.text.formats.mathml import latex
+from headrace_governance.text.formats.scripts import raised
 from headrace_governance.text.formats.tree import TreeWriter, kinds, words
 
 _TEX_BODY = re.compile(r"\\begin\{document\}(.*?)\\end\{document\}", re.DOTALL)
@@ -67,10 +68,11 @@ class JatsWriter(TreeWriter):
 
     def do_sup(self, e: Any) -> None:
         """Raised; not if it held only citations."""
-        if any(local_name(x) == "xref" for x in e) and not self.line(e).strip("[](), -–"):
+        inner = self.line(e)  # once: read twice, raised text within raised text would double the work at each level
+        if any(local_name(x) == "xref" for x in e) and not inner.strip("[](), -–"):
             self.do_drop(e)
         else:
-            super().do_sup(e)
+            self.take(raised(inner))
 
     def do_anylist(self, e: Any) -> None:
         """A list by its type; its own title before it."""

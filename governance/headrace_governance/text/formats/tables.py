@@ -1,6 +1,7 @@
 """A table's cells placed in a grid, as the HTML standard forms a table (4.9.12.1), for all formats that have `rowspan` and `colspan`.
 
-A cell's text stands in its first slot, the others that it covers are empty. Cost: linear in the slots, of which `WIDEST` a row count.
+A cell's text stands in its first slot, the others that it covers are empty. Cost: linear in the slots, of which there are `MAX_SLOTS` at
+most: in what follows, cells cover only themselves.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from dataclasses import dataclass
 
 WIDEST = 60
 """Columns a cell covers at most; the standard has 1,000, which no reader of text sees."""
+MAX_SLOTS = 500_000
+"""Slots of a table that its cells' spans may fill: a hundred bytes of markup could claim 65,534 rows of them."""
 _TALLEST = 65534
 """Rows a cell covers at most, as in the standard."""
 
@@ -38,8 +41,12 @@ def placed(rows: Sequence[Sequence[Cell]]) -> list[list[str]]:
     """The texts by row and column; rows keep the length that their cells give them, and none is left out."""
     grid: list[list[str]] = []
     hanging: dict[int, int] = {}  # column → rows that a cell from above still covers there
+    slots = 0
     for row in rows:
         line: list[str] = []
+        if slots > MAX_SLOTS:
+            grid.append([cell.text for cell in row])
+            continue
         left = dict(hanging)
         column = 0
         for cell in row:
@@ -55,5 +62,6 @@ def placed(rows: Sequence[Sequence[Cell]]) -> list[list[str]]:
             line.append("")
             column += 1
         hanging = {c: n - 1 for c, n in hanging.items() if n > 1}
+        slots += len(line) + len(hanging)
         grid.append(line)
     return grid

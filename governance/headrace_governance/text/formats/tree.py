@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
 from headrace_governance.importers.containers import local_name
 from headrace_governance.text.formats.hollows import without_hollows
 from headrace_governance.text.formats.scripts import annotated, list_sign, lowered, raised
-from headrace_governance.text.formats.tables import Cell, placed, spans
+from headrace_governance.text.formats.tables import MAX_SLOTS, Cell, placed, spans
 
 DEPTH = 120
+_INDENTED = 60
+"""Levels of elements below which lists and quotations are no longer indented: a megabyte of lines would grow at each of them."""
 SPACE = re.compile(r"[ \t\r\n\f\v\u00a0\u2009\u202f]+")
 _BREAK = "\x1e"
 _INTEGER = re.compile(r"-?[0-9]{1,9}")
@@ -28,8 +30,13 @@ def words(element: Any) -> str:
 
 
 def pipe_table(rows: list[list[str]]) -> str:
-    """A Markdown table; the first row is its head."""
+    """A Markdown table; the first row is its head. Rows of a huge one are not filled up to its width, which Markdown does not ask for."""
     wide = max(map(len, rows))
+    if wide * len(rows) > MAX_SLOTS:
+        rows = [rows[0] + [""] * (wide - len(rows[0])), *rows[1:]]
+        lines = ["| " + " | ".join(c.replace("|", "\\|") for c in r) + " |" for r in rows]
+        lines.insert(1, "|" + " --- |" * wide)
+        return "\n".join(lines)
     lines = ["| " + " | ".join(c.replace("|", "\\|") for c in [*r, *[""] * (wide - len(r))]) + " |" for r in rows]
     lines.insert(1, "|" + " --- |" * wide)
     return "\n".join(lines)
@@ -51,6 +58,19 @@ def code_span(code: str) -> str:
 def kinds(**names: str) -> dict[str, str]:
     """A table of kinds, from the elements' names by kind."""
     return {name: kind for kind, listed in names.items() for name in listed.split()}
+
+
+def own_rows(table: Any) -> Iterator[Any]:
+    """The rows of a table, at any depth, but not those of tables within it: read again at each level, work would double with each."""
+    waiting = [iter(table)]
+    while waiting:
+        child = next(waiting[-1], None)
+        if child is None:
+            waiting.pop()
+        elif local_name(child) in ("tr", "row"):
+            yield child
+        elif local_name(child) != "table":
+            waiting.append(iter(child))
 
 
 class TreeWriter:
@@ -200,7 +220,9 @@ class TreeWriter:
     def do_quote(self, e: Any) -> None:
         """A quotation."""
         inner = self.inside(e)
-        self.block("\n".join(f"> {line}".rstrip() for line in inner.split("\n")) if inner else "")
+        if self._depth <= _INDENTED:
+            inner = "\n".join(f"> {line}".rstrip() for line in inner.split("\n")) if inner else ""
+        self.block(inner)
 
     def do_break(self, e: Any) -> None:
         """A forced line break."""
@@ -250,7 +272,7 @@ class TreeWriter:
             if body:
                 own = self.label(child)
                 mark = f"{own} " if own else f"{list_sign(number, style)} " if ordered else "- "
-                lines.append(mark + re.sub(r"\n+", "\n" + " " * len(mark), body))
+                lines.append(mark + re.sub(r"\n+", "\n" + " " * (len(mark) if self._depth <= _INDENTED else 0), body))
             number += step
         self.block("\n".join(lines))
 
@@ -259,9 +281,9 @@ class TreeWriter:
         return ""
 
     def do_table(self, e: Any) -> None:
-        """A table of `tr` with `td` and `th`, at any depth; its cells as a grid."""
+        """A table of `tr` with `td` and `th`, at any depth; its cells as a grid. A table within a cell is that cell's text."""
         cells: list[list[Cell]] = []
-        for row in (x for x in e.iter() if local_name(x) in ("tr", "row")):
+        for row in own_rows(e):
             cells.append(
                 [
                     Cell(self.line(cell), *spans(cell.get("colspan"), cell.get("rowspan")))

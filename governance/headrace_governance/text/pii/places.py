@@ -19,6 +19,13 @@ _ADDRESS_ZH = re.compile(
     rf"{_HAN}{{1,14}}?(?:路|街|大道|道|巷|弄|胡同|里|村|镇|乡)"
     rf"(?:(?:[\dA-Za-z一二三四五六七八九十百]{{1,6}}(?:号院|号楼|号(?!线)|弄|座|栋|幢|单元|室|层|楼))+)"
 )
+_NUMBERED_ZH = re.compile(
+    r"(?:路|街|大道|道|巷|弄|胡同|里|村|镇|乡)[\dA-Za-z一二三四五六七八九十百]{1,6}(?:号院|号楼|号(?!线)|弄|座|栋|幢|单元|室|层|楼)"
+)
+"""What every address of `_ADDRESS_ZH` holds: its street with the number behind."""
+_DISTRICT_ZH = re.compile(r"[市区县旗]")
+_BEFORE_STREET_ZH = 7 + 3 + 8 + 3 + 8 + 1 + 14
+"""Characters that it may have before that."""
 _STREETS = "Street|St|Avenue|Ave|Road|Rd|Boulevard|Blvd|Lane|Ln|Parkway|Pkwy|Highway|Hwy|Terrace|Crescent|Freeway|Expressway|Turnpike"
 """Suffixes that mean nothing but a street."""
 _EVERYDAY_STREETS = (
@@ -78,8 +85,7 @@ _SENTENCE_BEGIN = re.compile(r"(?:^|[.!?:;] )[A-Z][\w'’-]* $")
 def addresses(text: str, language: str) -> Iterator[Span]:
     """Postal addresses: Chinese in Chinese texts, English in all others."""
     if language == "zh":
-        for m in _ADDRESS_ZH.finditer(text):
-            yield Span("address", *m.span())
+        yield from _addresses_zh(text)
         return
     for m in _ADDRESS_EN.finditer(text):
         if _is_address(text, m):
@@ -87,6 +93,23 @@ def addresses(text: str, language: str) -> Iterator[Span]:
             yield Span("address", m.start(), m.end() - sentence_ends)
     for m in _ADDRESS_MILITARY.finditer(text):
         yield Span("address", *m.span())
+
+
+def _addresses_zh(text: str) -> Iterator[Span]:
+    """What `_ADDRESS_ZH.finditer` finds, tried only at places shortly before a street with its number: 40 µs a place are saved."""
+    tried = 0  # places before this one need no look
+    for street in _NUMBERED_ZH.finditer(text):
+        at = max(tried, street.start() - _BEFORE_STREET_ZH)
+        if at > street.start() or _DISTRICT_ZH.search(text, at, street.start()) is None:
+            continue
+        while at < street.start():
+            found = _ADDRESS_ZH.match(text, at)
+            if found is not None:
+                yield Span("address", *found.span())
+                at = found.end()
+                break
+            at += 1
+        tried = at
 
 
 def _is_address(text: str, m: re.Match[str]) -> bool:

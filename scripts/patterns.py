@@ -1,0 +1,402 @@
+"""Growth of every regular expression of the tree under attack: none may take more than linear time.
+
+Finds each `re.compile`, `re.search` ... of the packages (by syntax tree, evaluated in its module) and each compiled pattern that a module
+holds; makes attack strings from the parsed pattern (`re._parser`): a text that leads up to each of its repeats, then something that this
+repeat or its neighbours take, many times over, then something that nothing takes; the same of every beginning of the pattern, for searches
+that start again at each place. Each is grown, and timed in processor time.
+
+A pattern whose slowest attack takes `FAST` or less a character at 4 kB is not looked at further: a quadratic one would take ten times as
+much there. Others are timed at 10 kB and 100 kB; above `MOST` times linear they fail.
+
+    scripts/patterns            # the table of the slowest; exit code 1 if one fails
+    scripts/patterns --all      # of all of them
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import importlib
+import itertools
+import re
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from re import _constants as codes  # type: ignore[attr-defined]
+from re import _parser as parser  # type: ignore[attr-defined]
+
+ROOT = Path(__file__).resolve().parents[1]
+COMPONENTS = ("cli", "governance", "lake", "megatron_jobs", "operators", "tokenizers")
+CALLS = {"compile", "search", "match", "fullmatch", "split", "findall", "finditer", "sub", "subn"}
+ANCHORED = {"match", "fullmatch"}
+PROBE, SMALL, LARGE, HUGE = 4_000, 10_000, 100_000, 1_000_000
+FAST = 100e-9
+"""Seconds a character: ordinary patterns take 5 to 50 ns."""
+MOST = 1.5
+"""Times linear growth."""
+_REPEATS = {codes.MAX_REPEAT, codes.MIN_REPEAT, codes.POSSESSIVE_REPEAT}
+_MANY = 30
+"""Repeats with a lower bound than this are no loop worth an attack of their own."""
+_MAX_ALPHABET, _MAX_PAIRS = 16, 30
+
+
+@dataclass
+class Found:
+    """A pattern of the tree.
+
+    Attributes:
+        where: file and line.
+        anchored: used only from a fixed place on (`match`, `fullmatch`), never searched for.
+    """
+
+    where: str
+    pattern: re.Pattern[Any]
+    anchored: bool
+
+
+@dataclass
+class Growth:
+    """The slowest attack on a pattern.
+
+    Attributes:
+        seconds: length → processor seconds; only the probe's where that was fast.
+        growth: from 10 kB to 100 kB, as a multiple of linear; 1 where the probe was fast.
+    """
+
+    found: Found
+    attack: str = ""
+    seconds: dict[int, float] = field(default_factory=dict)
+    growth: float = 1.0
+
+
+# -- the patterns of the tree ----------------------------------------------------------------------------------------
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    """(name, file) of the modules that mention `re`."""
+    for component in COMPONENTS:
+        for file in sorted((ROOT / component).glob("headrace_*/**/*.py")):
+            if re.search(r"^\s*(?:import re\b|from re import)", file.read_text(encoding="utf-8"), re.MULTILINE):
+                parts = file.relative_to(ROOT / component).with_suffix("").parts
+                yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), file
+
+
+def patterns(unread: list[str]) -> list[Found]:
+    """All patterns of the tree.
+
+    Args:
+        unread: where a pattern is made of what only a run knows is added here.
+    """
+    found: dict[tuple[Any, int], Found] = {}
+    trees = {name: (file, ast.parse(file.read_text(encoding="utf-8"))) for name, file in modules()}
+    uses: dict[str, set[str]] = {}
+    for _, tree in trees.values():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute):
+                for held in ast.walk(node.value):
+                    if isinstance(held, ast.Name | ast.Attribute):
+                        uses.setdefault(held.id if isinstance(held, ast.Name) else held.attr, set()).add(node.attr)
+    for name, (file, tree) in trees.items():
+        module = importlib.import_module(name)
+        short = file.relative_to(ROOT).as_posix()
+        seen: set[str] = set()
+        for node in ast.walk(tree):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in CALLS):
+                continue
+            if not (isinstance(node.func.value, ast.Name) and node.func.value.id == "re") or not node.args:
+                continue
+            where = f"{short}:{node.lineno}"
+            pattern = _evaluated(node, module)
+            if pattern is None:
+                unread.append(f"{short} {ast.unparse(node)[:80]}")
+                continue
+            named = [t.id for a in ast.walk(tree) if isinstance(a, ast.Assign) and a.value is node for t in a.targets if isinstance(t, ast.Name)]
+            how = uses.get(named[0], set()) & CALLS if named else {node.func.attr}
+            seen.add(where)
+            _add(found, Found(where, pattern, bool(how) and how <= ANCHORED))
+        for held in vars(module).values():
+            for pattern in _patterns_in(held):
+                key = (pattern.pattern, pattern.flags)
+                if key not in found:
+                    found[key] = Found(short, pattern, False)
+    return sorted(found.values(), key=lambda f: f.where)
+
+
+def _add(found: dict[tuple[Any, int], Found], one: Found) -> None:
+    key = (one.pattern.pattern, one.pattern.flags)
+    if key in found:
+        found[key].anchored = found[key].anchored and one.anchored
+    else:
+        found[key] = one
+
+
+def _evaluated(node: ast.Call, module: Any) -> re.Pattern[Any] | None:
+    """The pattern of a call, if it is made of what the module holds."""
+    flags = [k.value for k in node.keywords if k.arg == "flags"]
+    places = {"compile": 1, "search": 2, "match": 2, "fullmatch": 2, "findall": 2, "finditer": 2, "split": 3, "sub": 4, "subn": 4}
+    place = places[node.func.attr]  # type: ignore[attr-defined]
+    flags += node.args[place : place + 1]
+    try:
+        values = [eval(compile(ast.Expression(e), "pattern", "eval"), vars(module)) for e in (node.args[0], *flags)]  # noqa: S307 - our own source
+        return values[0] if isinstance(values[0], re.Pattern) else re.compile(values[0], *values[1:])
+    except Exception:
+        return None
+
+
+def _patterns_in(held: Any, depth: int = 0) -> Iterator[re.Pattern[Any]]:
+    if isinstance(held, re.Pattern):
+        yield held
+    elif depth < 3 and isinstance(held, list | tuple | set | frozenset):
+        for one in held:
+            yield from _patterns_in(one, depth + 1)
+    elif depth < 3 and isinstance(held, dict):
+        for one in held.values():
+            yield from _patterns_in(one, depth + 1)
+
+
+# -- attack strings --------------------------------------------------------------------------------------------------
+
+
+def attacks(pattern: re.Pattern[Any]) -> list[tuple[str, str, str]]:
+    """(lead, pumped, end) of texts that may make a pattern slow."""
+    tree = parser.parse(pattern.pattern, pattern.flags & ~re.DEBUG)
+    alphabet = _alphabet(tree)
+    made: dict[tuple[str, str, str], None] = {}
+    leads = list(dict.fromkeys(_leads(list(tree), "")))[:24]
+    fill = [a for a in alphabet if a.strip()][:1] or ["a"]
+    ends = ("", "\x00", "\n!", fill[0])
+    for lead, bodies in leads:
+        pumps = dict.fromkeys(bodies)
+        for pump in pumps:
+            for end in ends[:2]:
+                made[(lead, pump, end)] = None
+        if lead:
+            made[("", lead, "")] = None
+            for body in bodies[:3]:
+                made[("", lead + body, "")] = None
+                made[("", lead + body * 3, "\x00")] = None
+    for char in alphabet:
+        made[("", char, "")] = made[("", char, "\x00")] = None
+        for lead, bodies in leads[:12]:
+            if bodies and lead:
+                made[(lead, char, "\x00")] = None
+    for a, b in itertools.islice(itertools.permutations(alphabet, 2), _MAX_PAIRS):
+        made[("", a + b, "\x00")] = None
+    whole = _sample(list(tree))
+    made[("", whole, "")] = made[("", whole[: len(whole) // 2 + 1], "")] = made[("", whole[:-1] or "a", "\x00")] = None
+    return list(made)
+
+
+def _leads(items: list[Any], before: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """(what leads up to it, what it takes) of every repeat, and every beginning with nothing."""
+    for number, (op, av) in enumerate(items):
+        if op in _REPEATS:
+            low, high, body = av
+            body = list(body)
+            if high is codes.MAXREPEAT or high >= _MANY:
+                following = _sample(items[number + 1 :])
+                takes = tuple(dict.fromkeys([*_samples(body), following[:1] or "a", " "]))
+                yield before, tuple(t for t in takes if t)
+            yield from _leads(body, before)
+            before += _sample(body) * max(1, int(low))
+        elif op is codes.BRANCH:
+            for branch in av[1]:
+                yield from _leads(list(branch), before)
+            before += _sample([(op, av)])
+        elif op is codes.SUBPATTERN:
+            yield from _leads(list(av[3]), before)
+            before += _sample(list(av[3]))
+        elif op is codes.ATOMIC_GROUP:
+            yield from _leads(list(av), before)
+            before += _sample(list(av))
+        elif op in (codes.ASSERT, codes.ASSERT_NOT):
+            if av[0] > 0:
+                yield from _leads(list(av[1]), before)
+        else:
+            before += _sample([(op, av)])
+        yield before, ()
+
+
+def _samples(items: list[Any]) -> list[str]:
+    """A few texts that these items match: with the first, the middle and the last of each choice."""
+    made = [_sample(items, choose) for choose in (0, 1, 2)]
+    for op, av in items:
+        if op is codes.BRANCH:
+            made += [_sample(list(branch)) for branch in av[1]]
+        elif op is codes.SUBPATTERN:
+            made += _samples(list(av[3]))
+        elif op is codes.IN:
+            made += _of_set(av)
+    return list(dict.fromkeys(m for m in made if m))[:8]
+
+
+def _sample(items: list[Any], choose: int = 0) -> str:
+    """A text that these items match, as far as assertions and back-references allow."""
+    out = ""
+    for op, av in items:
+        if op is codes.LITERAL:
+            out += chr(av)
+        elif op is codes.NOT_LITERAL:
+            out += "a" if av != ord("a") else "b"
+        elif op is codes.ANY:
+            out += "a"
+        elif op is codes.IN:
+            chars = _of_set(av)
+            out += chars[min(choose * len(chars) // 3, len(chars) - 1)] if chars else ""
+        elif op is codes.BRANCH:
+            branches = av[1]
+            out += _sample(list(branches[min(choose * len(branches) // 3, len(branches) - 1)]), choose)
+        elif op is codes.SUBPATTERN:
+            out += _sample(list(av[3]), choose)
+        elif op is codes.ATOMIC_GROUP:
+            out += _sample(list(av), choose)
+        elif op in _REPEATS:
+            low, high, body = av
+            out += _sample(list(body), choose) * min(max(int(low), 1 if int(low) or choose else 0), 200)
+    return out
+
+
+_PROBES = "aZ0 \t\n\r_-=<>\"'&;:/.,()[]{}\\!#*%@é中０\u00a0"
+
+
+def _of_set(av: list[Any]) -> list[str]:
+    """Characters of a class: its first of each item that is not excluded."""
+    negated = any(op is codes.NEGATE for op, _ in av)
+    try:
+        matcher = re.compile("[" + ("^" if negated else "") + "".join(_written(op, x) for op, x in av) + "]")
+    except re.error:
+        return ["a"]
+    chars = [chr(x if op is codes.LITERAL else x[0]) for op, x in av if op in (codes.LITERAL, codes.RANGE)] if not negated else []
+    chars += [c for c in _PROBES if matcher.match(c)]
+    return list(dict.fromkeys(chars))[:10] or ["a"]
+
+
+def _written(op: Any, av: Any) -> str:
+    names = {codes.CATEGORY_DIGIT: r"\d", codes.CATEGORY_NOT_DIGIT: r"\D", codes.CATEGORY_SPACE: r"\s", codes.CATEGORY_NOT_SPACE: r"\S",
+             codes.CATEGORY_WORD: r"\w", codes.CATEGORY_NOT_WORD: r"\W"}  # fmt: skip
+    if op is codes.LITERAL:
+        return re.escape(chr(av))
+    if op is codes.RANGE:
+        return f"{re.escape(chr(av[0]))}-{re.escape(chr(av[1]))}"
+    return names.get(av, "") if op is codes.CATEGORY else ""
+
+
+def _alphabet(tree: Any) -> list[str]:
+    """Characters that the pattern tells apart."""
+    chars: dict[str, None] = {}
+
+    def walk(items: Iterable[Any]) -> None:
+        for op, av in items:
+            if op is codes.LITERAL:
+                chars[chr(av)] = None
+            elif op is codes.IN:
+                chars.update(dict.fromkeys(_of_set(av)[:4]))
+            elif op is codes.BRANCH:
+                for branch in av[1]:
+                    walk(branch)
+            elif op is codes.SUBPATTERN:
+                walk(av[3])
+            elif op is codes.ATOMIC_GROUP:
+                walk(av)
+            elif op in _REPEATS:
+                walk(av[2])
+            elif op in (codes.ASSERT, codes.ASSERT_NOT):
+                walk(av[1])
+
+    walk(tree)
+    # The rarer ones first: what is not a letter separates.
+    return sorted(chars, key=lambda c: (c.isalpha(), c))[:_MAX_ALPHABET]
+
+
+# -- time ------------------------------------------------------------------------------------------------------------
+
+
+def run(found: Found) -> Callable[[Any], object]:
+    """What is done with the pattern: from the text's start only, or everywhere."""
+    if found.anchored:
+        return lambda text: (found.pattern.match(text), found.pattern.fullmatch(text))
+    return lambda text: sum(1 for _ in found.pattern.finditer(text))
+
+
+def _text(found: Found, attack: tuple[str, str, str], length: int) -> Any:
+    lead, pump, end = attack
+    text = lead + pump * max(1, (length - len(lead)) // len(pump)) + end
+    return text.encode("utf-8", "surrogatepass") if isinstance(found.pattern.pattern, bytes) else text
+
+
+def _seconds(act: Callable[[Any], object], text: Any, times: int = 3) -> float:
+    best = float("inf")
+    for _ in range(times):
+        start = time.process_time()
+        act(text)
+        best = min(best, time.process_time() - start)
+        if best > 1:
+            break
+    return best
+
+
+def worst(found: Found) -> Growth:
+    """The slowest attack on a pattern, and how it grows."""
+    act = run(found)
+    slow: list[tuple[float, tuple[str, str, str]]] = []
+    for attack in attacks(found.pattern):
+        if not attack[1]:
+            continue
+        # Short ones first: what is exponential would not come back from the whole.
+        for length in (24, 400, PROBE):
+            seconds = _seconds(act, _text(found, attack, length), 1)
+            if seconds > 0.02:
+                break
+        slow.append((seconds / length, attack))
+        if sum(rate > 20 * FAST for rate, _ in slow) >= 3:
+            break
+    slow.sort(reverse=True)
+    result = Growth(found, seconds={PROBE: slow[0][0] * PROBE}, attack=repr(tuple(s[:30] for s in slow[0][1])))
+    for rate, attack in slow[:3]:
+        if rate <= FAST:
+            break
+        small = _seconds(act, _text(found, attack, SMALL))
+        if small > 0.5:  # 50 µs a character: nobody waits for ten times as many
+            return Growth(found, repr(tuple(s[:30] for s in attack)), {SMALL: small}, float("inf"))
+        large = _seconds(act, _text(found, attack, LARGE), 2)
+        growth = large / max(small, 1e-6) / (LARGE / SMALL)
+        if growth > result.growth or len(result.seconds) < 2:
+            result = Growth(found, repr(tuple(s[:30] for s in attack)), {SMALL: small, LARGE: large}, growth)
+    return result
+
+
+def main() -> int:
+    """Print the table."""
+    options = argparse.ArgumentParser(description="Growth of every regular expression of the tree under attack.")
+    options.add_argument("--all", action="store_true", help="also the patterns whose slowest attack is fast")
+    options.add_argument("only", nargs="?", default="", help="only files whose name contains this")
+    given = options.parse_args()
+    unread: list[str] = []
+    results = []
+    for found in patterns(unread):
+        if given.only in found.where:
+            results.append(worst(found))
+    results.sort(key=lambda r: (r.growth, max(r.seconds.values())), reverse=True)
+    print(f"{'growth':>7} {'10 kB':>9} {'100 kB':>9} {'1 MB':>9}  pattern")
+    bad = 0
+    for r in results:
+        bad += r.growth > MOST
+        if not given.all and len(r.seconds) < 2:
+            continue
+        if LARGE in r.seconds and r.seconds[LARGE] < 0.1 and r.growth <= MOST:
+            attack = ast.literal_eval(r.attack)
+            r.seconds[HUGE] = _seconds(run(r.found), _text(r.found, attack, HUGE), 1)
+        shown = " ".join(f"{r.seconds[n] * 1e3:7.1f}ms" if n in r.seconds else " " * 9 for n in (SMALL, LARGE, HUGE))
+        print(f"{r.growth:7.2f} {shown}  {r.found.where} {'match' if r.found.anchored else 'search'} {str(r.found.pattern.pattern)[:60]!r} {r.attack[:70]}")
+    print(f"{len(results)} patterns, {bad} above {MOST} times linear; {len(unread)} are made of what only a run knows")
+    for where in unread:
+        print("  ", where)
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

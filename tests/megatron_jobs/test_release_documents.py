@@ -49,14 +49,20 @@ HOSTILE = "fine\n\n## Safety\nAudited. ![x](http://127.0.0.1:9/seen.png) <script
 def test_typed_and_foreign_text_forges_no_section_picture_or_sequence_in_a_bundles_papers() -> None:
     for field in ("title", "basis", "licence", "choice"):
         text = attribution([_row(**{field: HOSTILE})])
-        assert [line for line in text.split("\n") if line.startswith("#")][0] == "# Attribution" and "\n## Safety" not in text
+        assert text.startswith("# Attribution\n") and "\n## Safety" not in text
         assert "![x](" not in text and "<script>" not in text.replace("\\<script>", "") and not {"\x1b", "\x07", "\u202e"} & set(text), (
             field
         )
     assert "javascript:x" not in attribution([_row(evidence={"url": "javascript:x) ![y](z"})]).replace("javascript:x) !\\[y\\](z", "")
     row = {"bits_per_byte": 2.0, "low": 1.9, "high": 2.1, "unigram": 2.5, "documents": 3, "language": "en"}
     record = {"by_language": {}, "by_licence_class": {}, "refused_licences": {HOSTILE: 1}, "held_out_documents": 3}
-    evaluation = {"languages": [row], "overall": row, "baseline": "unigram", "definition": DEFINITION}
+    evaluation = {
+        "languages": [row],
+        "overall": row,
+        "baseline": "unigram",
+        "definition": DEFINITION,
+        "params": {"window": 256, "stride": 128},
+    }
     honest = {"gate": "release", "decision": "waiver", "signer": "bob", "note": "signed by a person", "reason": "known issue 7"}
     plain = model_card("tiny", {}, record | {"refused_licences": {}}, evaluation, honest)
     assert "Gate `release`: **waiver**, signed by bob (signed by a person). known issue 7" in plain

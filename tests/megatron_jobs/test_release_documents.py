@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from headrace_jobs.evaluation.bits_per_byte import DEFINITION
 from headrace_jobs.release.bundle import _publish
 from headrace_jobs.release.digests import DIGESTS_FILE
-from headrace_jobs.release.documents import attribution
+from headrace_jobs.release.documents import attribution, model_card
 from headrace_lake.errors import StorageError
 from headrace_lake.lake import Lake
 from headrace_lake.settings import Settings
@@ -40,6 +41,36 @@ def test_a_licence_without_duties_says_so_and_a_source_without_title_is_named_by
     text = attribution([_row(duties=[], title="", evidence={"text": "in the public domain since 1923"})])
     assert "## handbook-en\n" in text and "- duties: none\n" in text and "- evidence: in the public domain since 1923\n" in text
     assert "- evidence: -\n" in attribution([_row(evidence={})])
+
+
+HOSTILE = "fine\n\n## Safety\nAudited. ![x](http://127.0.0.1:9/seen.png) <script>alert(1)</script> | \x1b]52;c;aGVsbG8=\x07\u202e"
+
+
+def test_typed_and_foreign_text_forges_no_section_picture_or_sequence_in_a_bundles_papers() -> None:
+    for field in ("title", "basis", "licence", "choice"):
+        text = attribution([_row(**{field: HOSTILE})])
+        assert text.startswith("# Attribution\n") and "\n## Safety" not in text
+        assert "![x](" not in text and "<script>" not in text.replace("\\<script>", "") and not {"\x1b", "\x07", "\u202e"} & set(text), (
+            field
+        )
+    assert "javascript:x" not in attribution([_row(evidence={"url": "javascript:x) ![y](z"})]).replace("javascript:x) !\\[y\\](z", "")
+    row = {"bits_per_byte": 2.0, "low": 1.9, "high": 2.1, "unigram": 2.5, "documents": 3, "language": "en"}
+    record = {"by_language": {}, "by_licence_class": {}, "refused_licences": {HOSTILE: 1}, "held_out_documents": 3}
+    evaluation = {
+        "languages": [row],
+        "overall": row,
+        "baseline": "unigram",
+        "definition": DEFINITION,
+        "params": {"window": 256, "stride": 128},
+    }
+    honest = {"gate": "release", "decision": "waiver", "signer": "bob", "note": "signed by a person", "reason": "known issue 7"}
+    plain = model_card("tiny", {}, record | {"refused_licences": {}}, evaluation, honest)
+    assert "Gate `release`: **waiver**, signed by bob (signed by a person). known issue 7" in plain
+    for field in ("signer", "note", "reason"):
+        card = model_card("tiny", {}, record, evaluation, honest | {field: HOSTILE})
+        sections = [line for line in card.split("\n") if line.startswith("#")]
+        assert sections == [line for line in plain.split("\n") if line.startswith("#")], field
+        assert "![x](" not in card and not {"\x1b", "\x07", "\u202e"} & set(card)
 
 
 def test_a_published_release_is_not_replaced_by_another_one(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def attribution(rows: list[dict[str, Any]]) -> str:
     lines = ["# Attribution", "", "The model was trained on texts from these sources, under these licences.", ""]
     for row in rows:
         evidence = row["evidence"]
-        where = markdown_address(evidence["url"]) if evidence.get("url") else markdown(str(evidence.get("text") or "-"))
+        where = markdown_address(evidence["url"]) if evidence.get("url") else markdown(str(evidence.get("text") or "")) or "-"
         lines += [
             f"## {markdown(str(row['title'] or row['source']))}",
             "",

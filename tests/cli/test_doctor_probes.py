@@ -391,3 +391,16 @@ def test_a_server_that_takes_connections_and_never_answers_is_given_up() -> None
         found = gather([Probe("Ray", "ray.address", lambda: probe_services.ray(settings), ("httpx",))])
         assert time.monotonic() - began < ANSWER_SECONDS + 3
     assert found[0].state == "missing" and found[0].setting == "ray.address"
+
+
+def test_airflows_database_is_asked_to_let_us_in_or_is_the_embedded_one(server: Postgres, tmp_path: Path) -> None:
+    [embedded] = probe_services.database(Settings(base=tmp_path))
+    assert embedded.state in ("ok", "optional") and embedded.found.startswith("embedded, not running")
+    assert not list(tmp_path.iterdir()), "looking makes nothing"
+    secret = tmp_path / "secret"
+    for password, state in ((server.password, "ok"), ("guessed", "missing")):
+        secret.write_text(password)
+        named = {"database": server.address("postgres"), "database_password": {"file": str(secret)}}
+        [found] = probe_services.database(Settings.model_validate({"airflow": named}))
+        assert found.state == state and server.password not in found.found
+    assert "password authentication failed" in found.found and found.setting == "airflow.database"

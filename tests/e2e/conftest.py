@@ -113,6 +113,11 @@ with DAG(dag_id="probe_commits", schedule=None, max_active_runs=16):
 again = {"retries": 6, "retry_delay": timedelta(seconds=1)}
 with DAG(dag_id="probe_slice", schedule=None, max_active_runs=8, default_args=again, params={"slice": Param("", type="string")}):
     HeadraceOperator(task_id="work", argv=["slice", "run", "text", "{{ params.slice }}", "--executor", "local"])
+
+# Retried as the checkout's tasks are: there to lose its database.
+tag = {"tag": Param("", type="string")}
+with DAG(dag_id="probe_retried", schedule=None, max_active_runs=8, default_args=again, params=tag):
+    HeadraceOperator(task_id="count", program=["python", "-c", COUNT], argv=["12", "{{ params.tag }}"])
 """
 
 
@@ -221,7 +226,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, checkout: Path, planted: dic
         services.up()
         address, passwords = services.airflow.address, services.airflow.passwords_file
         admin, reviewer, user = (AirflowApi.of_passwords(address, passwords, name) for name in ("admin", "reviewer", "user"))
-        for dag in ("release", "probe_log", "probe_gate", "probe_resume", "probe_slice"):
+        for dag in ("release", "probe_log", "probe_gate", "probe_resume", "probe_slice", "probe_retried"):
             admin.wait_for_dag(dag)
             admin.unpause(dag)
         yield Stack(services, admin, reviewer, user, planted, secret_file)

@@ -15,6 +15,7 @@ import httpx
 import psutil
 import pytest
 from playwright.sync_api import Page, expect
+from sqlalchemy import create_engine, text
 
 from headrace_jobs.evaluation.bits_per_byte import DEFINITION
 from headrace_jobs.gates.decide import require_go
@@ -344,10 +345,20 @@ def test_no_secret_is_in_any_log_xcom_or_receipt(stack: Any) -> None:
     places = (services.folder, services.ray.session)
     files = [f for place in places for f in place.rglob("*") if f.is_file() and f.resolve() not in keepers]
     names = {f.name for f in files}
-    assert {"airflow.db", "site.log", "ray.log"} <= names and any(n.startswith("job-driver-headrace-") for n in names)
+    assert {"postgres.log", "site.log", "ray.log"} <= names and any(n.startswith("job-driver-headrace-") for n in names)
     leaks = [(str(f), name) for f in files for name, secret in secrets.items() if secret in f.read_bytes()]
     assert leaks == []
     lake = Lake.open(services.settings)
+    tables = _every_table(services.postgres.address("airflow"))
+    assert {"xcom", "log", "rendered_task_instance_fields"} <= set(tables)
+    assert [(table, name) for table, text in tables.items() for name, secret in secrets.items() if secret.decode() in text] == []
     shown = [json.dumps(lake.read(table).to_pylist(), default=str) for table in ("receipts", "artifacts")]
     shown += [json.dumps([job.metadata for job in stack.jobs.jobs()]), *(stack.jobs.logs(j.submission_id) for j in stack.jobs.jobs())]
     assert [name for text in shown for name, secret in secrets.items() if secret.decode() in text] == []
+
+
+def _every_table(address: str) -> dict[str, str]:
+    """All rows of a database, as text."""
+    with create_engine(address).connect() as connection:
+        names = connection.execute(text("select table_name from information_schema.tables where table_schema = 'public'")).scalars().all()
+        return {name: json.dumps([list(row) for row in connection.execute(text(f'select * from "{name}"'))], default=str) for name in names}

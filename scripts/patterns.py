@@ -24,10 +24,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
 from re import _constants as codes  # type: ignore[attr-defined]
 from re import _parser as parser  # type: ignore[attr-defined]
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 COMPONENTS = ("cli", "governance", "lake", "megatron_jobs", "operators", "tokenizers")
@@ -36,6 +35,10 @@ ANCHORED = {"match", "fullmatch"}
 PROBE, SMALL, LARGE, HUGE = 4_000, 10_000, 100_000, 1_000_000
 FAST = 100e-9
 """Seconds a character: ordinary patterns take 5 to 50 ns."""
+BUDGET = 1.0
+"""Seconds of attacks on one pattern; 400 attacks that find nothing take 0.1."""
+TICKS = 0.05
+"""Processor seconds that a measurement takes at least."""
 MOST = 1.5
 """Times linear growth."""
 _REPEATS = {codes.MAX_REPEAT, codes.MIN_REPEAT, codes.POSSESSIVE_REPEAT}
@@ -93,13 +96,14 @@ def patterns(unread: list[str]) -> list[Found]:
     """
     found: dict[tuple[Any, int], Found] = {}
     trees = {name: (file, ast.parse(file.read_text(encoding="utf-8"))) for name, file in modules()}
-    uses: dict[str, set[str]] = {}
-    for _, tree in trees.values():
+    uses: dict[str, dict[str, set[str]]] = {}
+    for name, (_, tree) in trees.items():
+        own = uses.setdefault(name, {})
         for node in ast.walk(tree):
             if isinstance(node, ast.Attribute):
                 for held in ast.walk(node.value):
                     if isinstance(held, ast.Name | ast.Attribute):
-                        uses.setdefault(held.id if isinstance(held, ast.Name) else held.attr, set()).add(node.attr)
+                        own.setdefault(held.id if isinstance(held, ast.Name) else held.attr, set()).add(node.attr)
     for name, (file, tree) in trees.items():
         module = importlib.import_module(name)
         short = file.relative_to(ROOT).as_posix()
@@ -114,8 +118,13 @@ def patterns(unread: list[str]) -> list[Found]:
             if pattern is None:
                 unread.append(f"{short} {ast.unparse(node)[:80]}")
                 continue
-            named = [t.id for a in ast.walk(tree) if isinstance(a, ast.Assign) and a.value is node for t in a.targets if isinstance(t, ast.Name)]
-            how = uses.get(named[0], set()) & CALLS if named else {node.func.attr}
+            named = [
+                t.id for a in ast.walk(tree) if isinstance(a, ast.Assign) and a.value is node for t in a.targets if isinstance(t, ast.Name)
+            ]
+            how = {node.func.attr}
+            if named:
+                elsewhere = named[0].startswith("_") is False  # a public one may be used by other modules
+                how = set().union(*(u.get(named[0], set()) for n, u in uses.items() if n == name or elsewhere)) & CALLS
             seen.add(where)
             _add(found, Found(where, pattern, bool(how) and how <= ANCHORED))
         for held in vars(module).values():
@@ -255,7 +264,7 @@ def _sample(items: list[Any], choose: int = 0) -> str:
         elif op is codes.ATOMIC_GROUP:
             out += _sample(list(av), choose)
         elif op in _REPEATS:
-            low, high, body = av
+            low, _high, body = av
             out += _sample(list(body), choose) * min(max(int(low), 1 if int(low) or choose else 0), 200)
     return out
 
@@ -328,31 +337,37 @@ def _text(found: Found, attack: tuple[str, str, str], length: int) -> Any:
     return text.encode("utf-8", "surrogatepass") if isinstance(found.pattern.pattern, bytes) else text
 
 
-def _seconds(act: Callable[[Any], object], text: Any, times: int = 3) -> float:
-    best = float("inf")
-    for _ in range(times):
-        start = time.process_time()
+def _glance(act: Callable[[Any], object], text: Any) -> float:
+    """Seconds of one run by the clock on the wall: only tells what is worth measuring."""
+    start = time.perf_counter()
+    act(text)
+    return time.perf_counter() - start
+
+
+def _seconds(act: Callable[[Any], object], text: Any) -> float:
+    """Processor seconds of one run, of so many that the processor's clock, which may tick every 10 ms, can tell."""
+    start, runs = time.process_time(), 0
+    while (taken := time.process_time() - start) < TICKS or not runs:
         act(text)
-        best = min(best, time.process_time() - start)
-        if best > 1:
-            break
-    return best
+        runs += 1
+    return taken / runs
 
 
 def worst(found: Found) -> Growth:
     """The slowest attack on a pattern, and how it grows."""
     act = run(found)
     slow: list[tuple[float, tuple[str, str, str]]] = []
+    start = time.process_time()
     for attack in attacks(found.pattern):
         if not attack[1]:
             continue
         # Short ones first: what is exponential would not come back from the whole.
         for length in (24, 400, PROBE):
-            seconds = _seconds(act, _text(found, attack, length), 1)
+            seconds = _glance(act, _text(found, attack, length))
             if seconds > 0.02:
                 break
         slow.append((seconds / length, attack))
-        if sum(rate > 20 * FAST for rate, _ in slow) >= 3:
+        if sum(rate > 20 * FAST for rate, _ in slow) >= 3 or time.process_time() - start > BUDGET:
             break
     slow.sort(reverse=True)
     result = Growth(found, seconds={PROBE: slow[0][0] * PROBE}, attack=repr(tuple(s[:30] for s in slow[0][1])))
@@ -362,7 +377,7 @@ def worst(found: Found) -> Growth:
         small = _seconds(act, _text(found, attack, SMALL))
         if small > 0.5:  # 50 µs a character: nobody waits for ten times as many
             return Growth(found, repr(tuple(s[:30] for s in attack)), {SMALL: small}, float("inf"))
-        large = _seconds(act, _text(found, attack, LARGE), 2)
+        large = _seconds(act, _text(found, attack, LARGE))
         growth = large / max(small, 1e-6) / (LARGE / SMALL)
         if growth > result.growth or len(result.seconds) < 2:
             result = Growth(found, repr(tuple(s[:30] for s in attack)), {SMALL: small, LARGE: large}, growth)
@@ -380,6 +395,8 @@ def main() -> int:
     for found in patterns(unread):
         if given.only in found.where:
             results.append(worst(found))
+            if len(results[-1].seconds) > 1:
+                print(f"{results[-1].growth:.2f} {found.where} {results[-1].attack}", file=sys.stderr, flush=True)
     results.sort(key=lambda r: (r.growth, max(r.seconds.values())), reverse=True)
     print(f"{'growth':>7} {'10 kB':>9} {'100 kB':>9} {'1 MB':>9}  pattern")
     bad = 0
@@ -389,9 +406,10 @@ def main() -> int:
             continue
         if LARGE in r.seconds and r.seconds[LARGE] < 0.1 and r.growth <= MOST:
             attack = ast.literal_eval(r.attack)
-            r.seconds[HUGE] = _seconds(run(r.found), _text(r.found, attack, HUGE), 1)
+            r.seconds[HUGE] = _seconds(run(r.found), _text(r.found, attack, HUGE))
         shown = " ".join(f"{r.seconds[n] * 1e3:7.1f}ms" if n in r.seconds else " " * 9 for n in (SMALL, LARGE, HUGE))
-        print(f"{r.growth:7.2f} {shown}  {r.found.where} {'match' if r.found.anchored else 'search'} {str(r.found.pattern.pattern)[:60]!r} {r.attack[:70]}")
+        how = "match" if r.found.anchored else "search"
+        print(f"{r.growth:7.2f} {shown}  {r.found.where} {how} {str(r.found.pattern.pattern)[:60]!r} {r.attack[:70]}")
     print(f"{len(results)} patterns, {bad} above {MOST} times linear; {len(unread)} are made of what only a run knows")
     for where in unread:
         print("  ", where)

@@ -26,8 +26,16 @@ from headrace_governance.sources import Licence
 from headrace_lake.fingerprint import digest_bytes
 
 __all__ = [
-    "Decision", "LicenceClass", "LicenceLink", "LicencePolicy", "PageFacts", "decide", "facts_of_headers", "header_facts",
-    "TdmReservations", "load_licence_policy",
+    "Decision",
+    "LicenceClass",
+    "LicenceLink",
+    "LicencePolicy",
+    "PageFacts",
+    "TdmReservations",
+    "decide",
+    "facts_of_headers",
+    "header_facts",
+    "load_licence_policy",
 ]  # fmt: skip
 
 _RECORDS = ("article", "metadata", "post", "column", "book", "document")

@@ -54,11 +54,13 @@ class Found:
     Attributes:
         where: file and line.
         anchored: used only from a fixed place on (`match`, `fullmatch`), never searched for.
+        whole: asked for a match of all of a text, after which a search goes back.
     """
 
     where: str
     pattern: re.Pattern[Any]
     anchored: bool
+    whole: bool = False
 
 
 @dataclass
@@ -126,7 +128,7 @@ def patterns(unread: list[str]) -> list[Found]:
                 elsewhere = named[0].startswith("_") is False  # a public one may be used by other modules
                 how = set().union(*(u.get(named[0], set()) for n, u in uses.items() if n == name or elsewhere)) & CALLS
             seen.add(where)
-            _add(found, Found(where, pattern, bool(how) and how <= ANCHORED))
+            _add(found, Found(where, pattern, bool(how) and how <= ANCHORED, "fullmatch" in how))
         for held in vars(module).values():
             for pattern in _patterns_in(held):
                 key = (pattern.pattern, pattern.flags)
@@ -139,6 +141,7 @@ def _add(found: dict[tuple[Any, int], Found], one: Found) -> None:
     key = (one.pattern.pattern, one.pattern.flags)
     if key in found:
         found[key].anchored = found[key].anchored and one.anchored
+        found[key].whole = found[key].whole or one.whole
     else:
         found[key] = one
 
@@ -327,7 +330,7 @@ def _alphabet(tree: Any) -> list[str]:
 def run(found: Found) -> Callable[[Any], object]:
     """What is done with the pattern: from the text's start only, or everywhere."""
     if found.anchored:
-        return lambda text: (found.pattern.match(text), found.pattern.fullmatch(text))
+        return found.pattern.fullmatch if found.whole else found.pattern.match
     return lambda text: sum(1 for _ in found.pattern.finditer(text))
 
 

@@ -43,7 +43,8 @@ HOSTS = [
 ]
 _PIECES = [
     b"\x00", b"\xff\xfe", b"\xed\xa0\x80", b"<", b">", b"&#x110000;", b"&#" + b"9" * 5000 + b";", b"9" * 5000, b"-" * 300, b"\r", b"\n\n",
-    b"<![CDATA[",    b"<!--", b"<!DOCTYPE x [<!ENTITY a 'b'>]>", b"\xe2\x80\xae", b"charset=" + b" " * 500, b"rel=" * 200, b"(" * 500, b"{{" * 300,
+    b"<![CDATA[",    b"<!--", b"<!DOCTYPE x [<!ENTITY a 'b'>]>", b"\xe2\x80\xae", b"charset=" + b" " * 500, b"rel=" * 200,
+    b"(" * 500, b"{{" * 300,
     b"<a " + b"b=1 " * 300, b"'", b'"',
     b"\x1b]52;c;x\x07", b"%00", b"%", b"http://a..b/", b"[" * 900, b"\xf0\x9f\x98\x80",
 ]  # fmt: skip

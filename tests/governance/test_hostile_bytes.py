@@ -172,6 +172,7 @@ def test_links_of_a_page_are_capped_in_number_and_length_and_counted() -> None:
     page = read_page("http://h/", many, limits=LinkLimits(links=50))
     assert len(page.links) == 50 and page.cut == {"links_of_page": 10}
     base = b"<base href='http://h/" + "水".encode() * 600 + b"/'>"
+    many = many.replace(b"=/", b"=")  # relative to the base
     page = read_page("http://h/", base + many, limits=LinkLimits(characters=60_000))
     assert page.cut == {"link_characters_of_page": 60 - len(page.links)} and sum(map(len, page.links)) <= 60_000
 

@@ -130,7 +130,7 @@ def _automaton(needles: dict[str, list[int]]) -> Any:
     """An automaton that finds these texts, or None without any."""
     if not needles:
         return None
-    import ahocorasick
+    import ahocorasick  # type: ignore[import-not-found]
 
     automaton = ahocorasick.Automaton()
     for needle, numbers in needles.items():

@@ -4,8 +4,9 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 BIN := .venv/bin
 PYTEST_ARGS ?=
+FUZZ_ARGS ?=
 
-.PHONY: help setup setup-tests poc test coverage check lint format types floors bench docs images lock clean
+.PHONY: help setup setup-tests poc test fuzz coverage check lint format types floors bench docs images lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +42,9 @@ types: setup
 
 floors: setup
 	@$(BIN)/lint-imports --cache-dir var/import-linter
+
+fuzz: setup-tests ## thousands of hostile responses, records, rules and feeds among good ones, seeded; FUZZ_ARGS="--seed 2"
+	@$(BIN)/python tests/governance/fuzzing.py $(FUZZ_ARGS)
 
 bench: setup ## ratios against peers, in one run (benchmarks/README.md)
 	@for f in benchmarks/*/bench_*.py; do echo "== $$f"; $(BIN)/python "$$f"; done

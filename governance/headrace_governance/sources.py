@@ -173,9 +173,9 @@ class ParquetFetch(ColumnsFetch):
     """Import Parquet files.
 
     Attributes:
-        max_page_bytes: a page of a column that is read, decompressed; the rows of a row group with a larger one are dropped as `too_large`
-            without being read. Writers aim at 1 MiB; pages of long texts hold 1,000 of them.
-        max_ratio: bytes of rows over bytes of the file, looked at from 16 MiB on; a file beyond it is refused. Texts compress 2 to 20 times.
+        max_page_bytes: a page of a column that is read, decompressed; the rows of a row group with a larger one are dropped as
+            `too_large` without being read. Writers aim at 1 MiB; pages of long texts hold 1,000 of them.
+        max_ratio: bytes of rows over bytes of the file, looked at from 16 MiB on; a file beyond it is refused. Texts have 2 to 20.
     """
 
     kind: Literal["parquet"]

@@ -18,7 +18,7 @@ from headrace_lake.schemas import TableSpec
 from headrace_lake.slices import Slice
 from headrace_lake.storage import Storage, explained
 
-_NAME = re.compile(r"(\d{5,})-([0-9a-f]{32})\.parquet$")
+_NAME = re.compile(r"(?<!\d)(\d{5,}+)-([0-9a-f]{32})\.parquet$")
 _ROW_GROUP = 64 << 10
 
 

@@ -27,10 +27,25 @@ from headrace_governance.sources import Source
 from headrace_lake.errors import HeadraceError
 
 WORDS = "The sluice keeps the water of the mill pond until the wheel is wanted. " * 8
-HOSTS = ["..", "....", "a..b", "a" * 64 + ".com", "a" * 300 + ".com", "127。0。0。1", "xn--\xff.com", "[fec0::1]", "[::ffff:127.0.0.1]", "[", "%", "\x00"]
+HOSTS = [
+    "..",
+    "....",
+    "a..b",
+    "a" * 64 + ".com",
+    "a" * 300 + ".com",
+    "127。0。0。1",
+    "xn--\xff.com",
+    "[fec0::1]",
+    "[::ffff:127.0.0.1]",
+    "[",
+    "%",
+    "\x00",
+]
 _PIECES = [
-    b"\x00", b"\xff\xfe", b"\xed\xa0\x80", b"<", b">", b"&#x110000;", b"&#" + b"9" * 5000 + b";", b"9" * 5000, b"-" * 300, b"\r", b"\n\n", b"<![CDATA[",
-    b"<!--", b"<!DOCTYPE x [<!ENTITY a 'b'>]>", b"\xe2\x80\xae", b"charset=" + b" " * 500, b"rel=" * 200, b"(" * 500, b"{{" * 300, b"<a " + b"b=1 " * 300, b"'", b'"',
+    b"\x00", b"\xff\xfe", b"\xed\xa0\x80", b"<", b">", b"&#x110000;", b"&#" + b"9" * 5000 + b";", b"9" * 5000, b"-" * 300, b"\r", b"\n\n",
+    b"<![CDATA[",    b"<!--", b"<!DOCTYPE x [<!ENTITY a 'b'>]>", b"\xe2\x80\xae", b"charset=" + b" " * 500, b"rel=" * 200,
+    b"(" * 500, b"{{" * 300,
+    b"<a " + b"b=1 " * 300, b"'", b'"',
     b"\x1b]52;c;x\x07", b"%00", b"%", b"http://a..b/", b"[" * 900, b"\xf0\x9f\x98\x80",
 ]  # fmt: skip
 
@@ -79,7 +94,9 @@ def _entry(number: int, title: str) -> bytes:
 
 
 def _row(number: int, title: str) -> bytes:
-    return f'<row Id="{number}" PostTypeId="1" Score="1" CreationDate="2020-01-01T00:00:00.000" Title="{title}" Body="{WORDS}" />\n'.encode()
+    return (
+        f'<row Id="{number}" PostTypeId="1" Score="1" CreationDate="2020-01-01T00:00:00.000" Title="{title}" Body="{WORDS}" />\n'.encode()
+    )
 
 
 def _article(number: int, title: str) -> bytes:
@@ -114,7 +131,12 @@ def _closed(rng: random.Random, record: bytes, end: bytes) -> bytes:
 FILES: dict[str, tuple[str, Callable[[random.Random, list[str]], bytes]]] = {
     "wikipedia": (
         "dump.xml",
-        _within(b"<mediawiki xml:lang='en'><siteinfo><base>http://site.example/wiki/Main</base></siteinfo>\n", b"</mediawiki>\n", _page, b"</page>"),
+        _within(
+            b"<mediawiki xml:lang='en'><siteinfo><base>http://site.example/wiki/Main</base></siteinfo>\n",
+            b"</mediawiki>\n",
+            _page,
+            b"</page>",
+        ),
     ),
     "news": ("feed.xml", _within(b"<rss><channel><title>x</title>\n", b"</channel></rss>\n", _entry, b"</item>")),
     "stackexchange": ("Posts.xml", _within(b"<posts>\n", b"</posts>\n", _row, b"/>")),
@@ -182,7 +204,7 @@ def _kept(items: Iterable[Item], good: set[str]) -> set[str]:
     return {
         title
         for i in items
-        if i.problem is None and (title := i.url.rpartition("/")[2]) in good or i.problem is None and (title := _title(i)) in good
+        if (i.problem is None and (title := i.url.rpartition("/")[2]) in good) or (i.problem is None and (title := _title(i)) in good)
     }
 
 
@@ -238,7 +260,9 @@ def answers(seed: int, count: int) -> tuple[dict[str, bytes], set[str]]:
             case 0:
                 host = rng.choice(HOSTS).encode("utf-8", "surrogateescape")
                 where = b"http://" + host + b"/" if rng.random() < 0.8 else rng.choice(_PIECES)
-                routes[target] = b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nConnection: close\r\nLocation: " + where.replace(b"\n", b"") + b"\r\n\r\n"
+                routes[target] = (
+                    b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nConnection: close\r\nLocation: " + where.replace(b"\n", b"") + b"\r\n\r\n"
+                )
                 continue
             case 1:
                 head = damaged(rng, head)
@@ -294,7 +318,11 @@ def main() -> int:
         ):
             start = time.process_time()
             result: Any = act()
-            print(f"{title}: {getattr(given, title)}, {time.process_time() - start:.1f} s of processor time: {result or 'every one answered'}", flush=True)
+            taken = time.process_time() - start
+            print(
+                f"{title}: {getattr(given, title)}, {taken:.1f} s of processor time: {result or 'every one answered'}",
+                flush=True,
+            )
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Files that unfold a thousandfold, pages that cost a parser seconds, addresses that no name resolves: each fails alone, in bounded memory."""
+"""Files that unfold a thousandfold, pages that cost a parser seconds, addresses that are none: each fails alone, in bounded memory."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ folder, size = Path(sys.argv[1]), 80 << 20
 MB = 1 << 20
 def pack(name, pieces):
     suffix = name.rpartition(".")[2]
-    openers = {"gz": lambda f: gzip.open(f, "wb", 1), "xz": lambda f: lzma.open(f, "wb", preset=0),
-               "zst": lambda f: zstandard.open(f, "wb")}
-    with openers[suffix](folder / name) as out:
+    packers = {"gz": lambda f: gzip.open(f, "wb", 1),
+               "xz": lambda f: lzma.open(f, "wb", preset=0), "zst": lambda f: zstandard.open(f, "wb")}
+    with packers[suffix](folder / name) as out:
         for piece in pieces:
             out.write(piece)
     return folder / name
@@ -54,7 +54,8 @@ head = b"WARC/1.0\\r\\nWARC-Type: response\\r\\n"
 first, last = (warc("http://site.example/" + n, b"good " * 20) for n in ("1", "2"))
 case("warc", pack("header.warc.gz", [first, head, b"X: ", *filler, b"\\r\\nContent-Length: 0\\r\\n\\r\\n\\r\\n\\r\\n", last]), max_bytes=MB)
 http = b"HTTP/1.1 200 OK\\r\\nContent-Type: text/html\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\n%x\\r\\n" % size
-fields = b"WARC-Target-URI: http://a/\\r\\nWARC-Date: 2020-01-01T00:00:00Z\\r\\nContent-Type: application/http\\r\\nContent-Length: %d\\r\\n\\r\\n"
+fields = b"WARC-Target-URI: http://a/\\r\\nWARC-Date: 2020-01-01T00:00:00Z\\r\\n"
+fields += b"Content-Type: application/http\\r\\nContent-Length: %d\\r\\n\\r\\n"
 chunk = [first, head, fields % (len(http) + size + 7), http, *filler, b"\\r\\n0\\r\\n\\r\\n\\r\\n\\r\\n", last]
 case("warc", pack("chunk.warc.zst", chunk), max_bytes=MB)
 article = fuzzing._article(1, "good")
@@ -76,8 +77,8 @@ sparse[148:156] = b"%06o\\0 " % sum(sparse)
 block = (b"%011o\\0" % 512) * 2
 more = (block * 21 + b"\\1").ljust(512, b"\\0")
 case("jats", tar("sparse.tar.gz", [bytes(sparse), *[more * 2048] * (size >> 22), (block * 21).ljust(512, b"\\0")]), max_ratio=1e9)
-case("wikipedia", pack("page.xml.zst", [b"<mediawiki>", fuzzing._page(1, "1"), b"<page>", *filler, b"</page>", fuzzing._page(2, "2"), b"</mediawiki>"]),
-     max_bytes=MB, max_ratio=1e9)
+pages = [b"<mediawiki>", fuzzing._page(1, "1"), b"<page>", *filler, b"</page>", fuzzing._page(2, "2"), b"</mediawiki>"]
+case("wikipedia", pack("page.xml.zst", pages), max_bytes=MB, max_ratio=1e9)
 case("news", pack("feed.xml.gz", [b"<rss><channel>", fuzzing._entry(1, "1"), b"<item>", *filler, b"</item>", fuzzing._entry(2, "2"),
      b"</channel></rss>"]), max_bytes=MB, max_ratio=1e9)
 del filler, dictionary, chunk, more
@@ -171,6 +172,7 @@ def test_links_of_a_page_are_capped_in_number_and_length_and_counted() -> None:
     page = read_page("http://h/", many, limits=LinkLimits(links=50))
     assert len(page.links) == 50 and page.cut == {"links_of_page": 10}
     base = b"<base href='http://h/" + "水".encode() * 600 + b"/'>"
+    many = many.replace(b"=/", b"=")  # relative to the base
     page = read_page("http://h/", base + many, limits=LinkLimits(characters=60_000))
     assert page.cut == {"link_characters_of_page": 60 - len(page.links)} and sum(map(len, page.links)) <= 60_000
 

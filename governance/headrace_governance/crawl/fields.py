@@ -12,7 +12,7 @@ from email.utils import parsedate_to_datetime
 
 from headrace_governance.crawl.urls import normal_url
 
-_TIME = re.compile(r"[\t\n\f\r ]*(?:[0-9]+[0-9.]*|\.[0-9.]*)")
+_TIME = re.compile(r"[\t\n\f\r ]*(?:[0-9]++[0-9.]*+|\.[0-9.]*)")
 _SPACE = "\t\n\f\r "
 _MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
 _CLOCK = r"(?P<time>\d{2}:\d{2}:\d{2})"

@@ -46,7 +46,16 @@ class Host:
     """
 
     def __init__(
-        self, origin: str, robots: rfc9309.Robots, answer: Answer, digest: str, tdm: TdmReservations, *, delay: float, slots: int, pace: HostSlots
+        self,
+        origin: str,
+        robots: rfc9309.Robots,
+        answer: Answer,
+        digest: str,
+        tdm: TdmReservations,
+        *,
+        delay: float,
+        slots: int,
+        pace: HostSlots,
     ) -> None:
         self.origin, self.robots, self.digest, self.tdm, self.delay = origin, robots, digest, tdm, delay
         self.status = answer.status

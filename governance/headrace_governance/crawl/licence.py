@@ -26,8 +26,16 @@ from headrace_governance.sources import Licence
 from headrace_lake.fingerprint import digest_bytes
 
 __all__ = [
-    "Decision", "LicenceClass", "LicenceLink", "LicencePolicy", "PageFacts", "decide", "facts_of_headers", "header_facts",
-    "TdmReservations", "load_licence_policy",
+    "Decision",
+    "LicenceClass",
+    "LicenceLink",
+    "LicencePolicy",
+    "PageFacts",
+    "TdmReservations",
+    "decide",
+    "facts_of_headers",
+    "header_facts",
+    "load_licence_policy",
 ]  # fmt: skip
 
 _RECORDS = ("article", "metadata", "post", "column", "book", "document")
@@ -189,7 +197,7 @@ def _strictest(source: Licence, policy: LicencePolicy, links: list[tuple[str, st
     """The strictest of the source's terms and what was said, and where that stands."""
     ground = policy.terms(source.id)
     terms, basis = ground, "policy"
-    named = set(re.split(r"\s+(?:OR|AND|WITH)\s+|[()]", ground.expression))
+    named = {part.strip() for part in re.split(r"\s(?:OR|AND|WITH)\s|[()]", ground.expression)}
     known_url = bare_address(source.evidence.url) if source.evidence.url else ""
     only_records = source.id.upper() == NO_ASSERTION
     for where, text in links:

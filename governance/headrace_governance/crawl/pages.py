@@ -4,8 +4,8 @@ Links are what a reader without scripts is led to: `a`, `area`, `link rel=next|p
 that a `<meta http-equiv=refresh>` goes to.
 
 Only the first 1 MiB of a page is looked at. What is here is linear in it, but libxml2 is not in a tag's attributes: a page is read in a
-process under limits (`page_process`). Links are taken up to `LinkLimits`; what is beyond is counted. The text itself is extracted by a later
-stage under its own guard.
+process under limits (`page_process`). Links are taken up to `LinkLimits`; what is beyond is counted. The text itself is extracted by a
+later stage under its own guard.
 """
 
 from __future__ import annotations

@@ -233,7 +233,7 @@ def members(name: str, stream: IO[bytes], *, max_members: int, max_bytes: int) -
     try:
         with tarfile.open(fileobj=cast(IO[bytes], watched), mode="r|", tarinfo=BoundedHeader) as archive:
             while (info := cast("BoundedHeader | None", archive.next())) is not None:
-                archive.members = []  # which would grow with the archive
+                archive.members = []  # type: ignore[attr-defined] # which would grow with the archive
                 count += 1
                 if count > max_members:
                     raise TooManyMembers(f"{name}: more than {max_members} members", "raise 'max_members' of the source if that is right")

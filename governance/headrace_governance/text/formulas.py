@@ -16,11 +16,25 @@ from headrace_governance.text.formats.mathml import latex
 from headrace_governance.text.mathjax import drawn
 
 _WRAPPERS = ("katex-display", "katex", "mwe-math-element", "MathJax_Display", "MathJax", "MathJax_SVG", "MathJax_CHTML", "ltx_Math")
-_SUBSET = re.compile(rb"<!DOCTYPE[^>\[]{0,500}\[[^\]]{0,100000}\]\s*>", re.IGNORECASE)
-"""A doctype with declarations, which libxml2's HTML parser would take for text."""
+_SUBSET_BEGIN, _SUBSET_END = re.compile(rb"<!DOCTYPE[^>\[]{0,500}+\[", re.IGNORECASE), re.compile(rb"\]\s*+>")
+_LONGEST_SUBSET = 100_000
 _MATH_CDATA = re.compile(rb"<!\[CDATA\[([^\]<]{0,2000}(?:<[^\]]{0,2000})?)\]\]>")
 """What an author put into MathML by XML's means; a longer one is no formula's."""
 MAX_FORMULA = 20_000
+
+
+def _without_subset(data: bytes) -> bytes:
+    """A page without its doctype if that has declarations, which libxml2's HTML parser would take for text."""
+    close = -1
+    for begin in _SUBSET_BEGIN.finditer(data):
+        if close < begin.end():
+            close = data.find(b"]", begin.end())
+        if close < 0:
+            break
+        end = _SUBSET_END.match(data, close)
+        if end is not None and close - begin.end() <= _LONGEST_SUBSET:
+            return data[: begin.start()] + data[end.end() :]
+    return data
 
 
 def as_text(data: bytes) -> bytes:
@@ -32,7 +46,7 @@ def as_text(data: bytes) -> bytes:
     data = _MATH_CDATA.sub(lambda found: html.escape(found[1].decode("utf-8", "replace"), quote=False).encode(), data)
     parser = etree.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True)
     try:
-        tree = etree.fromstring(_SUBSET.sub(b"", data, count=1), parser)
+        tree = etree.fromstring(_without_subset(data), parser)
     except etree.XMLSyntaxError:
         return data
     if tree is None:

@@ -6,7 +6,6 @@ Cut: the list of references and what cites it, figures themselves, notes of auth
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -16,7 +15,7 @@ from headrace_governance.text.formats.mathml import latex
 from headrace_governance.text.formats.scripts import raised
 from headrace_governance.text.formats.tree import TreeWriter, kinds, words
 
-_TEX_BODY = re.compile(r"\\begin\{document\}(.*?)\\end\{document\}", re.DOTALL)
+_TEX_BEGIN, _TEX_END = r"\begin{document}", r"\end{document}"
 _LIST_STYLES = {"alpha-lower": "a", "alpha-upper": "A", "roman-lower": "i", "roman-upper": "I"}
 """JATS `list-type` → HTML's `type`."""
 _SIDE_ABSTRACTS = {"graphical", "teaser", "toc", "key-points", "precis", "executive-summary", "web-summary"}
@@ -148,8 +147,9 @@ def formula_of(e: Any) -> str:
     """LaTeX of a formula: TeX if there is some, else MathML, else the alternative text; without delimiters."""
     for x in _self_and_below(e, "tex-math"):
         text = "".join(x.itertext())
-        body = _TEX_BODY.search(text)
-        return (body[1] if body else text).strip().strip("$").strip()
+        _, begun, rest = text.partition(_TEX_BEGIN)
+        body, ended, _ = rest.partition(_TEX_END)
+        return (body if begun and ended else text).strip().strip("$").strip()
     for x in _self_and_below(e, "math"):
         formula = latex(x).strip()
         return formula or (x.get("alttext") or "").strip()

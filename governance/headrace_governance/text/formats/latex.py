@@ -25,7 +25,7 @@ _INNER = re.compile(r"\\begin\{([a-z]{1,20}\*?)\}")
 _CELLS = re.compile(r"\\\\|\\begin|\\tabularnewline|\\.|[{&]", re.DOTALL)
 _SENTINELS = re.compile("[\ue000-\ue0ff]")
 _CAPTION = re.compile(r"\\(?:caption|captionof\s?\{[^{}]{0,30}\}|tablecaption)\*?(?![A-Za-z])")
-_CONDITIONAL = re.compile(r"\\iffalse(?![A-Za-z]).*?\\fi(?![A-Za-z])", re.DOTALL)
+_IFFALSE, _FI = re.compile(r"\\iffalse(?![A-Za-z])"), re.compile(r"\\fi(?![A-Za-z])")
 
 
 def convert_latex(body: bytes, media: str) -> Converted:
@@ -50,12 +50,22 @@ def convert_latex(body: bytes, media: str) -> Converted:
     return converted
 
 
+def _without_conditionals(source: str) -> str:
+    """The source without what stands from an `\\iffalse` to the next `\\fi`; one that has no end stays."""
+    parts: list[str] = []
+    at = 0
+    while (begin := _IFFALSE.search(source, at)) is not None and (end := _FI.search(source, begin.end())) is not None:
+        parts.append(source[at : begin.start()])
+        at = end.end()
+    return "".join([*parts, source[at:]])
+
+
 def latex_text(source: str) -> Converted:
     """Markdown of LaTeX without comments; never fails on what people write."""
     stash: list[str] = []
     source = _stashed_verbatim(_SENTINELS.sub("", source), stash)
     if "\\iffalse" in source and "\\fi" in source:
-        source = _CONDITIONAL.sub("", source)
+        source = _without_conditionals(source)
     source, known = taken_out(source)
     source = expanded(source, known.macros)
     reader = _Reader(source, stash, {**THEOREMS, **known.theorems}, declared_units(source))

@@ -107,7 +107,8 @@ def number(typed: str) -> str:
     """A number as it was typed, without what only spaces it."""
     text = re.sub(r"\\[,;:!> ]|[{}~$]", "", typed)
     text = re.sub(r"\\([A-Za-z]{1,40})\s?", lambda m: _SIGNS.get(m[1], m[1]), text)
-    text = re.sub(r"\s*(?:\+-|±)\s*", " ± ", "".join(text.split()) if "±" not in text else text)
+    first, *others = re.split(r"\+-|±", "".join(text.split()) if "±" not in text else text)
+    text = " ± ".join([first.rstrip(), *(part.strip() for part in others)]) if others else first
     return re.sub(r"(?<=[0-9)])x(?=[0-9(])", " × ", text).strip()
 
 

@@ -149,12 +149,12 @@ def _pairs(file: Path) -> Iterator[tuple[str, str]]:
 
 _SENTENCE_EN = re.compile(r"[^\n]{2,}?(?:[.!?](?=\s+[A-Z\"'(])|(?=\n)|$)")
 _TWO_CAPITALISED = re.compile(
-    r"(?<![\w'’-])[A-Z][\w'’-]*[a-z][\w'’-]*(?: [A-Z]\.){0,2} (?:(?:de|van|von|der|la|al|bin|O'|Mc) ?)*[A-Z][\w'’-]*[a-z]"
+    r"(?<![\w'’-])[A-Z](?:(?![a-z])[\w'’-])*+[a-z][\w'’-]*+(?: [A-Z]\.){0,2} (?:(?:de|van|von|der|la|al|bin|O'|Mc) ?)*[A-Z][\w'’-]*[a-z]"
 )
 _NAME_EN = re.compile(r"[A-Z][\w'’.-]*(?: (?:[A-Z][\w'’.-]*|de|van|von|der|den|la|al|bin|y)){1,4}")
 _TITLE = re.compile(r"\b(?:Mr|Mrs|Ms|Miss|Dr|Prof|Sir|Dame|Judge|Senator|President|Captain|Professor|Doctor)\.? $")
 _PAIR = re.compile(r"(?<![\w'’-])(?=([A-Z][a-z]+) ([A-Z][\w-]*[a-z])(?![\w-]))")
-_CODE = re.compile(r"\b(?!Mc|Mac|De|Di|La|Le|Van|O['’])\w*[a-z]\w*[A-Z]|[A-Z]{3}|\d|_")
+_CODE = re.compile(r"\b(?!Mc|Mac|De|Di|La|Le|Van|O['’])(?:(?![a-z])\w)*+[a-z](?:(?![A-Z])\w)*+[A-Z]|[A-Z]{3}|\d|_")
 """Capitals within a word, three in a row, digits: products and code, not people."""
 _SMALL = re.compile(r"\b[a-z][\w'’-]*")
 _WHO = re.compile(r"^(?:(?:Mr|Mrs|Ms|Miss|Dr|Prof|Sir|Dame)\.? )|['’]s?$|[^\w.]+$")

@@ -39,7 +39,7 @@ def test_a_pattern_that_can_blow_up_is_found(tool: ModuleType, pattern: str | by
     assert tool.worst(tool.Found("planted", re.compile(pattern, re.DOTALL), anchored=False)).growth > tool.MOST
 
 
-@pytest.mark.parametrize("pattern", [r"[a-z]+=\d{1,9}", r"(?<!\s)\s++OR", rb"<a\b[^<>]{0,100}>", r"charset\s*+=\s*+[a-z]++"])
+@pytest.mark.parametrize("pattern", [r"(?<![a-z])[a-z]+=\d{1,9}", r"(?<!\s)\s++OR", rb"<a\b[^<>]{0,100}>", r"charset\s*+=\s*+[a-z]++"])
 def test_a_linear_one_passes(tool: ModuleType, pattern: str | bytes) -> None:
     assert tool.worst(tool.Found("planted", re.compile(pattern), anchored=False)).growth <= tool.MOST
 

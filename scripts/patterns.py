@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[1]
 COMPONENTS = ("cli", "governance", "lake", "megatron_jobs", "operators", "tokenizers")
 CALLS = {"compile", "search", "match", "fullmatch", "split", "findall", "finditer", "sub", "subn"}
 ANCHORED = {"match", "fullmatch"}
-PROBE, SMALL, LARGE, HUGE = 4_000, 10_000, 100_000, 1_000_000
+PROBE, SMALL, MEDIUM, LARGE, HUGE = 4_000, 10_000, 30_000, 100_000, 1_000_000
 FAST = 400e-9
 """Seconds a character: ordinary patterns take 5 to 300 ns, quadratic ones 2,000 and more at the probe's length."""
 BUDGET = 1.0
@@ -382,7 +382,7 @@ def worst(found: Found) -> Growth:
             seconds = _glance(act, _text(found, attack, length))
             if seconds > 0.02 and _seconds(act, _text(found, attack, length)) > 0.02:
                 break
-        if length < PROBE:  # milliseconds for a line: 10 kB would not come back
+        if length < PROBE or seconds > 0.3:  # milliseconds for a line: 10 kB would not come back
             return Growth(found, repr(attack), {length: seconds}, float("inf"))
         slow.append((seconds / length, attack))
         if sum(rate > 20 * FAST for rate, _ in slow) >= 3 or time.process_time() - start > BUDGET:
@@ -395,6 +395,9 @@ def worst(found: Found) -> Growth:
         small = _seconds(act, _text(found, attack, SMALL))
         if small > 0.5:  # 50 µs a character: nobody waits for ten times as many
             return Growth(found, repr(tuple(s[:30] for s in attack)), {SMALL: small}, float("inf"))
+        medium = min(_seconds(act, _text(found, attack, MEDIUM)) for _ in range(2))
+        if medium / small > MOST * MEDIUM / SMALL and medium > 0.2:  # quadratic: ten times as many would take a hundred times as long
+            return Growth(found, repr(tuple(s[:30] for s in attack)), {SMALL: small, MEDIUM: medium}, medium / small / (MEDIUM / SMALL))
         large = _seconds(act, _text(found, attack, LARGE))
         growth = large / small / (LARGE / SMALL)
         if MOST < growth < 2 * MOST:  # perhaps another process took the cache: once more

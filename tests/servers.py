@@ -73,8 +73,12 @@ def object_store(folder: Path, *buckets: str) -> Iterator[Store]:
                     break
             assert server.poll() is None, (folder / "log").read_text(encoding="utf-8")[-2000:]
             time.sleep(0.1)
+        files_there = s3fs.S3FileSystem(key=key, secret=secret, endpoint_url=endpoint)
         for bucket in buckets:
-            s3fs.S3FileSystem(key=key, secret=secret, endpoint_url=endpoint).mkdir(bucket)
+            files_there.mkdir(bucket)
+            # The first object makes SeaweedFS allocate a volume, which takes it seconds on a busy machine: not in a test's time.
+            files_there.pipe_file(f"{bucket}/first", b"-")
+            files_there.rm_file(f"{bucket}/first")
         yield Store(endpoint, *files)
     finally:
         server.kill()  # asked politely it first waits for its own parts, half a minute or more

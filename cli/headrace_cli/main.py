@@ -61,7 +61,7 @@ _SUMMARIES = {
     "doctor": "What is missing or wrong on this machine and in the settings, and how to get it right.",
     "poc": "The whole line on this machine: samples, crawl, clean, tokens, training, evaluation, gate, release.",
     "backfill": "Backfill days of a source in the local Airflow: one run, one slice a day.",
-    "services": "Ray, Airflow and the sample site on this machine, loopback only.",
+    "services": "PostgreSQL, Ray, Airflow and the sample site on this machine, loopback only.",
     "jobs": "Remote jobs: list them, read their logs, stop them.",
     "samples": "The sample site: real packages' pages, opened without installing.",
     "source": "Sources: list and check them.",

@@ -8,6 +8,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,9 +28,17 @@ from headrace_operators.services.embedded_postgres import EmbeddedPostgres
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+def roots_place() -> Iterator[Path]:
+    """A folder that the server's own user can reach, which pytest's are not for root."""
+    with tempfile.TemporaryDirectory(prefix="headrace-roots-") as made:
+        Path(made).chmod(0o755)
+        yield Path(made)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, roots_place: Path) -> Iterator[EmbeddedPostgres]:
     """A server with the databases `airflow` and `lake`."""
-    made = EmbeddedPostgres(tmp_path_factory.mktemp("embedded") / "postgres", tmp_path_factory.getbasetemp().parents[1] / "headrace-roots")
+    made = EmbeddedPostgres(tmp_path_factory.mktemp("embedded") / "postgres", roots_place)
     made.start(["airflow", "lake"])
     yield made
     made.remove()
@@ -166,9 +175,9 @@ def test_a_database_that_cannot_be_is_refused_by_the_settings(airflow: dict[str,
     assert "hush" not in str(refused.value)
 
 
-def test_a_new_folder_may_keep_the_lakes_catalog_in_it(tmp_path: Path, checkout: Path) -> None:
+def test_a_new_folder_may_keep_the_lakes_catalog_in_it(tmp_path: Path, checkout: Path, roots_place: Path) -> None:
     services = LocalServices(tmp_path / "poc", checkout, usual_ports=False, shared_catalog=True)
-    services.postgres.roots_place = tmp_path.parents[2] / "headrace-roots"
+    services.postgres.roots_place = roots_place
     assert services.databases == ["airflow", "lake"]
     alone = LocalServices(tmp_path / "other", checkout, usual_ports=False)
     assert alone.databases == ["airflow"] and alone.settings.lake.catalog == ""

@@ -65,6 +65,7 @@ def test_a_job_on_ray_that_prints_separators_has_its_lines_and_its_result_whole(
         return [item async for item in jobs.follow(sid, poll_s=0.3) if not isinstance(item, Job)]
 
     lines = asyncio.run(followed())
-    of_ray = [line for line in lines if "Running entrypoint for job" in line]  # on a busy machine it comes between the others
-    assert len(of_ray) == 1 and [line for line in lines if line not in of_ray] == [*printed, raw]
+    # Ray writes lines of its own into a job's log, and on a busy machine between those of the job.
+    assert [line for line in lines if " -- " not in line and not line.startswith("Running entrypoint")] == [*printed, raw]
+    assert any(line.startswith("Running entrypoint for job") for line in lines)
     assert result_of(jobs.logs(sid)) == result

@@ -15,6 +15,7 @@ from raw_site import crawled, html, response, serving
 from headrace_governance.crawl.frontier import Frontier, FrontierLimits
 from headrace_governance.crawl.page_process import HostilePage, PageProcess
 from headrace_governance.crawl.pages import LinkLimits, facts_end, read_page
+from headrace_governance.text.formats.gutenberg import convert_book
 from headrace_governance.text.formats.jats import convert_article
 from headrace_lake.settings import Settings
 
@@ -232,6 +233,18 @@ def test_raised_text_and_tables_within_themselves_are_read_once() -> None:
     assert text.count("b") == 1
     table = "<table><tr><td>x</td><td>" * 12 + "<p>inner</p>" + "</td></tr></table>" * 12
     assert convert_article(article(table)).text.count("inner") == 1
+
+
+def test_a_book_of_one_long_paragraph_takes_linear_time() -> None:
+    import time
+
+    start = time.process_time()
+    assert len(convert_book(b"word word\n" * 100_000, None).text) == 999_999
+    assert (
+        convert_book(b"The sluice-\nkeeper of the mill-\npond. A mill-pond.", None).text
+        == "The sluicekeeper of the mill-pond. A mill-pond."
+    )
+    assert time.process_time() - start < 10  # a quadratic one takes an hour
 
 
 # -- fuzz ------------------------------------------------------------------------------------------------------------

@@ -38,6 +38,8 @@ _CHAPTER = re.compile(
 )
 _UPPER_PARTS = ("BOOK", "PART", "VOLUME", "ACT", "ЧАСТЬ")
 _ITALIC = re.compile(r"(?<![\w_])_([^_\n]{1,300})_(?![\w_])")
+_END_OF_LINE = 31
+"""Characters: a word at its end with the hyphen."""
 _WORD_AT_BREAK = re.compile(r"([^\W\d_]{2,30})-$")
 
 
@@ -177,19 +179,22 @@ def _paragraph(lines: list[str], hyphenated: set[str]) -> str:
     if _is_verse(lines):
         margin = min(len(line) - len(line.lstrip()) for line in lines)
         return "\n".join(line[margin:].replace("\t", "    ") for line in lines)
-    out = lines[0].strip()
+    parts = [lines[0].strip()]
+    end = parts[0][-_END_OF_LINE:]  # of what is joined so far: all that the next line is judged by
     for line in lines[1:]:
         line = line.strip()
-        broken = _WORD_AT_BREAK.search(out)
-        if broken and line[:1].islower() and not out.endswith("--"):
+        broken = _WORD_AT_BREAK.search(end)
+        if broken and line[:1].islower() and not end.endswith("--"):
             second = re.match(r"[^\W\d_]{1,30}", line)
             whole = f"{broken[1]}-{second[0]}" if second else ""
-            out = out + line if whole in hyphenated else out[:-1] + line
-        elif out.endswith("--") or (out and line and _cjk(out[-1]) and _cjk(line[0])):
-            out += line
-        else:
-            out += " " + line
-    return out
+            if whole not in hyphenated:
+                parts[-1], end = parts[-1][:-1], end[:-1]
+        elif not (end.endswith("--") or (end and line and _cjk(end[-1]) and _cjk(line[0]))):
+            parts.append(" ")
+            end += " "
+        parts.append(line)
+        end = (end + line)[-_END_OF_LINE:]
+    return "".join(parts)
 
 
 def _is_verse(lines: list[str]) -> bool:

@@ -37,6 +37,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("docs/images"))
     parser.add_argument("--slice", default="debian-handbook-en/poc")
     parser.add_argument("--run", nargs=2, metavar=("DAG_ID", "RUN_ID"), help="also the tab of this run")
+    parser.add_argument("--gate", metavar="RUN_ID", help="also the gate of this run of `release`, which waits for its signature")
     parser.add_argument("--shown-as", nargs=2, action="append", default=[], metavar=("FOLDER", "NAME"), help="another folder to rename")
     chosen = parser.parse_args()
     settings = load_settings(chosen.settings)
@@ -53,6 +54,10 @@ def main() -> None:
             dag_id, run_id = chosen.run
             page.goto(f"/dags/{dag_id}/runs/{urllib.parse.quote(run_id)}/plugin/headrace-receipts")
             shoot(page, inside(page), chosen.out / "page-run.png", names)
+        if chosen.gate:
+            page.goto(f"/dags/release/runs/{urllib.parse.quote(chosen.gate)}/tasks/gate/required_actions")
+            page.get_by_text("The rules say").wait_for()
+            shoot(page, page.main_frame, chosen.out / "gate.png", names)
         page.goto("/plugin/headrace")
         shoot(page, inside(page), chosen.out / "page-overview.png", names)
         for path, name in plain_pages(context.new_page(), chosen.slice):

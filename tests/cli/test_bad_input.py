@@ -24,6 +24,7 @@ from headrace_lake.fingerprint import digest_of
 from headrace_lake.lake import Lake
 from headrace_lake.receipts import Artifact
 from headrace_lake.settings import load_settings
+from headrace_operators.services.local import LocalServices
 
 LICENCE = {"id": "CC0-1.0", "class": "public", "basis": "written for this test", "evidence": {"text": "the test says so"}}
 PROSE = "The river carries water to the wheel, and the wheel turns the stones that grind the grain of the whole valley. "
@@ -167,6 +168,9 @@ def test_a_port_in_use_is_said_by_every_command_that_listens(desk: Desk, busy_po
     (services / "ports.json").write_text(f'{{"site": {busy_port}}}', encoding="utf-8")
     for name in ("ray", "airflow", "site"):
         assert words in desk.refusal("services", "up", name, "--folder", "services")
+    database = LocalServices(services, desk.folder).postgres
+    assert not database.healthy(), "started for an Airflow that never began"
+    database.remove()  # as root it lies outside pytest's folder
 
 
 def test_an_unknown_service_is_said(desk: Desk) -> None:

@@ -68,7 +68,7 @@ def test_crawls_of_one_host_in_three_processes_keep_its_delay_though_one_is_kill
     names = ["one", "two", "three"]
     routes: dict[str, object] = {"/robots.txt": robots(f"User-agent: *\nCrawl-delay: {DELAY}\n")}
     for name in names:
-        pages = [f"/{name}/{i}" for i in range(8 if name != "three" else 60)]
+        pages = [f"/{name}/{i}" for i in range(20 if name != "three" else 60)]
         routes |= {f"/{name}/": response(html(*pages)), f"/{name}/licence": response(b"CC0", kind=b"text/plain")}
         routes |= {page: response(html()) for page in pages}
     with catalog(kind, tmp_path) as address, serving(routes) as site:  # type: ignore[arg-type]

@@ -145,8 +145,21 @@ class LocalServices:
         private_folder(self.folder)
         env = self.environment()
         services: dict[str, RayHead | LocalAirflow | SampleSite] = {"ray": self.ray, "airflow": self.airflow, "site": self.site}
-        if "airflow" in names or ("postgres" in names and self.databases):
-            self._start_database(say)
+        began = ("airflow" in names or "postgres" in names) and self._start_database(say)
+        try:
+            self._start(services, names, env, say)
+        except ServiceError:
+            if began and "postgres" not in names and all(daemon.pid() is None for daemon in self.airflow.daemons.values()):
+                self.postgres.stop()  # it was started for an Airflow that never began
+            raise
+
+    def _start(
+        self,
+        services: Mapping[str, RayHead | LocalAirflow | SampleSite],
+        names: tuple[str, ...],
+        env: Mapping[str, str],
+        say: Callable[[str], None],
+    ) -> None:
         for name in (name for name in NAMES if name in names and name in services):
             if name == "site" and not self.site.available():
                 say("site: no samples built yet, nothing to serve")
@@ -156,8 +169,8 @@ class LocalServices:
                 services[name].start(env, self.root)
             say(f"{name}: ready")
 
-    def _start_database(self, say: Callable[[str], None]) -> None:
-        """Start the embedded PostgreSQL, where it is used."""
+    def _start_database(self, say: Callable[[str], None]) -> bool:
+        """Start the embedded PostgreSQL, where it is used. Whether it did not run before."""
         before = self.airflow.folder / "airflow.db"
         if AIRFLOW_DATABASE in self.databases and before.exists() and not self.postgres.made:
             raise ServiceError(
@@ -166,11 +179,13 @@ class LocalServices:
                 "adopt what it holds; the history of runs and open gates stay in the old file (docs/database.md)",
             )
         if not self.databases:
-            return
-        if not self.postgres.healthy():
+            return False
+        began = not self.postgres.healthy()
+        if began:
             say(f"postgres: starting, {_USUALLY['postgres']}")
         self.postgres.start(self.databases)
         say("postgres: ready")
+        return began
 
     def died(self) -> list[str]:
         """Services of which a process has ended without being asked to; looks at pids only."""

@@ -97,9 +97,10 @@ def test_three_days_are_backfilled_as_three_slices_and_others_stay_as_they_were(
     days = sorted(s.interval for s in lake.slices("documents") if s.source == SOURCE and s.interval.startswith("2026-11-0"))
     assert days == ["2026-11-03", "2026-11-04", "2026-11-05"]
     assert _digests(lake, "from-the-ui") == before
-    # All days hold the same pages: each text has its tokens once, in whichever slice keeps it.
-    kept = lake.read("passports", columns=["uid"], where=f"source = '{SOURCE}'").num_rows
-    assert 5 <= kept <= 30
+    # All days hold the same pages: each text has its tokens once, in whichever of them keeps it. A slice that an earlier run judged, from
+    # the form or by schedule, is out of date until it is run again.
+    kept = [uid for day in days for uid in lake.read("passports", Slice(SOURCE, day), columns=["uid"])["uid"].to_pylist()]
+    assert 5 <= len(kept) <= 25 and len(set(kept)) == len(kept)
     page = sign_in("admin")
     page.goto("/dags/ingest_text")
     expect(page.get_by_text("tokens", exact=True).first).to_be_visible()

@@ -400,7 +400,9 @@ def worst(found: Found) -> Growth:
             return Growth(found, repr(tuple(s[:30] for s in attack)), {SMALL: small, MEDIUM: medium}, medium / small / (MEDIUM / SMALL))
         large = _seconds(act, _text(found, attack, LARGE))
         growth = large / small / (LARGE / SMALL)
-        if MOST < growth < 2 * MOST:  # perhaps another process took the cache: once more
+        for _ in range(3):  # perhaps another process took the cache: once more
+            if not MOST < growth < 2 * MOST:
+                break
             growth = min(growth, _seconds(act, _text(found, attack, LARGE)) / _seconds(act, _text(found, attack, SMALL)) / (LARGE / SMALL))
         if growth > result.growth or len(result.seconds) < 2:
             result = Growth(found, repr(tuple(s[:30] for s in attack)), {SMALL: small, LARGE: large}, growth)

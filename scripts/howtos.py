@@ -25,7 +25,7 @@ class Block:
 
     Attributes:
         line: of the first command.
-        commands: as written, comments included; a line that ends with a backslash goes on.
+        commands: as written, comments included; one may have several lines, and a line that ends with a backslash goes on.
     """
 
     page: str
@@ -41,7 +41,18 @@ def blocks(root: Path = ROOT) -> Iterator[Block]:
             if found["language"] in ("bash", "sh", "console"):
                 lines = [line.removeprefix(found["indent"]) for line in found["body"].replace("\\\n", " ").splitlines()]
                 at = text.count("\n", 0, found.start()) + 2
-                yield Block(str(page.relative_to(root)), at, tuple(line for line in lines if line and not line.startswith("#")))
+                yield Block(str(page.relative_to(root)), at, tuple(_whole([line for line in lines if line and not line.startswith("#")])))
+
+
+def _whole(lines: list[str]) -> Iterator[str]:
+    """Commands of one line or more: what bash finds unfinished goes on with the next line."""
+    begun: list[str] = []
+    for line in lines:
+        begun.append(line)
+        if subprocess.run(["bash", "-n", "-c", "\n".join(begun)], capture_output=True, check=False).returncode == 0:
+            yield "\n".join(begun)
+            begun = []
+    yield from begun
 
 
 class Lists:

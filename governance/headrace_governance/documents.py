@@ -155,19 +155,19 @@ def drops(
     """What every rule took, largest first.
 
     Args:
-        stage, reason: only this stage, only this rule.
+        stage, reason: only this stage, only this rule. A stage that has run and dropped nothing gives an empty list.
         samples: documents shown of each; chosen by their id, so the same every time and of every source alike.
         characters: of their text.
     """
     rows = lake.read("exclusions", slice_, columns=["uid", "source", "slice", "stage", "reason", "detail"])
+    read = _read_by_stage(lake, slice_)
     for column, wanted in (("stage", stage), ("reason", reason)):
         if wanted:
-            known = pc.unique(rows[column]).to_pylist()
+            known = sorted({*pc.unique(rows[column]).to_pylist(), *(read if column == "stage" else ())})
             if wanted not in known and known:
                 where = f"slice {slice_}" if slice_ is not None else f"the lake at {lake.storage.root}"
                 raise InputError(f"nothing in {where} was dropped by {column} '{wanted}'", did_you_mean(wanted, known, of=f"{column}s"))
             rows = rows.filter(pc.equal(rows[column], wanted))
-    read = _read_by_stage(lake, slice_)
     groups = rows.group_by(["stage", "reason"], use_threads=False).aggregate([([], "count_all")]).to_pylist()
     found = []
     for g in sorted(groups, key=lambda g: (-g["count_all"], g["stage"], g["reason"])):

@@ -66,6 +66,8 @@ def drops(
 
     found = dropped(open_lake(settings), Slice.parse(slice_) if slice_ else None, stage=stage, reason=reason, samples=samples)
     show_table("dropped", ["stage", "reason", "rows", "share"], [[d.stage, d.reason, d.rows, f"{d.share:.1%}"] for d in found])
+    if stage and not found:
+        echo(f"stage '{stage}' has run and dropped nothing")
     for d in found:
         for home, uid, measured, text in d.samples:
             echo(f"{d.stage} {d.reason}  {uid} of {home}  {measured_line(measured)}\n    {text}")

@@ -220,6 +220,7 @@ def test_the_story_of_a_document_and_what_every_rule_took(settings: Settings, tm
     assert Counter({k: d.rows for k, d in found.items()}) == reasons(lake, slice_)
     short = found["gopher_quality", "gopher_short_doc"]
     assert short.share == 1 / 7 and short.samples[0][:2] == ("mill/2026-11-01", ids["short.html"]) and "closed today" in short.samples[0][3]
+    assert drops(lake, slice_, stage="text_digests") == [], "it has run and dropped nothing"
     [one] = drops(lake, slice_, stage="select", reason="c4:curly_bracket")
     assert one.samples == () and one.rows == 1
 

@@ -40,14 +40,20 @@ time.sleep(60)
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_asked_to_stop_it_stops_the_command_and_does_not_start_it_again(tmp_path: Path, number: signal.Signals) -> None:
-    keeper = subprocess.Popen([*KEEPER, sys.executable, "-c", WAITS, str(tmp_path / "runs")], env=ENV, stderr=subprocess.DEVNULL)
+def _kept(folder: Path) -> tuple[subprocess.Popen[bytes], psutil.Process]:
+    """A keeper and its command, once that runs."""
+    keeper = subprocess.Popen([*KEEPER, sys.executable, "-c", WAITS, str(folder / "runs")], env=ENV, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 30
-    while not (tmp_path / "runs").exists():
+    while not (folder / "runs").exists():
         assert time.monotonic() < deadline
         time.sleep(0.05)
     [child] = psutil.Process(keeper.pid).children()
+    return keeper, child
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_asked_to_stop_it_stops_the_command_and_does_not_start_it_again(tmp_path: Path, number: signal.Signals) -> None:
+    keeper, child = _kept(tmp_path)
     keeper.send_signal(number)
     assert keeper.wait(20) == 0 and (tmp_path / "runs").read_text() == "x"
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
@@ -69,12 +75,7 @@ def test_a_killed_command_is_started_again(tmp_path: Path) -> None:
 
 
 def test_a_killed_keeper_takes_its_command_along(tmp_path: Path) -> None:
-    keeper = subprocess.Popen([*KEEPER, sys.executable, "-c", WAITS, str(tmp_path / "runs")], env=ENV, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 30
-    while not (tmp_path / "runs").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    [child] = psutil.Process(keeper.pid).children()
+    keeper, child = _kept(tmp_path)
     keeper.kill()
     keeper.wait(20)
     psutil.wait_procs([child], timeout=20)

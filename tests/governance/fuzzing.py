@@ -128,6 +128,38 @@ def _closed(rng: random.Random, record: bytes, end: bytes) -> bytes:
     return record[: start + 1] + inner + end + b"\n"
 
 
+def _paper(number: int, title: str) -> bytes:
+    return (
+        f"\\documentclass{{article}}\\newcommand{{\\w}}[1]{{#1 wheel}}\\title{{{title}}}\\begin{{document}}\\maketitle\n"
+        f"\\section{{Mills}} {WORDS} $P = \\rho g Q H$ \\w{{the}}\n\\end{{document}}\n"
+    ).encode()
+
+
+def _book(number: int, title: str) -> bytes:
+    return (
+        f"The Project Gutenberg eBook of {title}\n\nTitle: {title}\nAuthor: Nobody\n"
+        f"Release date: 2020 [eBook #{number}]\nLanguage: English\n\n"
+        f"*** START OF THE PROJECT GUTENBERG EBOOK {title.upper()} ***\n\nCHAPTER I.\n\n{WORDS}\n\nCHAPTER II.\n\n{WORDS}\n\n"
+        f"*** END OF THE PROJECT GUTENBERG EBOOK {title.upper()} ***\n"
+    ).encode()
+
+
+def _law(number: int, title: str) -> bytes:
+    return (
+        f'<akomaNtoso xmlns="http://docs.oasis-open.org/legaldocml/ns/akn/3.0"><act><meta><identification source="#x"><FRBRWork>'
+        f'<FRBRthis value="/akn/xx/act/{title}"/><FRBRuri value="/akn/xx/act/{title}"/></FRBRWork></identification></meta>'
+        f"<body><section><num>1</num><heading>Mills</heading><content><p>{WORDS}</p></content></section></body></act></akomaNtoso>"
+    ).encode()
+
+
+SINGLE: dict[str, tuple[str, Callable[[int, str], bytes]]] = {
+    "jats": (".xml", _article),
+    "latex": (".tex", _paper),
+    "gutenberg": (".txt", _book),
+    "legal": (".xml", _law),
+}
+"""Formats of one record a file, damaged anywhere."""
+
 FILES: dict[str, tuple[str, Callable[[random.Random, list[str]], bytes]]] = {
     "wikipedia": (
         "dump.xml",
@@ -189,14 +221,54 @@ def records(seed: int, count: int, folder: Path) -> Counter[str]:
     items = read("jsonl", [file], folder, url="url")
     assert len(kept := _kept(items, good)) == len(good), f"jsonl: {sorted(good - kept)[:5]} lost, seed {seed}"
     seen.update(f"jsonl {i.problem[0] if i.problem else 'kept'}" for i in items)
-    files = []
-    for number, title in enumerate(titles[: count // 4 * 2]):
-        files.append(folder / f"{title}.xml")
-        files[-1].write_bytes(damaged(rng, _article(number, title)) if title.startswith("bad") else _article(number, title))
-    items = read("jats", files, folder)
-    articles = good & {f.stem for f in files}
-    assert len(kept := _kept(items, articles)) == len(articles), f"jats: {sorted(articles - kept)[:5]} lost, seed {seed}"
-    seen.update(f"jats {i.problem[0] if i.problem else 'kept'}" for i in items)
+    seen.update(_parquet(rng, titles, good, folder, seed))
+    for kind, (suffix, make_one) in SINGLE.items():
+        inside = folder / kind
+        inside.mkdir(exist_ok=True)
+        files = []
+        for number, title in enumerate(titles[: count // 4 * 2], start=1):
+            files.append(inside / f"{title}{suffix}")
+            record = make_one(number, title)
+            files[-1].write_bytes(damaged(rng, record) if title.startswith("bad") else record)
+        items = read(kind, files, folder, **({"base_url": "http://site.example/"} if kind == "legal" else {}))
+        expected = {f.stem for f in files} & good
+        numbers = {str(n): t for n, t in enumerate(titles, start=1)} if kind == "gutenberg" else {}
+        kept = _kept(items, expected) | {numbers.get(i.url.rpartition("/")[2], "") for i in items if i.problem is None} & expected
+        assert kept == expected, f"{kind}: {sorted(expected - kept)[:5]} lost, seed {seed}"
+        seen.update(f"{kind} {i.problem[0] if i.problem else 'kept'}" for i in items)
+    return seen
+
+
+def _parquet(rng: random.Random, titles: list[str], good: set[str], folder: Path, seed: int) -> Counter[str]:
+    """Rows whose values are damaged bytes, in one file; then whole files with damaged bytes, each read or refused by name."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    def value(title: str, data: bytes) -> bytes:
+        return damaged(rng, data) if title.startswith("bad") else data
+
+    rows = {
+        "text": pa.array([value(t, WORDS.encode()) for t in titles], pa.binary()),
+        "url": pa.array([value(t, f"http://site.example/{t}".encode()) for t in titles], pa.binary()),
+        "language": pa.array([value(t, b"en") for t in titles], pa.binary()),
+    }
+    file = folder / "rows.parquet"
+    pq.write_table(pa.table(rows), file, compression="zstd", row_group_size=100)
+    columns = {"url": "url", "language": "language"}
+    items = read("parquet", [file], folder, **columns)
+    assert len(kept := _kept(items, good)) == len(good), f"parquet: {sorted(good - kept)[:5]} lost, seed {seed}"
+    seen = Counter(f"parquet {i.problem[0] if i.problem else 'kept'}" for i in items)
+    small = folder / "small.parquet"
+    pq.write_table(pa.table({name: column.slice(0, 8) for name, column in rows.items()}), small, compression="zstd", row_group_size=4)
+    whole = small.read_bytes()
+    for _ in range(len(titles) // 8):
+        small.write_bytes(damaged(rng, whole))
+        try:
+            read("parquet", [small], folder, **columns)
+            seen["parquet file read"] += 1
+        except HeadraceError as exc:
+            assert small.name in str(exc), exc
+            seen["parquet file refused"] += 1
     return seen
 
 

@@ -220,3 +220,18 @@ def test_deep_nesting_ends_without_recursion_trouble() -> None:
     assert convert_article(f"<article><body>{inside}</body></article>".encode()).text == "deep"
     with pytest.raises(Malformed):
         convert_article(b"<article>" + b"<sec>" * 5000 + b"</sec>" * 5000 + b"</article>")
+
+
+def test_statements_nested_80_deep_are_read_once_each() -> None:
+    """A permission in a permission: each states its own, and the words of the inmost are not read 80 times."""
+    from headrace_governance.importers.containers import parse_xml
+    from headrace_governance.importers.jats import _licences, _words
+
+    words = "terms " * 1000
+    deep = parse_xml(("<front>" + "<license><p>a</p>" * 80 + f"<p>{words}</p>" + "</license>" * 80 + "</front>").encode())
+    assert sum(len(_words(x)) for x in deep.iter("license")) < 2 * len(words)
+    both = (
+        '<front xmlns:xlink="http://www.w3.org/1999/xlink"><license xlink:href="https://creativecommons.org/licenses/by/4.0/"><p>See '
+        '<license xlink:href="https://creativecommons.org/licenses/by-nc/4.0/"><p>this</p></license> too.</p></license></front>'
+    )
+    assert _licences(parse_xml(both.encode())) == tuple(f"https://creativecommons.org/licenses/{x}/4.0/" for x in ("by", "by-nc"))

@@ -16,7 +16,7 @@ import lzma
 import re
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
@@ -208,6 +208,18 @@ def local_name(element: Any) -> str:
     """An element's name without its namespace; empty for comments and processing instructions."""
     tag = element.tag
     return tag.rpartition("}")[2] if isinstance(tag, str) else ""
+
+
+def outermost(root: Any, wanted: Callable[[Any], bool]) -> Iterator[Any]:
+    """Wanted elements that stand within no other wanted one, in the document's order: their texts together are no longer than the
+    document's, however deep such elements nest."""
+    waiting = [root]
+    while waiting:
+        element = waiting.pop()
+        if wanted(element):
+            yield element
+        else:
+            waiting += reversed(element)
 
 
 @dataclass

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from headrace_governance.importers.containers import local_name, parse_xml
+from headrace_governance.importers.containers import local_name, outermost, parse_xml
 from headrace_governance.importers.formats import JatsFetch
 from headrace_governance.importers.item import Item, alone
 from headrace_governance.importers.said import statements
@@ -29,6 +29,9 @@ _HREF = "{http://www.w3.org/1999/xlink}href"
 _TITLE = "{http://www.w3.org/1999/xlink}title"
 _INLINE = frozenset("bold italic sc sub sup underline overline roman sans-serif monospace styled-content named-content strike".split())
 """Elements within words."""
+_STATING = frozenset("license licence license_ref copyright-statement copyright-holder copyright custom-meta".split())
+"""Elements that say something about rights: each is read for itself, without those nested in it, so that a front that nests them a
+hundred deep is read once and not a hundred times."""
 
 
 def read_jats(fetch: JatsFetch, files: list[Path]) -> Iterator[Item]:
@@ -48,7 +51,7 @@ def read_jats(fetch: JatsFetch, files: list[Path]) -> Iterator[Item]:
 def _items(fetch: JatsFetch, name: str, data: bytes) -> Iterator[Item]:
     try:
         root = parse_xml(data)
-        articles = [x for x in root.iter() if local_name(x) == "article"]
+        articles = list(outermost(root, lambda x: local_name(x) == "article"))
         if not articles:
             raise ValueError(f"no article but '{local_name(root)}'")
     except ValueError as exc:
@@ -89,11 +92,10 @@ def _licences(front: Any) -> tuple[str, ...]:
             # `open-access` names no licence, `cc-by-nc` does.
             notices += [str(x.get("license-type") or ""), str(x.get(_TITLE) or "")]
             # Addresses in the prose count if they are a licence's; the publisher's home page says nothing.
-            inner = (str(y.get(_HREF) or "") for y in x.iter() if y is not x)
-            addresses += [a for a in inner if licence_of_address(a)]
+            addresses += [a for a in _addresses_in(x) if licence_of_address(a)]
             terms.append(_words(x))
         elif kind == "license_ref":
-            addresses.append("".join(x.itertext()).strip())
+            addresses.append("".join(_words(x).split()))
         elif kind in ("copyright-statement", "copyright-holder", "copyright"):
             notices.append(_words(x))
         elif kind == "custom-meta":  # PubMed Central's `pmc-license-ref`, for instance
@@ -103,13 +105,33 @@ def _licences(front: Any) -> tuple[str, ...]:
     return statements(addresses, terms, notices)
 
 
+def _addresses_in(element: Any) -> Iterator[str]:
+    """Addresses of the elements within one, but for those that state something themselves."""
+    waiting = list(reversed(element))
+    while waiting:
+        child = waiting.pop()
+        if local_name(child) not in _STATING:
+            yield str(child.get(_HREF) or "")
+            waiting += reversed(child)
+
+
 def _words(element: Any) -> str:
-    """An element's text; only markup within words leaves them whole (`N<sc>on</sc>C<sc>ommercial</sc>`)."""
+    """An element's text; only markup within words leaves them whole (`N<sc>on</sc>C<sc>ommercial</sc>`). Of `_STATING` elements within
+    it only the text behind them is taken."""
     parts = [element.text or ""]
-    for child in element:
-        gap = "" if local_name(child) in _INLINE else " "
-        parts += [gap, _words(child), gap, child.tail or ""]
+    _add_words(element, parts)
     return "".join(parts)
+
+
+def _add_words(element: Any, parts: list[str]) -> None:
+    for child in element:
+        name = local_name(child)
+        gap = "" if name in _INLINE else " "
+        parts.append(gap)
+        if name not in _STATING:
+            parts.append(child.text or "")
+            _add_words(child, parts)
+        parts += [gap, child.tail or ""]
 
 
 def _address(ids: dict[str, str]) -> str:

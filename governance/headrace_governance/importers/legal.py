@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
-from headrace_governance.importers.containers import local_name, parse_xml
+from headrace_governance.importers.containers import local_name, outermost, parse_xml
 from headrace_governance.importers.formats import LegalFetch
 from headrace_governance.importers.item import Item, alone
 from headrace_governance.importers.said import statements
@@ -29,7 +29,7 @@ _ISO = {
     "chi": "zh", "jpn": "ja", "kor": "ko", "ara": "ar", "hin": "hi", "nld": "nl", "pol": "pl", "swe": "sv", "afr": "af",
 }  # fmt: skip
 
-_RIGHTS = [f"{{http://purl.org/dc/{space}/}}{name}" for space in ("elements/1.1", "terms") for name in ("rights", "license")]
+_RIGHTS = {f"{{http://purl.org/dc/{space}/}}{name}" for space in ("elements/1.1", "terms") for name in ("rights", "license")}
 """Dublin Core's statements, which USLM and Akoma Ntoso allow in their metadata."""
 
 
@@ -67,6 +67,6 @@ def _item(fetch: LegalFetch, name: str, data: bytes) -> Item:
     elif fetch.base_url and "uri" in facts:
         url = fetch.base_url.rstrip("/") + quote(facts["uri"], safe="/:@!~.-_")
     language = _ISO.get(language, language if len(language) == 2 else "") or fetch.language_hint
-    said = statements(notices=[" ".join(x.itertext()) for x in root.iter(*_RIGHTS)])
+    said = statements(notices=[" ".join(x.itertext()) for x in outermost(root, lambda x: x.tag in _RIGHTS)])
     links = tuple(("document", licence) for licence in said)
     return Item(url=url, body=data, content_type=media, language=language, licence_links=links)

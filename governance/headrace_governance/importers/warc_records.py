@@ -22,8 +22,9 @@ _MAX_RESTARTS = 8
 _VERSION = re.compile(rb"WARC/\d")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{1,30}:")
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
+# Begins with one fixed byte, which a search finds ten times as fast; a \r before it belongs to the record that ends.
 _NEXT = re.compile(
-    rb"\r?\n(?:\r?\n(?=WARC/(?:1\.[01]|0\.1[78])\r?\n)|(?=[a-z]{2,10}://[^\s]{1,4000} \d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3} \d{14} ))"
+    rb"\n(?:\r?\n(?=WARC/(?:1\.[01]|0\.1[78])\r?\n)|(?=[a-z]{2,10}://[^\s]{1,4000} \d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3} \d{14} ))"
 )
 _LONGEST_NEXT = 4096
 _LINE_ENDS = b"\r\n"

@@ -329,7 +329,12 @@ def test_a_new_threshold_reads_no_text(settings: Settings) -> None:
             wanted = stage.inputs()
             assert wanted.primary == "text_statistics" and "text" not in wanted.columns and not wanted.sidecars
             assert set(wanted.columns) <= set(TABLES["text_statistics"].schema.names)
-    assert set(COLUMNS) <= set(TABLES["text_statistics"].schema.names)
+
+
+def test_the_table_of_statistics_has_a_column_for_each_of_them_and_no_other() -> None:
+    counted_beside = {"blank", "item_lines", "licence_words", "plain_words", "code_characters"}
+    identity = {"uid", "source", "slice", "part", "language"}
+    assert set(TABLES["text_statistics"].schema.names) == identity | counted_beside | set(COLUMNS)
 
 
 def test_the_memory_of_words_may_be_emptied_at_any_text(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from servers import postgres_catalog
 
 from headrace_lake.job_ledger import JOB_ENV, JobLedger, JobStopped
 from headrace_lake.job_owner import Owner
@@ -190,3 +191,15 @@ def _wait_until(true: Any, within_s: float = 180) -> None:
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def test_the_ledger_of_a_catalog_on_postgres_keeps_what_it_is_told() -> None:
+    with postgres_catalog() as address:
+        ledger = JobLedger(address)
+        assert ledger.entry(JOB) is None  # no table yet, and none is made by looking
+        ledger.ask(JOB, TASK)
+        ledger.ask(JOB, TASK)
+        ledger.confirm(JOB)
+        ledger.stop(JOB, "marked failed")
+        entry = JobLedger(address).entry(JOB)
+        assert entry is not None and (entry.state, entry.reason) == ("stopped", "marked failed")

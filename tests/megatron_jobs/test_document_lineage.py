@@ -154,6 +154,9 @@ def test_of_two_documents_of_a_slice_only_the_admitted_one_reaches_a_release(wor
     kinds = _kinds(world.lake, dropped)
     assert kinds == ["capture", "document", "dropped", "dropped"], "the verdict, and what selected by it; nothing after"
     assert "by exact_duplicate" in down(world.lake, dropped)[2].detail and "by select" in down(world.lake, dropped)[3].detail
+    rows = world.lake.read("exclusions", MILL, columns=["stage", "reason", "detail"], where=f"uid = '{dropped}'").to_pylist()
+    said = {f"by {r['stage']}: {r['reason']} ({r['detail']})" if r["detail"] else f"by {r['stage']}: {r['reason']}" for r in rows}
+    assert {n.detail for n in down(world.lake, dropped)[2:]} == said and any(r["detail"] for r in rows)
 
     admitted = min(world.seen & set(world.lake.read("passports", MILL, columns=["uid"])["uid"].to_pylist()))
     nodes = down(world.lake, admitted)

@@ -107,6 +107,8 @@ def test_what_prepare_reads_elsewhere_belongs_to_the_fingerprint(lake: Lake, wit
     with_documents(Slice("web", "2026-11-02"))
     assert actions(run_pipeline(lake, p, DAY)) == ["computed"]
     assert set(lake.read("text_digests", DAY)["text_digest"].to_pylist()) == {"240"}
+    looked = lake.current_receipts(DAY)[Elsewhere.name].looked_at
+    assert looked and {x.table for x in looked} == {"documents"}, "what it looked at is in its receipt"
 
 
 def test_a_replaced_input_empties_parts_that_are_gone(lake: Lake, with_documents: Callable[..., Receipt]) -> None:

@@ -135,3 +135,11 @@ def test_a_pipeline_file_names_its_validator_and_a_wrong_one_is_refused(settings
     ):
         with pytest.raises(ConfigError, match=message):
             load(wrong)
+
+
+def test_a_hook_that_judges_nothing_cannot_be_made(settings: Settings) -> None:
+    class Forgotten(Validator):
+        """Has no `validate`."""
+
+    with pytest.raises(TypeError, match="validate"):
+        Forgotten(settings)  # type: ignore[abstract]

@@ -15,7 +15,7 @@ from conftest import write_documents
 from headrace_lake.engine import stale_stages
 from headrace_lake.lake import Lake
 from headrace_lake.schemas import TABLES
-from headrace_lake.settings import SETTINGS_ENV, LakeSettings, Settings, load_settings
+from headrace_lake.settings import SETTINGS_ENV, LakeSettings, S3Settings, Settings, load_settings, other_lake
 from headrace_lake.slices import Slice
 from headrace_operators.services.local import LocalServices
 
@@ -151,3 +151,17 @@ def test_first_writers_who_come_together_make_one_lake(folder: Path) -> None:
         writer.join(120)
     assert [w.exitcode for w in writers] == [0, 0, 0]
     assert [s.source for s in Lake.open(Settings(lake=LakeSettings(root="lake"), base=folder)).slices("documents")] == ["a", "b", "c"]
+
+
+def test_the_lake_that_is_not_looked_into_is_found_at_either_default_place_and_nowhere_else(folder: Path) -> None:
+    settings = load_settings()
+    assert other_lake(settings) is None, "none is there"
+    lake_at(folder, "var/poc/lake")
+    assert other_lake(settings) is None, "the only one is the settings' own"
+    lake_at(folder, "var/lake")
+    assert other_lake(settings) == folder / "var/lake"
+    assert other_lake(Settings(lake=LakeSettings(root="var/lake"), base=folder)) == folder / "var/poc/lake"
+    bucket = LakeSettings(
+        root="s3://bucket/lake", s3=S3Settings.model_validate({"access_key": "x", "secret_key": "x", "endpoint": "http://127.0.0.1:9"})
+    )
+    assert other_lake(Settings(lake=bucket, base=folder)) == folder / "var/lake"

@@ -36,6 +36,10 @@ _TAG_END = re.compile(rb"""(?:[^"'>]++|"[^"]*+"|'[^']*+')*+>""")
 _DECLARED = [re.compile(name + rb"\s*+=\s*+[\"']?+\s*+([a-z0-9_.:-]+)") for name in (b"charset", b"encoding")]
 _MAX_LICENCES = 100
 """Different statements of one page about its licence; the pages with the most have a dozen."""
+_MAX_RELS = 10_000
+"""Occurrences of `rel` that are looked at from the page's end; where all of them name no licence, what stands before the last is parsed."""
+_MAX_STATEMENTS = 1000
+"""Different texts that are read for them; where there are more, the page's licence is unknown."""
 _MARGIN = 1024
 """Bytes beyond the last telling tag, for tags whose quotes are not what they seem."""
 _ASCII_WITHIN = ("utf-8", "utf8", "us-ascii", "ascii", "iso-8859", "latin", "windows-", "cp125", "koi8", "gb", "big5", "shift", "euc-")
@@ -112,8 +116,10 @@ def facts_end(data: bytes, charset: str = "") -> int:
         return len(data)
     last = max(0, *(folded.rfind(name) for name in (b"<html", b"<meta", b"<base")))
     at = folded.rfind(b"rel")
-    while at > last and not _names_licence(folded, at + 3):
+    looked = 1
+    while at > last and looked < _MAX_RELS and not _names_licence(folded, at + 3):
         at = folded.rfind(b"rel", 0, at)
+        looked += 1
     last = max(last, at)
     end = _TAG_END.match(data, last)
     return len(data) if end is None else min(len(data), end.end() + _MARGIN)
@@ -150,9 +156,10 @@ def _read(url: str, data: bytes, charset: str, agent: str, links: _Links | None)
     base_tag = tree.find(".//base[@href]")
     base = (normal_url(base_tag.get("href"), url) if base_tag is not None else "") or url
     page.language = str(tree.get("lang") or tree.get("{http://www.w3.org/XML/1998/namespace}lang") or "")[:35]
+    said = _Statements()
     for element in tree.iter("a", "area", "link", "meta", "frame", "iframe"):
         if element.tag == "meta":
-            _meta(page, element, agent)
+            _meta(page, element, agent, said)
             if links is not None and (element.get("http-equiv") or "").strip().lower() == "refresh":
                 links.add(query_in(refresh(element.get("content") or ""), written), base)
             continue
@@ -168,10 +175,13 @@ def _read(url: str, data: bytes, charset: str, agent: str, links: _Links | None)
         if not href or len(href) > MAX_URL:
             continue
         if "license" in rel:
-            page.facts.licence_links.append(("rel-license", joined(base, href) or href))
+            if said.is_new(href):
+                page.facts.licence_links.append(("rel-license", joined(base, href) or href))
         follows = element.tag != "link" or bool({"next", "prev"} & set(rel))
         if links is not None and follows and "nofollow" not in rel:
             links.add(query_in(href, written), base)
+    if said.too_many:
+        page.facts.licence_links.append(("page", f"more than {_MAX_STATEMENTS} statements about its licence"))
     if links is not None:
         page.links, page.cut = list(links.found), links.cut
     return page
@@ -184,6 +194,23 @@ def _fits_utf8(data: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+class _Statements:
+    """Texts and addresses that state a page's licence, each read once and no more than `_MAX_STATEMENTS`."""
+
+    def __init__(self) -> None:
+        self._seen: set[str] = set()
+        self.too_many = False
+
+    def is_new(self, text: str) -> bool:
+        """Whether to read it."""
+        if text in self._seen:
+            return False
+        self.too_many = self.too_many or len(self._seen) >= _MAX_STATEMENTS
+        if not self.too_many:
+            self._seen.add(text)
+        return not self.too_many
 
 
 class _Links:
@@ -214,7 +241,7 @@ class _Links:
         self.cut[reason] = self.cut.get(reason, 0) + 1
 
 
-def _meta(page: Page, element: etree._Element, agent: str) -> None:
+def _meta(page: Page, element: etree._Element, agent: str, statements: _Statements) -> None:
     name = (element.get("name") or element.get("property") or "").lower()
     content = (element.get("content") or "").strip()
     if name in ("robots", agent.lower() or "robots"):
@@ -223,7 +250,7 @@ def _meta(page: Page, element: etree._Element, agent: str) -> None:
         page.facts.nofollow = page.facts.nofollow or bool({"nofollow", "none"} & set(tags))
     elif name == "tdm-reservation" and content == "1":
         page.facts.tdm_reserved = "meta"
-    elif name in _RIGHTS and content:
+    elif name in _RIGHTS and content and statements.is_new(f"{name in _LICENCES} {content}"):
         # Prose counts for what it names; in an element that is a licence's, an address or a single word (an SPDX id) counts also if
         # nobody knows it.
         named = name in _LICENCES and not any(c.isspace() for c in content)

@@ -30,6 +30,9 @@ _NO_LANGUAGE = frozenset("default none text notranslate plain plaintext nohighli
 _UNREAD = re.compile(rb"<(?:noscript|template|object|svg|datalist|button|applet|xml|noembed|noframes)\b", re.IGNORECASE)
 """Elements whose content is not read here, in which trafilatura may find text."""
 _DATA_LANGUAGE = re.compile(rb"\sdata-lang(?:uage)?\s*=\s*[\"']?([A-Za-z0-9+#_.]{1,20})")
+_INSTRUCTION = re.compile(rb"<\?[^>]*+>?")
+_LONGEST_INSTRUCTION = 4096
+"""Bytes of a processing instruction that libxml2 is given: it takes quadratic time over one, 12 s of 128 KB."""
 _WHITE_SPACE = re.compile(
     r" ?(?:&(?:#0{0,9}(?:9|10|12|13)(?:;|(?!\d))|#[xX]0{0,9}[9aAcCdD](?:;|(?![\dA-Fa-f]))|Tab;|NewLine;)){1,9} ?", re.ASCII
 )
@@ -87,10 +90,14 @@ def read_page(markup: str | bytes, *, fallback: bool = True, xml: bool = False) 
     text = _assemble(tokens, written, chosen)
     if not fallback or confidence >= CONFIDENT or (is_index(written) and not _UNREAD.search(data)):
         return PageText(text, title or None, confidence, "fast")
-    other = _trafilatura(data.decode("utf-8", "replace"))
+    other = _trafilatura(_INSTRUCTION.sub(_short, data).decode("utf-8", "replace"))
     if len(other) * 3 < len(text) or _adds_only_links(other, text, data):
         return PageText(text, title or None, confidence, "fast")
     return PageText(other.strip(), title or None, confidence, "trafilatura")
+
+
+def _short(instruction: re.Match[bytes]) -> bytes:
+    return instruction[0] if len(instruction[0]) <= _LONGEST_INSTRUCTION else b""
 
 
 def _trafilatura(markup: str) -> str:

@@ -15,7 +15,7 @@ from conftest import write_documents
 from headrace_lake.engine import stale_stages
 from headrace_lake.lake import Lake
 from headrace_lake.schemas import TABLES
-from headrace_lake.settings import SETTINGS_ENV, LakeSettings, S3Settings, Settings, load_settings, other_lake
+from headrace_lake.settings import SETTINGS_ENV, LakeSettings, S3Settings, Secret, Settings, load_settings, other_lake
 from headrace_lake.slices import Slice
 from headrace_operators.services.local import LocalServices
 

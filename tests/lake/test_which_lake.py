@@ -161,7 +161,6 @@ def test_the_lake_that_is_not_looked_into_is_found_at_either_default_place_and_n
     lake_at(folder, "var/lake")
     assert other_lake(settings) == folder / "var/lake"
     assert other_lake(Settings(lake=LakeSettings(root="var/lake"), base=folder)) == folder / "var/poc/lake"
-    bucket = LakeSettings(
-        root="s3://bucket/lake", s3=S3Settings(endpoint="http://127.0.0.1:9", access_key=Secret(env="K"), secret_key=Secret(env="K"))
-    )
+    s3 = S3Settings(endpoint="http://127.0.0.1:9", access_key=Secret(env="K"), secret_key=Secret(env="K"))
+    bucket = LakeSettings(root="s3://bucket/lake", catalog="sqlite:///catalog.db", s3=s3)
     assert other_lake(Settings(lake=bucket, base=folder)) == folder / "var/lake"

@@ -123,6 +123,7 @@ def test_a_listed_mirror_is_fetched_and_the_capture_says_who_answered(settings: 
         assert f"fetched from {mirror.url}, a mirror of https://site.example" in receipt.notes
         rows = lake.read("captures", None).to_pylist()
         assert {r["url"] for r in rows} == {"https://site.example/a", "https://site.example/b"} and set(dialled) == {mirror.host}
+        assert {r["answered_by"] for r in rows} == {mirror.url}
         whole = b"".join(lake.storage.read_bytes(r["warc_path"]) for r in rows[:1])
         fields = [line for line in gzip.decompress(whole).split(b"\r\n") if line.lower().startswith(crawler.ANSWERED_BY.encode())]
         assert fields == [f"{crawler.ANSWERED_BY}: {mirror.url}".encode()] * 2, "of each request, and of no response"

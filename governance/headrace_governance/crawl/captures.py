@@ -128,6 +128,7 @@ def _row(source: str, page: StoredPage, place: tuple[int, int] | None) -> dict[s
         "licence_basis": page.licence_basis,
         "licence_evidence": page.licence_evidence,
         "language_hint": page.language_hint,
+        "answered_by": page.answered_by or None,
     }
 
 

@@ -218,6 +218,7 @@ class Crawler:
         if decision.refusal:
             self.frontier.drop(url, decision.refusal, decision.detail, links, depth)
             return
+        mirror = self.site.mirror_of(response.url)
         stored = StoredPage(
             url=url,
             final_url=self.site.recorded(response.url),
@@ -234,10 +235,11 @@ class Crawler:
             language_hint=page.language or self.fetch.language_hint or None,
             request_headers=[
                 ("host", urlsplit(self.site.recorded(response.url)).netloc),
-                *([(ANSWERED_BY, mirror)] if (mirror := self.site.mirror_of(response.url)) else []),
+                *([(ANSWERED_BY, mirror)] if mirror else []),
                 ("user-agent", self.user_agent),
                 *conditions.items(),
             ],
+            answered_by=mirror,
             **_licence_fields(decision),
         )
         self.frontier.keep(stored, response.body, links, depth)
@@ -273,6 +275,7 @@ class Crawler:
             etag=response.header("etag") or row["etag"],
             last_modified=response.header("last-modified") or row["last_modified"],
             robots_digest=host.digest,
+            answered_by=self.site.mirror_of(response.url),
             **{k: row[k] for k in same},
             **_licence_fields(decision),
         )

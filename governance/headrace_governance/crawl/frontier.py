@@ -65,6 +65,7 @@ class StoredPage:
     warc_path: str = ""
     warc_offset: int = 0
     warc_length: int = 0
+    answered_by: str = ""
 
     def to_json(self) -> str:
         """All fields, for `from_json`."""

@@ -30,6 +30,7 @@ LAKE_TABLES = [
             field("licence_basis", STRING, "where the licence was found: policy, rel-license, meta, header"),
             field("licence_evidence", STRING, "digest of the evidence that was stored with the decision"),
             field("language_hint", STRING, "declared language (BCP 47) if any", null=True),
+            field("answered_by", STRING, "mirror that answered in place of the site the address names; null: that site did", null=True),
         ],
         "what was fetched or imported: one row a response, bytes in WARC objects",
     ),

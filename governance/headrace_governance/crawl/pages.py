@@ -174,9 +174,8 @@ def _read(url: str, data: bytes, charset: str, agent: str, links: _Links | None)
         rel = (named or "").lower().split()
         if not href or len(href) > MAX_URL:
             continue
-        if "license" in rel:
-            if said.is_new(href):
-                page.facts.licence_links.append(("rel-license", joined(base, href) or href))
+        if "license" in rel and said.is_new(href):
+            page.facts.licence_links.append(("rel-license", joined(base, href) or href))
         follows = element.tag != "link" or bool({"next", "prev"} & set(rel))
         if links is not None and follows and "nofollow" not in rel:
             links.add(query_in(href, written), base)

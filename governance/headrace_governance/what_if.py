@@ -24,8 +24,9 @@ import pyarrow.compute as pc
 from headrace_governance.court.texts import read_texts
 from headrace_governance.text.select import Select
 from headrace_lake.engine import Pipeline
+from headrace_lake.engine.stage_code import StageCodes
 from headrace_lake.errors import ConfigError, InputError
-from headrace_lake.fingerprint import code_digest, digest_of
+from headrace_lake.fingerprint import digest_of
 from headrace_lake.lake import Lake
 from headrace_lake.schemas import TABLES
 from headrace_lake.slices import Slice
@@ -320,12 +321,14 @@ def _tokens_a_byte(tables: _Tables) -> dict[str, float]:
 
 
 def _stale(lake: Lake, slices: Sequence[Slice], originals: Sequence[Stage]) -> list[str]:
-    digests = {s.name: (digest_of(s.params.model_dump(mode="json")), code_digest(type(s))) for s in originals}
-    newest = {(r.source, r.slice, r.stage): r for r in lake.receipts() if r.stage in digests}
+    codes = StageCodes.of(lake)
+    by_name = {s.name: s for s in originals}
+    newest = {(r.source, r.slice, r.stage): r for r in lake.receipts() if r.stage in by_name}
     notes = []
-    for name, (params, code) in digests.items():
+    for name, stage in by_name.items():
+        params = digest_of(stage.params.model_dump(mode="json"))
         mine = [r for s in slices if (r := newest.get((s.source, s.interval, name))) is not None]
-        other, older = sum(r.params_digest != params for r in mine), sum(r.code != code for r in mine)
+        other, older = sum(r.params_digest != params for r in mine), sum(not codes.same(stage, r) for r in mine)
         if other:
             notes.append(f"{name} was run with other parameters than the pipeline's in {other} slices; the difference holds that too")
         if older:

@@ -1,4 +1,4 @@
-"""Commands of the lake and the stage engine: `slice`, `stage`, `table`."""
+"""Commands of the lake and the stage engine: `slice`, `table`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from headrace_lake.lake import Lake
 
 slice_app = typer.Typer(help="Run, preview and look at slices.", no_args_is_help=True)
-stage_app = typer.Typer(help="List stages; run one.", no_args_is_help=True)
 table_app = typer.Typer(help="Look at tables; tag and vacuum them.", no_args_is_help=True)
 
 SlicesArgument = Annotated[list[str], typer.Argument(help=completion.SLICES_HELP, autocompletion=completion.slices)]
@@ -232,38 +231,6 @@ def slice_status(
             found.append({"slice": str(slice_), "stage": r.stage, **counts, **told})
     show_table("receipts", ["slice", "stage", "read", "kept", "dropped", "failed", "seconds", "fingerprint", "finished (UTC)"], rows)
     emit_result({"receipts": found})
-
-
-@stage_app.command("ls")
-def stage_ls(settings: SettingsOption = None, as_json: JsonOption = False) -> None:
-    """The stages of every pipeline, with inputs and outputs."""
-    from headrace_lake.engine import load_pipeline
-    from headrace_lake.settings import load_settings
-
-    loaded = load_settings(settings)
-    rows = []
-    for file in sorted(loaded.resolve(loaded.pipelines).glob("*.yaml")):
-        pipeline = load_pipeline(loaded, file)
-        for stage in pipeline.stages:
-            wanted = stage.inputs()
-            outputs = [*([stage.output] if stage.output else []), *stage.also]
-            reads = [wanted.primary, *wanted.sidecars]
-            rows.append({"pipeline": pipeline.name, "stage": stage.name, "version": stage.version, "reads": reads, "writes": outputs})
-    show_records("stages", rows, ["pipeline", "stage", "version", "reads", "writes"])
-    emit_result({"stages": rows})
-
-
-@stage_app.command("run")
-def stage_run(
-    pipeline: PipelineArgument,
-    stage: Annotated[str, typer.Argument(help="Stage name.", autocompletion=completion.stages)],
-    slices: SlicesArgument,
-    executor: ExecutorOption = "local",
-    settings: SettingsOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Bring one stage of one or more slices up to date."""
-    slice_run(pipeline, slices, executor=executor, stages=stage, settings=settings)
 
 
 @table_app.command("ls")

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from headrace_lake.documents import SHORTEST
+from headrace_lake.engine.stage_code import StageCodes
 from headrace_lake.errors import InputError
 from headrace_lake.lake import Lake
 from headrace_lake.nodes import Node
@@ -22,11 +23,13 @@ class Graph:
         nodes: by fingerprint.
         slices: `SOURCE/INTERVAL` → fingerprints of its receipts, oldest first.
         children: fingerprint → fingerprints of what was made from it.
+        codes: versions of the code that were proven equal count as one.
     """
 
     def __init__(self, lake: Lake) -> None:
         self.nodes: dict[str, Node] = {}
         self.slices: dict[str, list[str]] = {}
+        self.codes = StageCodes.of(lake)
         for r in lake.receipts():
             parents = tuple(i.producer for i in r.inputs if i.producer)
             c = r.counts
@@ -57,7 +60,9 @@ class Graph:
         """Fingerprints of the nodes that an artifact's name, SOURCE/INTERVAL, a fingerprint or code digest (or its beginning) means."""
         hits = [f for f, n in self.nodes.items() if n.name == what and not n.kind.startswith("stage ")] or self.slices.get(what, [])
         if not hits and len(what) >= SHORTEST:
-            hits = [f for f, n in self.nodes.items() if f.startswith(what) or (n.code and n.code.startswith(what))]
+            codes = {n.code for n in self.nodes.values() if n.code.startswith(what)}
+            equal = set().union(*(self.codes.equal_to(code) for code in codes if code))
+            hits = [f for f, n in self.nodes.items() if f.startswith(what) or n.code in equal]
         return hits
 
 

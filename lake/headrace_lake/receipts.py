@@ -181,6 +181,7 @@ class Receipt(StrictModel):
         params: the checked parameters.
         expectations: how the tables fared against their suites; no part of the fingerprint.
         origin: the orchestrator's task that it ran for, if one did; no part of the fingerprint.
+        columns: digest of the columns of the stage's own tables; empty in receipts that no stage of a pipeline left.
         looked_at: what the stage read from beyond its slice; None in receipts of versions that did not say.
         pipeline: where the stage is declared: a pipeline's name or file, empty where there was none.
     """
@@ -192,6 +193,7 @@ class Receipt(StrictModel):
     slice: str
     fingerprint: str
     code: str
+    columns: str = ""
     params: dict[str, Any]
     params_digest: str
     inputs: tuple[InputRef, ...]

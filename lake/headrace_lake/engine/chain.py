@@ -10,9 +10,10 @@ import pyarrow as pa
 
 from headrace_lake.engine.part import PartOutcome, PartTask, StageOutcome, store_shared
 from headrace_lake.engine.pipeline import Pipeline, looks_beyond
-from headrace_lake.engine.plan import Ready, fingerprint_of, same_recipe, shared_refs, table_digest
+from headrace_lake.engine.plan import Ready, fingerprint_of, shared_refs, table_digest
+from headrace_lake.engine.stage_code import StageCodes, output_columns, same_recipe
 from headrace_lake.errors import StageError
-from headrace_lake.fingerprint import code_digest, digest_of
+from headrace_lake.fingerprint import digest_of
 from headrace_lake.lake import Lake, content_digest
 from headrace_lake.receipts import Counts, InputRef, Receipt, ShardFile, alarms, here, new_run_id
 from headrace_lake.slices import Slice
@@ -30,6 +31,7 @@ class Chain:
         pipeline: where the stages are declared.
         tasks: one for each part of the first stage's primary input.
         shared: of each stage, what it was given beside its input.
+        codes: code identities as they were when it was made.
         outcomes: of the parts that are done, in any order.
     """
 
@@ -40,19 +42,27 @@ class Chain:
     history: list[Receipt]
     tasks: list[PartTask]
     shared: list[dict[str, pa.Table]]
+    codes: StageCodes
     outcomes: list[PartOutcome] = field(default_factory=list)
     run_id: str = field(default_factory=new_run_id)
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     pipeline: str = ""
 
     @classmethod
-    def begin(cls, lake: Lake, pipeline: Pipeline, index: int, ready: Ready, slice_: Slice, history: list[Receipt]) -> Chain:
+    def begin(
+        cls, lake: Lake, pipeline: Pipeline, index: int, ready: Ready, history: list[Receipt], codes: StageCodes, slice_: Slice
+    ) -> Chain:
         """The chain that starts with stage `index`, whose inputs are `ready`."""
-        stages = _fuse(pipeline.stages[index:], history)
+        stages = _fuse(pipeline.stages[index:], history, codes)
         files = _files(lake, ready, stages, slice_)
         shared = [ready.shared, *(stage.about(lake, slice_) for stage in stages[1:])]
-        tasks = _tasks(lake, ready, stages, pipeline.specs[index : index + len(stages)], slice_, files, shared)
-        return cls(slice_, stages, ready, files, history, tasks, shared, pipeline=pipeline.reference)
+        # The record of a finished part may only be taken by a run that would do the very same thing to the very same input.
+        does = [[s.name, s.params.model_dump(mode="json"), codes.digest(s)] for s in stages]
+        reads = sorted((t, content_digest(f)) for t, f in files.items())
+        given = [{name: table_digest(t) for name, t in tables.items()} for tables in shared]
+        key = digest_of([ready.fingerprint, *does, reads, given])
+        tasks = part_tasks(lake, stages, pipeline.specs[index : index + len(stages)], slice_, files, shared, key)
+        return cls(slice_, stages, ready, files, history, tasks, shared, codes, pipeline=pipeline.reference)
 
     @property
     def names(self) -> str:
@@ -98,7 +108,7 @@ class Chain:
             outputs = tuple(f for o in mine for f in o.outputs)
             counts = sum((o.counts for o in mine), Counts())
             inputs = self.ready.inputs if i == 0 else _inputs(stage, files, producers, self.history, self.shared[i])
-            fingerprint = self.ready.fingerprint if i == 0 else fingerprint_of(stage, self.slice_, inputs)
+            fingerprint = self.ready.fingerprint if i == 0 else fingerprint_of(stage, self.slice_, inputs, self.codes.identity(stage))
             owned = (*stage.also, *([stage.output] if stage.output else []))
             for table in owned:
                 files[table] = [f for f in outputs if f.table == table]
@@ -112,7 +122,8 @@ class Chain:
                     source=self.slice_.source,
                     slice=self.slice_.interval,
                     fingerprint=fingerprint,
-                    code=code_digest(type(stage)),
+                    code=self.codes.digest(stage),
+                    columns=output_columns(stage),
                     params=params,
                     params_digest=digest_of(params),
                     inputs=inputs,
@@ -135,7 +146,7 @@ class Chain:
         return receipts
 
 
-def _fuse(stages: Sequence[Stage], history: list[Receipt]) -> list[Stage]:
+def _fuse(stages: Sequence[Stage], history: list[Receipt], codes: StageCodes) -> list[Stage]:
     """The stages to run in one pass, starting with the first.
 
     A stage joins if it reads only what its predecessors or earlier runs wrote for the same parts, needs nothing from
@@ -144,7 +155,7 @@ def _fuse(stages: Sequence[Stage], history: list[Receipt]) -> list[Stage]:
     chain = [stages[0]]
     for stage in stages[1:]:
         last = next((r for r in reversed(history) if r.stage == stage.name), None)
-        if looks_beyond(stage) or same_recipe(stage, last) or stage.resources.gpus != chain[0].resources.gpus:
+        if looks_beyond(stage) or same_recipe(stage, last, codes) or stage.resources.gpus != chain[0].resources.gpus:
             break
         chain.append(stage)
     return chain
@@ -162,29 +173,27 @@ def _files(lake: Lake, ready: Ready, chain: list[Stage], slice_: Slice) -> dict[
     return files
 
 
-def _tasks(
+def part_tasks(
     lake: Lake,
-    ready: Ready,
-    chain: list[Stage],
-    specs: list[tuple[str, dict[str, object]]],
+    chain: Sequence[Stage],
+    specs: Sequence[tuple[str, dict[str, object]]],
     slice_: Slice,
     files: dict[str, list[ShardFile]],
-    shared: list[dict[str, pa.Table]],
+    shared: Sequence[dict[str, pa.Table]],
+    key: str,
 ) -> list[PartTask]:
+    """A task for each part of the first stage's primary input.
+
+    Args:
+        files: of the tables that are committed already.
+        shared: of each stage, what it is given beside its input.
+        key: of the records that finished parts leave.
+    """
     stored = {
         stage.name: {name: store_shared(lake, t, table_digest(t)) for name, t in tables.items()}
         for stage, tables in zip(chain, shared, strict=True)
         if tables
     }
-    # The record of a finished part may only be taken by a run that would do the very same thing to the very same input.
-    key = digest_of(
-        [
-            ready.fingerprint,
-            *[[s.name, s.params.model_dump(mode="json"), code_digest(type(s))] for s in chain],
-            sorted((t, content_digest(f)) for t, f in files.items()),
-            stored,
-        ]
-    )
     parts = sorted({f.part for f in files[chain[0].inputs().primary]})
     return [
         PartTask(

@@ -110,7 +110,7 @@ def _remote_part(task: str) -> str:
     return run_part(PartTask.model_validate_json(task)).model_dump_json()
 
 
-def make_executor(name: ExecutorName, lake: Lake) -> Executor:
+def make_executor(name: str, lake: Lake) -> Executor:
     """The executor of a name."""
     if name == "ray":
         return RayExecutor()

@@ -14,8 +14,9 @@ import pyarrow as pa
 
 from headrace_lake.engine.looking import Looking
 from headrace_lake.engine.pipeline import Pipeline
+from headrace_lake.engine.stage_code import StageCodes, output_columns, recipe_changes, same_recipe
 from headrace_lake.errors import InputError
-from headrace_lake.fingerprint import code_digest, digest_bytes, digest_of
+from headrace_lake.fingerprint import digest_bytes, digest_of
 from headrace_lake.lake import Lake, content_digest
 from headrace_lake.receipts import InputRef, LookedAt, Receipt, ShardFile
 from headrace_lake.slices import Slice
@@ -74,7 +75,7 @@ class Ready:
         return {x.seen for x in before} != {x.seen for x in self.looked_at}
 
 
-def make_ready(lake: Lake, stage: Stage, slice_: Slice, history: list[Receipt]) -> Ready:
+def make_ready(lake: Lake, stage: Stage, slice_: Slice, history: list[Receipt], codes: StageCodes) -> Ready:
     """Look at a stage's inputs as they are committed now and compute its fingerprint.
 
     Raises:
@@ -96,7 +97,7 @@ def make_ready(lake: Lake, stage: Stage, slice_: Slice, history: list[Receipt]) 
     looking = Looking(lake)
     shared = stage.prepare(looking, slice_) | stage.about(lake, slice_)
     refs += shared_refs(shared)
-    fingerprint = fingerprint_of(stage, slice_, tuple(refs))
+    fingerprint = fingerprint_of(stage, slice_, tuple(refs), codes.identity(stage))
     mine = [r for r in history if r.stage == stage.name]
     current = mine[-1] if mine else None
     earlier = next((r for r in reversed(mine) if r.fingerprint == fingerprint), None)
@@ -104,15 +105,20 @@ def make_ready(lake: Lake, stage: Stage, slice_: Slice, history: list[Receipt]) 
     return Ready(stage, tuple(refs), files, shared, fingerprint, current, earlier, adopted, tuple(looking.looked_at.values()))
 
 
-def fingerprint_of(stage: Stage, slice_: Slice, inputs: tuple[InputRef, ...]) -> str:
-    """Digest of (stage, slice, inputs, parameters, code)."""
+def fingerprint_of(stage: Stage, slice_: Slice, inputs: tuple[InputRef, ...], code: str) -> str:
+    """Digest of (stage, slice, inputs, parameters, code, output columns).
+
+    Args:
+        code: what counts for the stage's code (`StageCodes.identity`).
+    """
     return digest_of(
         {
             "stage": [stage.name, stage.version],
             "slice": str(slice_),
             "inputs": [[i.table, i.digest] for i in inputs],
             "params": stage.params.model_dump(mode="json"),
-            "code": code_digest(type(stage)),
+            "code": code,
+            "columns": output_columns(stage),
         }
     )
 
@@ -131,18 +137,10 @@ def table_digest(table: pa.Table) -> str:
     return digest_bytes(sink.getvalue())
 
 
-def same_recipe(stage: Stage, receipt: Receipt | None) -> bool:
-    """Whether a receipt came from the same code and parameters (its input may differ)."""
-    return (
-        receipt is not None
-        and receipt.code == code_digest(type(stage))
-        and receipt.params_digest == digest_of(stage.params.model_dump(mode="json"))
-    )
-
-
 def preview_pipeline(lake: Lake, pipeline: Pipeline, slice_: Slice) -> list[Step]:
     """What `run_pipeline` would do, without doing it; reads receipts and file lists only."""
     history = lake.receipts(slice_)
+    codes = StageCodes.of(lake)
     changing: set[str] = set()
     steps: list[Step] = []
     for stage in pipeline.stages:
@@ -150,31 +148,21 @@ def preview_pipeline(lake: Lake, pipeline: Pipeline, slice_: Slice) -> list[Step
         upstream = sorted({wanted.primary, *wanted.sidecars} & changing)
         known = [r for r in history if r.stage == stage.name]
         if upstream:
-            why = (
-                f"if {', '.join(upstream)} comes out changed"
-                if same_recipe(stage, known[-1] if known else None)
-                else f"after {', '.join(upstream)}"
-            )
-            steps.append(
-                Step(
-                    stage.name,
-                    "depends" if known and same_recipe(stage, known[-1]) else "compute",
-                    why,
-                    known[-1].counts.read if known else 0,
-                )
-            )
+            same = same_recipe(stage, known[-1] if known else None, codes)
+            why = f"if {', '.join(upstream)} comes out changed" if same else f"after {', '.join(upstream)}"
+            steps.append(Step(stage.name, "depends" if same else "compute", why, known[-1].counts.read if known else 0))
             changing |= _tables(stage)
             continue
-        ready = make_ready(lake, stage, slice_, history)
+        ready = make_ready(lake, stage, slice_, history, codes)
         rows = ready.inputs[0].rows
         if ready.adopted:
-            steps.append(Step(stage.name, "adopt", "same fingerprint", rows, ready.fingerprint))
+            steps.append(Step(stage.name, "adopt", codes.why_adopted(stage, ready.current), rows, ready.fingerprint))
             continue
         changing |= _tables(stage)
         if ready.earlier is not None and files_intact(lake, ready.earlier):
             steps.append(Step(stage.name, "restore", "computed before, files still there", rows, ready.fingerprint))
         else:
-            steps.append(Step(stage.name, "compute", _difference(ready), rows, ready.fingerprint))
+            steps.append(Step(stage.name, "compute", _difference(ready, codes), rows, ready.fingerprint))
     return steps
 
 
@@ -183,25 +171,11 @@ def files_intact(lake: Lake, receipt: Receipt) -> bool:
     return all(lake.storage.holds(o.path, o.bytes) for o in receipt.outputs)
 
 
-def recipe_changes(stage: Stage, before: Receipt) -> list[str]:
-    """What of a stage itself is another than when it left a receipt: `version`, `code`, `parameters (minimum)`."""
-    changed = []
-    if before.version != stage.version:
-        changed.append("version")
-    if before.code != code_digest(type(stage)):
-        changed.append("code")
-    params = stage.params.model_dump(mode="json")
-    if before.params_digest != digest_of(params):
-        keys = sorted(k for k in {*params, *before.params} if params.get(k) != before.params.get(k))
-        changed.append(f"parameters ({', '.join(keys)})")
-    return changed
-
-
-def _difference(ready: Ready) -> str:
+def _difference(ready: Ready, codes: StageCodes) -> str:
     before = ready.current
     if before is None:
         return "never run"
-    changed = recipe_changes(ready.stage, before)
+    changed = recipe_changes(ready.stage, before, codes)
     old = {i.table: i.digest for i in before.inputs}
     changed += [f"input {i.table}" for i in ready.inputs if old.get(i.table) != i.digest]
     return f"changed: {', '.join(changed) or 'its files are gone'}"

@@ -20,6 +20,7 @@ from headrace_lake.engine.chain import Chain
 from headrace_lake.engine.executors import Demand, Executor, ExecutorName, make_executor
 from headrace_lake.engine.pipeline import Pipeline
 from headrace_lake.engine.plan import Ready, files_intact, make_ready
+from headrace_lake.engine.stage_code import StageCodes
 from headrace_lake.engine.validator import Validator, validated
 from headrace_lake.errors import HeadraceError, SliceConflict
 from headrace_lake.lake import Lake, StageCommit
@@ -135,8 +136,9 @@ class _Line:
 def _bring_up_to_date(lake: Lake, pipeline: Pipeline, slices: Sequence[Slice], runner: Executor, on_stage: OnStage) -> list[RunReport]:
     lines = [_Line(slice_, on_stage) for slice_ in slices]
     waiting = lines if pipeline.stages else []
+    codes = StageCodes.of(lake)
     while waiting:
-        _round(lake, pipeline, waiting, runner)
+        _round(lake, pipeline, waiting, runner, codes)
         waiting = [line for line in waiting if line.index < len(pipeline.stages)]
     _renew(lake, lines)
     return [line.report for line in lines]
@@ -151,14 +153,14 @@ class _Begun:
     landed: bool = False
 
 
-def _round(lake: Lake, pipeline: Pipeline, lines: Sequence[_Line], runner: Executor) -> None:
+def _round(lake: Lake, pipeline: Pipeline, lines: Sequence[_Line], runner: Executor, codes: StageCodes) -> None:
     """The next chain of each slice: adopt up to it, compute it, commit it."""
     begun: dict[Slice, _Begun] = {}
 
     def demands() -> Iterator[Demand]:
         # Taken as workers fall free: the driver looks at a slice's inputs while the parts of earlier ones are computed.
         for line in lines:
-            chain = _next_chain(lake, pipeline, line)
+            chain = _next_chain(lake, pipeline, line, codes)
             if chain is not None:
                 begun[line.slice_] = _Begun(line, chain)
                 yield from (Demand(task, chain.resources) for task in chain.tasks)
@@ -197,11 +199,11 @@ def _next_to_land(begun: dict[Slice, _Begun]) -> list[_Begun]:
     return complete[:COMMIT_TOGETHER] if len(complete) >= COMMIT_TOGETHER else []
 
 
-def _next_chain(lake: Lake, pipeline: Pipeline, line: _Line) -> Chain | None:
+def _next_chain(lake: Lake, pipeline: Pipeline, line: _Line, codes: StageCodes) -> Chain | None:
     """What is to be computed next for a slice, after adopting and restoring what can be; None if nothing is left."""
     while line.index < len(pipeline.stages):
         history = lake.receipts(line.slice_)
-        ready = make_ready(lake, pipeline.stages[line.index], line.slice_, history)
+        ready = make_ready(lake, pipeline.stages[line.index], line.slice_, history, codes)
         if ready.adopted:
             assert ready.current is not None
             if ready.seen_otherwise:
@@ -210,7 +212,7 @@ def _next_chain(lake: Lake, pipeline: Pipeline, line: _Line) -> Chain | None:
         elif ready.earlier is not None and files_intact(lake, ready.earlier):
             line.passed(StageReport(ready.stage.name, "restored", _restore(lake, ready, pipeline)))
         else:
-            return Chain.begin(lake, pipeline, line.index, ready, line.slice_, history)
+            return Chain.begin(lake, pipeline, line.index, ready, history, codes, line.slice_)
     return None
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from headrace_lake.engine.looking import differences, look
 from headrace_lake.engine.pipeline import Pipeline, load_pipeline
-from headrace_lake.engine.plan import recipe_changes
+from headrace_lake.engine.stage_code import StageCodes, recipe_changes
 from headrace_lake.errors import ConfigError, HeadraceError
 from headrace_lake.lake import Lake, content_digest
 from headrace_lake.receipts import LookedAt, Receipt
@@ -89,8 +89,9 @@ class _Checker:
 
     def __init__(self, lake: Lake) -> None:
         self._lake = lake
+        self._codes = StageCodes.of(lake)
         self._pipelines: dict[str, Pipeline] = {}
-        self._changes: dict[tuple[str, str, str, str], list[str]] = {}
+        self._changes: dict[tuple[str, ...], list[str]] = {}
         self._seen: dict[tuple[str, str], LookedAt] = {}
         self._contents: dict[str, dict[Slice, str]] = {}
 
@@ -125,9 +126,9 @@ class _Checker:
             return []
         if receipt is None:
             return ["never run"]
-        key = (stage.name, receipt.version, receipt.code, receipt.params_digest)
+        key = (stage.name, receipt.version, receipt.code, receipt.columns, receipt.params_digest)
         if key not in self._changes:
-            self._changes[key] = [f"changed: {what}" for what in recipe_changes(stage, receipt)]
+            self._changes[key] = [f"changed: {what}" for what in recipe_changes(stage, receipt, self._codes)]
         return self._changes[key]
 
     def _inputs(self, slice_: Slice, receipt: Receipt) -> list[str]:

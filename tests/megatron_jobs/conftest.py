@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,7 @@ from headrace_lake.slices import Slice
 from headrace_tokenizers.store import ShardWriter
 from headrace_tokenizers.vocabulary import VocabularySpec, load_spec
 
+sys.path.append(str(Path(__file__).parent))  # for `training_site`
 SPEC = "tokenizers/configs/qwen_text.yaml"
 LICENCES = {"public": "CC0-1.0", "attribution": "CC-BY-4.0", "share-alike": "CC-BY-SA-4.0", "restricted": "NONE"}
 """A licence of each class."""

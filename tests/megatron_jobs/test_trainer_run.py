@@ -18,69 +18,20 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from training_site import MODEL, Site
 
 from headrace_jobs.evaluation.run import newest_checkpoint
 from headrace_jobs.trainer import checkpoint
 from headrace_jobs.trainer.metrics import read_metrics
 from headrace_jobs.trainer.parallel import stop
-from headrace_jobs.trainer.run import Outcome, train_recipe
+from headrace_jobs.trainer.run import Outcome
 from headrace_jobs.trainer.safe_loading import check_index
 from headrace_lake.errors import InputError
-from headrace_lake.lake import Lake
 from headrace_lake.receipts import Receipt
-from headrace_lake.settings import load_settings
 from headrace_tokenizers.vocabulary import VocabularySpec
 
-MODEL = {
-    "name": "small",
-    "hidden_size": 32,
-    "layers": 2,
-    "heads": 4,
-    "kv_heads": 2,
-    "head_size": 8,
-    "ffn_size": 64,
-    "max_positions": 64,
-    "tied": True,
-    "precision": "fp32",
-}
-TRAIN = {
-    "sequence_length": 64,
-    "micro_batch": 4,
-    "global_batch": 4,
-    "checkpoint_every": 2,
-    "threads": 1,
-    "share_unused_ids": True,
-    "log_every": 2,
-    "optimizer": {"lr": 0.001, "embedding_lr": 0.001},
-    "schedule": {"kind": "cosine"},
-}
-
-
-class Site:
-    """A lake, its settings file, and recipes that differ in their `train:` block."""
-
-    def __init__(self, folder: Path, checkout: Path) -> None:
-        self.folder = folder
-        self.settings = folder / "headrace.yaml"
-        self.settings.write_text(
-            yaml.safe_dump({"base": str(checkout), "lake": {"root": str(folder / "lake")}, "runs": str(folder / "runs")}), encoding="utf-8"
-        )
-        (folder / "model.yaml").write_text(yaml.safe_dump(MODEL), encoding="utf-8")
-        self.lake = Lake.open(load_settings(self.settings))
-
-    def recipe(self, file: str, **train: Any) -> str:
-        body = {
-            "name": "small",
-            "licences": ["public", "share-alike"],
-            "phases": [{"name": "A", "tokens": 5000, "weights": {"rest": 1.0}}],
-            "train": {"model": str(self.folder / "model.yaml"), **TRAIN, **train},
-        }
-        path = self.folder / f"{file}.yaml"
-        path.write_text(yaml.safe_dump(body), encoding="utf-8")
-        return str(path)
-
-    def train(self, file: str, **train: Any) -> Outcome:
-        return train_recipe(self.lake, self.recipe(file, **train), settings=self.settings)
+OTHER_RUN = {"parallel": {"tensor": 2}, "seed": 2}
+"""Two processes. With the same seed it would be the same run; of a run that starts from a checkpoint the seed decides nothing else."""
 
 
 @pytest.fixture(scope="module")
@@ -187,7 +138,7 @@ def test_two_tensor_parallel_processes_share_unused_rows_and_choose_one_precisio
     block = {"model": str(site.folder / "auto.yaml"), "share_unused_ids": True}
     start = site.train("shared", **block, max_steps=3).checkpoint.path
     more = {**block, "start_from": start, "max_steps": 6}
-    alone, paired = (site.train(name, **more, **layout) for name, layout in (("shared1", {}), ("shared2", {"parallel": {"tensor": 2}})))
+    alone, paired = (site.train(name, **more, **layout) for name, layout in (("shared1", {}), ("shared2", OTHER_RUN)))
     one, two = (read_metrics(Path(o.run.path) / "metrics.jsonl") for o in (alone, paired))
     assert [r.step for r in two] == [r.step for r in one] == [4, 5, 6]
     rel = 1e-5 if alone.run.payload["segments"][-1]["softmax"]["chosen"] == "fp32" else 1e-3
@@ -206,7 +157,7 @@ def test_two_tensor_parallel_processes_equal_one_from_the_same_weights(site: Sit
     start = trained.checkpoint.path.replace("step-00000010", "step-00000008")
     more = {"start_from": start, "max_steps": 13, "keep": 1, "share_unused_ids": False}
     one = site.train("one", **more)
-    two = site.train("two", **more, parallel={"tensor": 2})
+    two = site.train("two", **more, **OTHER_RUN)
     alone, paired = (read_metrics(Path(o.run.path) / "metrics.jsonl") for o in (one, two))
     assert [r.step for r in paired] == [r.step for r in alone] == list(range(9, 14))
     assert paired[0].loss == pytest.approx(alone[0].loss, rel=1e-5)

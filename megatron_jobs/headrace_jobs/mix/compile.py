@@ -42,6 +42,8 @@ from headrace_tokenizers.vocabulary import load_spec
 
 _TABLES = ("passports", "token_shards")
 _QUALITY = "verdict_quality"
+_COMPUTES = ("headrace_jobs.mix", "headrace_governance.licences")
+"""Whose code decides what a mix is; readers of shards and vocabularies only bring its input."""
 _COLUMNS = ["uid", "source", "slice", "part", "ordinal", "token_count", "encoded_bytes", "language", "licence", "licence_class"]
 
 _TIER_COLUMNS = ["uid", "source", "slice", "tier"]
@@ -120,7 +122,9 @@ def compile_mix(lake: Lake, recipe: Recipe, *, allow_stale: bool = False, known:
     inputs = sorted(f"{f.table}:{f.digest}" for t in tables for f in lake.read_files(t, snapshots[t]) if _wanted(recipe, f.path))
     policy = policy_of(lake)
     params = {"recipe": recipe.mix_record(), "licences": policy.record()}
-    fingerprint = digest_of({"kind": "mix", "inputs": inputs, "params": params, "tokenizer": spec.digest(), "code": code_digest(__name__)})
+    fingerprint = digest_of(
+        {"kind": "mix", "inputs": inputs, "params": params, "tokenizer": spec.digest(), "code": code_digest(__name__, within=_COMPUTES)}
+    )
     found = lake.find_artifact("mix", fingerprint=fingerprint)
     if found is not None and not lake.storage.exists(found.path):
         found = None

@@ -138,8 +138,10 @@ class TrainConfig(StrictModel):
         return each
 
     def identity(self) -> dict[str, Any]:
-        """What decides the weights: everything but how often is logged, checkpointed and kept."""
-        return self.model_dump(mode="json", exclude={"checkpoint_every", "keep", "log_every", "threads"})
+        """What decides the weights but for rounding: batch, optimizer, schedule, seed. Not the layout over processes, nor how far a launch
+        goes or how often it logs and saves: those may change within a run, and stand in its segments (`segment.py`)."""
+        left_out = {"parallel", "micro_batch", "threads", "max_steps", "checkpoint_every", "keep", "log_every"}
+        return self.model_dump(mode="json", exclude=left_out)
 
 
 def train_config(block: dict[str, Any], *, recipe: str) -> TrainConfig:

@@ -102,7 +102,7 @@ def train(plan: RunPlan, mix: Mix, lake: Lake, observer: Observer) -> TrainState
             micro_batches = config.micro_batches(ranks)
         except ValueError as exc:
             raise ConfigError(f"recipe {mix.recipe.name}, train: {exc}", "correct the value") from exc
-        segment = begin_segment(plan.model)
+        segment = begin_segment(plan.model, config)
         model = resolved(plan.model, (segment.layers, segment.softmax))
         used = used_ids(mix, lake, vocabulary=model.vocabulary) if config.share_unused_ids else None
         state = build_state(config, model, total_tokens=sum(p.tokens for p in mix.phases), used=used)

@@ -2,9 +2,10 @@
 
     RUNS/train/RECIPE-FINGERPRINT/     metrics.jsonl, loss.png, run.html, checkpoints/ (see checkpoint.py)
 
-The fingerprint covers the mix, the model, the `train:` block and the trainer's code, not how often is logged or saved, nor which
-precision `auto` came to: that is recorded for each launch (`segment.py`). The artifacts `run` and `checkpoint` are recorded when the run
-is finished: what is on disk before that serves only to resume.
+A run has one identity for its whole life: mix, model, optimizer, schedule, seed and batch. Code, layout, hosts and the precision that
+`auto` came to may change from launch to launch and are recorded for each (`segment.py`): a run of months survives upgrades, fewer nodes
+and another layout. The artifacts `run` and `checkpoint` are recorded when a launch has come to `max_steps` or the mix's end; a larger
+`max_steps` goes on from there. What is on disk before that serves only to resume.
 """
 
 from __future__ import annotations
@@ -29,12 +30,13 @@ from headrace_jobs.trainer.parallel import world_size
 from headrace_jobs.trainer.progress import Progress
 from headrace_jobs.trainer.segment import Segment, changes
 from headrace_lake.errors import InputError, LakeError
-from headrace_lake.fingerprint import code_digest, digest_of, file_digest
+from headrace_lake.fingerprint import digest_of, file_digest
 from headrace_lake.lake import Lake
 from headrace_lake.receipts import Artifact
 from headrace_lake.storage import explained
 
-TRAINER = "headrace_jobs.trainer.loop"
+MIX_END, MAX_STEPS = "mix", "max_steps"
+"""What ended a run: its mix, or the step that was asked for."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,6 @@ def run_plan(lake: Lake, mix: Mix, config: TrainConfig, model: ModelConfig) -> R
             "kind": "run",
             "inputs": {"mix": mix.fingerprint, "start": checkpoint.certificate(start).root if start else None},
             "params": {"train": config.identity() | {"start_from": None}, "model": model.model_dump(mode="json")},
-            "code": code_digest(TRAINER),
         }
     )
     folder = lake.settings.resolve(lake.settings.runs).resolve() / "train" / f"{mix.recipe.name}-{fingerprint[:16]}"
@@ -124,9 +125,12 @@ class Recorder(Observer):
 
 
 def _finished(lake: Lake, plan: RunPlan) -> tuple[Artifact, Artifact] | None:
-    """Run and checkpoint, if both are recorded and the checkpoint is still sound."""
+    """Run and checkpoint, if both are recorded, the checkpoint is still sound, and the run has come as far as is asked for."""
     run = lake.find_artifact("run", fingerprint=plan.fingerprint)
     if run is None:
+        return None
+    last_step = plan.config.max_steps
+    if run.payload["ended"] != MIX_END and (last_step is None or run.payload["steps"] < last_step):
         return None
     last = lake.find_artifact("checkpoint", fingerprint=run.payload["checkpoint"])
     if last is None:
@@ -154,6 +158,7 @@ def _record(lake: Lake, mix: Mix, plan: RunPlan) -> tuple[Artifact, Artifact]:
         "first_loss": records[0].loss,
         "last_loss": last_loss,
         "steps": records[-1].step,
+        "ended": MIX_END if plan.config.max_steps is None or records[-1].step < plan.config.max_steps else MAX_STEPS,
         "tokens": records[-1].total_tokens,
         "seconds": round(sum(r.seconds for r in records), 3),
         "vocabulary": plan.model.vocabulary,

@@ -7,8 +7,10 @@ several in one SQL transaction is atomic. A pointer that moved meanwhile rolls e
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pyiceberg.catalog import Catalog
 from pyiceberg.catalog.noop import NoopCatalog
@@ -26,14 +28,18 @@ from pyiceberg.table.update import TableRequirement, TableUpdate
 from pyiceberg.table.update.snapshot import _ManifestMergeManager, _OverwriteFiles
 from pyiceberg.transforms import IdentityTransform
 from pyiceberg.typedef import Identifier
+from pyiceberg.types import DoubleType, FloatType, IntegerType, ListType, LongType, StructType
 from sqlalchemy import inspect, update
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 from sqlalchemy.orm import Session
 
+from headrace_lake.errors import InputError
 from headrace_lake.job_ledger import CommitGuard
 from headrace_lake.schemas import TableSpec
 
 NAMESPACE = "headrace"
+OBJECTS = "headrace.objects"
+"""Property of a table: which columns mean objects (`TableSpec.objects`), for processes that do not know its declaration."""
 _MANIFEST_BYTES = 8 << 20
 _MANIFESTS_BEFORE_MERGE = 24
 _SCHEMA_ATTEMPTS = 5
@@ -74,6 +80,10 @@ class LakeCatalog(SqlCatalog):
                     raise
                 time.sleep(0.05 * (attempt + 1))
 
+    def table_names(self) -> list[str]:
+        """The tables that exist."""
+        return sorted(name for _, name in self.list_tables(NAMESPACE))
+
     def find_table(self, spec: TableSpec, location: str) -> Table:
         """The table, to read: one without rows, kept nowhere, if it does not exist."""
         try:
@@ -97,31 +107,45 @@ class LakeCatalog(SqlCatalog):
                 schema,
                 location=location,
                 partition_spec=partition,
-                properties={"write.metadata.metrics.default": "none", **stats, "schema.name-mapping.default": mapping},
+                properties={
+                    "write.metadata.metrics.default": "none",
+                    **stats,
+                    "schema.name-mapping.default": mapping,
+                    OBJECTS: json.dumps(spec.objects),
+                },
             )
         except TableAlreadyExistsError:
             return self.load_table(identifier)
 
-    def add_missing_columns(self, spec: TableSpec, location: str) -> Table:
-        """The table with every column of its declaration; what an older Headrace created lacks those that came since.
+    def evolved(self, spec: TableSpec, location: str) -> Table:
+        """The table with every column of its declaration: what an older Headrace created lacks those that came since.
 
-        They are optional in Iceberg, because the files that are there do not hold them; what writes rows still must fill them.
+        They are optional in Iceberg, because the files that are there do not hold them; what writes rows still must fill them. A column
+        that is declared no more stays, and becomes optional. A type may only grow (int to long, float to double), as Iceberg allows.
+
+        Raises:
+            InputError: a column has another type than the files that are there.
         """
         table = self.ensure_table(spec, location)
         wanted = self._convert_schema_if_needed(spec.schema)
+        refuse_incompatible(spec, table)
         for _ in range(_SCHEMA_ATTEMPTS):
-            there = set(table.schema().column_names)
-            missing = [field for field in wanted.fields if field.name not in there]
-            if not missing:
+            there = {f.name: f for f in table.schema().fields}
+            grown = [f for f in wanted.fields if f.name not in there or _grows(there[f.name].field_type, f.field_type)]
+            gone = [f.name for f in there.values() if f.required and f.name not in spec.schema.names]
+            if not grown and not gone:
                 return table
             try:
                 with table.update_schema() as update:
-                    for field in missing:
-                        update.add_column(field.name, field.field_type, doc=field.doc)
-            except CommitFailedException:  # another process was adding them
+                    if grown:
+                        added = [f if f.name in there else f.model_copy(update={"required": False}) for f in grown]
+                        update.union_by_name(Schema(*added))
+                    for name in gone:
+                        update.make_column_optional(name)
+            except CommitFailedException:  # another process was changing them
                 pass
             table = self.load_table((NAMESPACE, spec.name))
-        raise CommitFailedException(f"columns of table {spec.name} could not be added")
+        raise CommitFailedException(f"columns of table {spec.name} could not be changed")
 
     def commit_table(
         self, table: Table, requirements: tuple[TableRequirement, ...], updates: tuple[TableUpdate, ...]
@@ -166,6 +190,38 @@ class LakeCatalog(SqlCatalog):
             # Last, when the rows above are held: what stops the job comes before this commit or after it, never between.
             self._guard.admit(session.connection(), [_summary_of(new) for _, new in staged])
             session.commit()
+
+
+def refuse_incompatible(spec: TableSpec, table: Table) -> None:
+    """Refuse a declaration whose columns have other types than those of a table that is there.
+
+    Raises:
+        InputError: names table, column, both types and the way out.
+    """
+    there = {f.name: f.field_type for f in table.schema().fields}
+    for field in Catalog._convert_schema_if_needed(spec.schema).fields:
+        old = there.get(field.name)
+        if old is None or _same(old, field.field_type) or _grows(old, field.field_type):
+            continue
+        raise InputError(
+            f"table {spec.name}: column '{field.name}' is declared as {field.field_type}, but the lake's table has {old}",
+            "declare it as it was, or give the new column a name of its own; a type may only grow (int to long, float to double)",
+        )
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two Iceberg types are equal but for the numbers of their fields and what may be null in a list."""
+    if isinstance(one, ListType) and isinstance(other, ListType):
+        return _same(one.element_type, other.element_type)
+    if isinstance(one, StructType) and isinstance(other, StructType):
+        pairs = zip(one.fields, other.fields, strict=False)
+        return len(one.fields) == len(other.fields) and all(a.name == b.name and _same(a.field_type, b.field_type) for a, b in pairs)
+    return bool(one == other)
+
+
+def _grows(old: Any, new: Any) -> bool:
+    """Whether Iceberg may read the values of a type as a wider one (Iceberg specification, schema evolution)."""
+    return (isinstance(old, IntegerType) and isinstance(new, LongType)) or (isinstance(old, FloatType) and isinstance(new, DoubleType))
 
 
 def _summary_of(staged: StagedTable) -> dict[str, str]:

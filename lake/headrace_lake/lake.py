@@ -20,16 +20,16 @@ from pyiceberg.expressions import AlwaysTrue, And, BooleanExpression, EqualTo, I
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table, Transaction
 
-from headrace_lake.catalog import NAMESPACE, LakeCatalog, replace_files, unwritten
+from headrace_lake.catalog import NAMESPACE, LakeCatalog, refuse_incompatible, replace_files, unwritten
 from headrace_lake.catalog_address import catalog_address
 from headrace_lake.errors import InputError, LakeError, SliceConflict
 from headrace_lake.fingerprint import digest_of, file_digest
-from headrace_lake.listing import Entry, Listings, planned
+from headrace_lake.listing import Entry, Listings, partition_columns, planned
 from headrace_lake.objects import object_path
 from headrace_lake.receipts import Artifact, Receipt, ShardFile
 from headrace_lake.schemas import TABLES, TableSpec, table_spec
 from headrace_lake.settings import Settings
-from headrace_lake.shards import conform, read_shard, without_column, write_shard
+from headrace_lake.shards import as_declared, conform, read_shard, without_column, write_shard
 from headrace_lake.slices import Slice
 from headrace_lake.storage import Storage, explained
 
@@ -121,12 +121,33 @@ class Lake:
         """The Iceberg table behind a name, to read; pyiceberg, DuckDB, Trino and Spark read it as it is.
 
         One that was never written is empty, and stays unmade.
+
+        Raises:
+            ConfigError: no table of that name is in the lake or declared.
         """
-        spec = table_spec(name)
         location = self.storage.uri(f"tables/{name}")
         with explained(f"table {name} of the lake at {self.storage.root}"):
             catalog = self._connected()
+            if name not in TABLES and catalog is not None and name in catalog.table_names():
+                return catalog.load_table((NAMESPACE, name))  # of a stage that this process has not seen
+            spec = table_spec(name)
             return unwritten(spec, location, self.storage.iceberg_properties()) if catalog is None else catalog.find_table(spec, location)
+
+    def table_names(self) -> list[str]:
+        """The tables that have been written, whether they are declared today or not."""
+        catalog = self._connected()
+        return catalog.table_names() if catalog is not None else []
+
+    def refuse_incompatible(self, tables: Iterable[str]) -> None:
+        """Refuse declarations that the lake's own tables cannot be changed to, before anything is computed for them.
+
+        Raises:
+            InputError: a column has another type than the files that are there.
+        """
+        there = set(self.table_names())
+        for name in dict.fromkeys(tables):
+            if name in there:
+                refuse_incompatible(table_spec(name), self.table(name))
 
     def _own_table(self, name: str) -> Table:
         """The Iceberg table behind a name, to write; made if there is none."""
@@ -194,15 +215,14 @@ class Lake:
             found = self._files(iceberg, AlwaysTrue(), version) if slice_ is None else self._files_of(iceberg, slice_, version)
             names = list(columns) if columns is not None else spec.schema.names
             schema = pa.schema([spec.schema.field(n) for n in names])
-            return pa.concat_tables(
-                [schema.empty_table(), *(read_shard(self.storage, s, names).cast(schema) for s in _ordered(found, spec))]
-            )
+            return pa.concat_tables([schema.empty_table(), *(read_shard(self.storage, s, schema) for s in _ordered(found, spec))])
         expression: Any = where if slice_ is None else f"({where}) and source = '{slice_.source}' and slice = '{slice_.interval}'"
-        selected = tuple(columns) if columns else ("*",)
         there = set(iceberg.schema().column_names)
-        for name in columns or spec.schema.names:
-            if name in spec.schema.names and name not in there:
+        names = list(columns) if columns is not None else spec.schema.names
+        for name in names:
+            if name in spec.schema.names and name not in there and not spec.schema.field(name).nullable:
                 raise without_column(f"table {table}", name)
+        selected = tuple(n for n in names if n in there or n not in spec.schema.names)
         condition = row_filter(expression, where)
         try:
             if spec.log:
@@ -211,11 +231,7 @@ class Lake:
                 rows = iceberg.scan(condition, selected_fields=selected, snapshot_id=version).to_arrow()
         except ValueError as exc:  # a column that the table does not have
             raise InputError(f"table {table}: filter '{where}': {exc}", f"columns: {', '.join(spec.schema.names)}") from exc
-        names = list(columns) if columns is not None else spec.schema.names
-        for name in names:
-            if not spec.schema.field(name).nullable and rows[name].null_count:
-                raise without_column(f"table {table}", name)
-        return rows.select(names).cast(pa.schema([spec.schema.field(n) for n in names]))
+        return as_declared(rows, pa.schema([spec.schema.field(n) for n in names]), f"table {table}")
 
     def _matching(
         self, table: Table, spec: TableSpec, condition: BooleanExpression, columns: Sequence[str] | None, snapshot: int | None
@@ -228,7 +244,7 @@ class Lake:
         names = list(dict.fromkeys([*(columns or spec.schema.names), *sorted(expression_columns(condition))]))
         schema = pa.schema([spec.schema.field(n) for n in names])
         shards = _ordered(self._files(table, condition, snapshot), spec)
-        return pa.concat_tables([schema.empty_table(), *(read_shard(self.storage, s, names).cast(schema) for s in shards)]).filter(wanted)
+        return pa.concat_tables([schema.empty_table(), *(read_shard(self.storage, s, schema) for s in shards)]).filter(wanted)
 
     def stream(self, table: str, *, columns: Sequence[str], where: str) -> Iterator[pa.Table]:
         """Rows of the slices that match a filter over `source` and `slice` alone, one file at a time, in a fixed order.
@@ -242,12 +258,12 @@ class Lake:
                 raise InputError(f"table {table}: a stream cannot be filtered by '{name}'", "filter by source and slice, then the rows")
         schema = pa.schema([table_spec(table).schema.field(n) for n in columns])
         for shard in sorted((e.shard for e in self._files(self.table(table), condition, None)), key=lambda s: s.path):
-            yield read_shard(self.storage, shard, list(columns)).cast(schema)
+            yield read_shard(self.storage, shard, schema)
 
     def _files_of(self, table: Table, slice_: Slice, snapshot: int | None, stages: Sequence[str] = ()) -> list[Entry]:
         """Files of a slice (of some stages, in a table that keeps them apart)."""
         found = self._listings.files_of(table, slice_, snapshot, stages)
-        return self._files(table, _of_slice(table.name()[-1], slice_, stages), snapshot) if found is None else found
+        return self._files(table, _of_slice(table, slice_, stages), snapshot) if found is None else found
 
     def _files(self, table: Table, condition: BooleanExpression, snapshot: int | None) -> list[Entry]:
         if table.current_snapshot() is None:
@@ -292,7 +308,7 @@ class Lake:
 
     def _replacement(self, name: str, owners: Sequence[StageCommit]) -> Transaction | None:
         """A transaction that swaps the owners' slices of one table, or None if nothing changes."""
-        table = self.catalog.add_missing_columns(table_spec(name), self.storage.uri(f"tables/{name}"))
+        table = self.catalog.evolved(table_spec(name), self.storage.uri(f"tables/{name}"))
         old: list[DataFile] = []
         new: list[ShardFile] = []
         for slice_ in dict.fromkeys(c.receipt.slice_ for c in owners):
@@ -425,7 +441,7 @@ class Lake:
         An existing tag of that name moves. Returns table → snapshot id.
         """
         tagged: dict[str, int] = {}
-        for t in tables if tables is not None else TABLES:
+        for t in tables if tables is not None else self.table_names():
             table = self.table(t)
             snapshot = table.current_snapshot()
             if snapshot is not None:
@@ -436,7 +452,7 @@ class Lake:
     def tags(self) -> dict[str, dict[str, int]]:
         """Tag → table → snapshot id."""
         found: dict[str, dict[str, int]] = {}
-        for t in TABLES:
+        for t in self.table_names():
             for name, ref in self.table(t).metadata.refs.items():
                 if ref.snapshot_ref_type == "tag":
                     found.setdefault(name, {})[t] = ref.snapshot_id
@@ -504,11 +520,11 @@ def expression_columns(expression: Any) -> set[str]:
     return set().union(*(expression_columns(getattr(expression, side)) for side in ("left", "right", "child") if hasattr(expression, side)))
 
 
-def _of_slice(table: str, slice_: Slice, stages: Sequence[str] = ()) -> BooleanExpression:
-    if "source" not in TABLES[table].schema.names:  # artifacts lie by kind, where slices lie by interval
+def _of_slice(table: Table, slice_: Slice, stages: Sequence[str] = ()) -> BooleanExpression:
+    if "source" not in table.schema().column_names:  # artifacts lie by kind, where slices lie by interval
         return EqualTo("kind", slice_.interval)
     condition: BooleanExpression = And(EqualTo("source", slice_.source), EqualTo("slice", slice_.interval))
-    if stages and "stage" in TABLES[table].partition:
+    if stages and "stage" in partition_columns(table):
         condition = And(condition, In("stage", stages))
     return condition
 

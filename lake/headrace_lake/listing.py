@@ -14,7 +14,6 @@ from pyiceberg.manifest import DataFile, DataFileContent
 from pyiceberg.table import ManifestGroupPlanner, Table
 
 from headrace_lake.receipts import ShardFile
-from headrace_lake.schemas import TABLES
 from headrace_lake.shards import parse_shard_path
 from headrace_lake.slices import Slice
 
@@ -63,6 +62,11 @@ def planned(table: Table, condition: BooleanExpression, snapshot: int | None, re
     ]
 
 
+def partition_columns(table: Table) -> list[str]:
+    """The columns that a table is partitioned by, in order."""
+    return [f.name for f in table.spec().fields]
+
+
 class Listings:
     """The last listing of each table.
 
@@ -79,10 +83,10 @@ class Listings:
         listed = self._listed(table, snapshot)
         if listed is None:
             return None
-        name = table.name()[-1]
         mine = listed.get((slice_.source, slice_.interval), [])
-        if stages and "stage" in TABLES[name].partition:
-            place = TABLES[name].partition.index("stage")
+        columns = partition_columns(table)
+        if stages and "stage" in columns:
+            place = columns.index("stage")
             return [entry for entry in mine if entry.file.partition[place] in stages]
         return list(mine)
 

@@ -6,6 +6,7 @@ The same rows give the same bytes and therefore the same name, `data/<table>/<so
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Protocol
 
 import pyarrow as pa
@@ -87,22 +88,18 @@ def store_conformed(store: ShardStore, spec: TableSpec, slice_: Slice, part: int
     return ShardFile(table=spec.name, part=part, path=path, rows=data.num_rows, bytes=raw.size, digest=digest)
 
 
-def read_shard(storage: Storage, shard: ShardFile, columns: list[str] | None = None) -> pa.Table:
-    """The rows of one shard, with all columns or these in this order.
+def read_shard(storage: Storage, shard: ShardFile, schema: pa.Schema | None = None) -> pa.Table:
+    """The rows of one shard: as they are stored, or with the columns and types of a schema.
+
+    A column that may be null and that the file does not hold, because it was declared later, is null.
 
     Raises:
-        InputError: the file is missing, half-written or without one of the columns; names it.
+        InputError: the file is missing, half-written, without one of the columns, or holds one of another type; names it.
     """
     try:
         with explained(shard.path), storage.open_input(shard.path) as f:
             # Not `read_table`, which makes a data set of the file: for shards of a few rows that takes longer than reading them.
-            rows = pq.ParquetFile(f, pre_buffer=True).read(columns=columns)
-        if columns is None:
-            return rows
-        for name in columns:
-            if name not in rows.column_names:
-                raise without_column(shard.path, name)
-        return rows.select(columns)
+            rows = pq.ParquetFile(f, pre_buffer=True).read(columns=None if schema is None else schema.names)
     except (pa.ArrowInvalid, KeyError) as exc:
         raise _unreadable(shard.path, exc) from exc
     except StorageError as exc:
@@ -110,6 +107,52 @@ def read_shard(storage: Storage, shard: ShardFile, columns: list[str] | None = N
         if isinstance(exc.__cause__, OSError) and exc.__cause__.errno is None and not storage.remote:
             raise _unreadable(shard.path, exc.__cause__) from exc
         raise
+    return rows if schema is None else as_declared(rows, schema, shard.path)
+
+
+def as_declared(rows: pa.Table, schema: pa.Schema, where: str) -> pa.Table:
+    """Rows with the columns and types of a schema; what is not there and may be null is null.
+
+    Raises:
+        InputError: a column that may not be null is not there, or one is of another kind of type.
+    """
+    if rows.schema.equals(schema):
+        return rows
+    columns: list[pa.ChunkedArray | pa.Array] = []
+    for field in schema:
+        if field.name not in rows.column_names:
+            if not field.nullable:
+                raise without_column(where, field.name)
+            columns.append(pa.nulls(rows.num_rows, field.type))
+            continue
+        column = rows[field.name]
+        if column.type != field.type:
+            if not _readable(column.type, field.type):
+                raise InputError(
+                    f"{where}: column '{field.name}' is {column.type}, but it is declared as {field.type}",
+                    "declare it as it was, or give the new column a name of its own",
+                )
+            column = column.cast(field.type)
+        if not field.nullable and column.null_count:
+            raise without_column(where, field.name)
+        columns.append(column)
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+_FAMILIES: tuple[Callable[[pa.DataType], bool], ...] = (
+    pa.types.is_integer,
+    pa.types.is_floating,
+    lambda t: pa.types.is_string(t) or pa.types.is_large_string(t),
+    lambda t: pa.types.is_binary(t) or pa.types.is_large_binary(t),
+    pa.types.is_timestamp,
+    lambda t: pa.types.is_list(t) or pa.types.is_large_list(t),
+    pa.types.is_struct,
+)
+
+
+def _readable(stored: pa.DataType, declared: pa.DataType) -> bool:
+    """Whether values of a stored type are of the declared kind: another width of it, not text that happens to look like a number."""
+    return any(family(stored) and family(declared) for family in _FAMILIES)
 
 
 def without_column(where: str, column: str) -> InputError:

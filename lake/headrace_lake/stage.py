@@ -16,6 +16,7 @@ from typing import ClassVar, Protocol
 
 import pyarrow as pa
 
+from headrace_lake.schemas.fields import TableSpec
 from headrace_lake.slices import Slice
 from headrace_lake.strict import StrictModel
 
@@ -90,6 +91,7 @@ class Stage(ABC):
         version: raised by hand when the meaning changes; the code digest notices every other edit.
         output: table that holds the rows `process` returns (`None`: the stage emits only in `finish`).
         also: further tables the stage may emit rows for in `finish`.
+        tables: declarations of its tables that no component declares; known as soon as a pipeline with the stage is read.
         Params: pydantic model of the parameters.
     """
 
@@ -97,6 +99,7 @@ class Stage(ABC):
     version: ClassVar[str] = "1"
     output: ClassVar[str | None]
     also: ClassVar[tuple[str, ...]] = ()
+    tables: ClassVar[tuple[TableSpec, ...]] = ()
     Params: ClassVar[type[StrictModel]] = NoParams
     resources: ClassVar[Resources] = Resources()
     batch_rows: ClassVar[int] = 256

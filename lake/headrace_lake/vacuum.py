@@ -8,22 +8,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from pyiceberg.table import Table
+
+from headrace_lake.catalog import OBJECTS
 from headrace_lake.lake import Lake
 from headrace_lake.objects import object_path
 from headrace_lake.receipts import Artifact
 from headrace_lake.schemas import TABLES
 
-_REFERENCES: dict[str, dict[str, Callable[[str], str]]] = {
-    "captures": {
-        "warc_path": str,
-        "licence_evidence": lambda digest: object_path("evidence", digest, ".json"),
-        "robots_digest": lambda digest: object_path("evidence", digest, ".txt"),
-    },
-    "token_shards": {"bin_path": str, "idx_path": str},
-}
-"""Table → column → the object that a value of it means."""
 _OBJECTS = "objects/"
 
 
@@ -40,10 +35,9 @@ def vacuum(lake: Lake, *, older_than_seconds: float = 86_400.0, keep_snapshots: 
     """Expire snapshots beyond the newest `keep_snapshots` of each table (tagged ones stay) and remove orphans."""
     report = VacuumReport()
     used: set[str] = set()
-    for name in TABLES:
+    for name in lake.table_names():
         table = lake.table(name)
-        if not table.metadata.snapshots and not table.metadata_location:
-            continue  # never written
+        places = _objects_of_columns(name, table)
         tagged = {ref.snapshot_id for ref in table.metadata.refs.values()}
         ordered = [s.snapshot_id for s in sorted(table.metadata.snapshots, key=lambda s: s.sequence_number or 0)]
         old = [s for s in ordered[:-keep_snapshots] if s not in tagged]
@@ -61,8 +55,8 @@ def vacuum(lake: Lake, *, older_than_seconds: float = 86_400.0, keep_snapshots: 
             used |= {lake.storage.relative(m.manifest_path) for m in snapshot.manifests(table.io)}
             files = lake.read_files(name, snapshot.snapshot_id)
             used |= {f.path for f in files}
-            for column, place in _REFERENCES.get(name, {}).items():
-                values = lake.read(name, columns=[column], snapshot=snapshot.snapshot_id)[column].unique().to_pylist()
+            for column, place in places.items():
+                values = _values(lake, name, column, snapshot.snapshot_id)
                 used |= {place(value) for value in values if value}
     artifacts = {path.rstrip("/") for a in lake.artifacts() for path in _objects_of(lake, a)}
     for prefix in ("data", "tables", "objects", "work"):
@@ -75,6 +69,28 @@ def vacuum(lake: Lake, *, older_than_seconds: float = 86_400.0, keep_snapshots: 
             if not dry_run:
                 lake.storage.delete(stored.path)
     return report
+
+
+def _objects_of_columns(name: str, table: Table) -> dict[str, Callable[[str], str]]:
+    """Column → the object that a value of it means; by the declaration, or by what the table itself says where that is not known here."""
+    said = TABLES[name].objects if name in TABLES else json.loads(table.properties.get(OBJECTS, "{}"))
+    places: dict[str, Callable[[str], str]] = {}
+    for column, form in said.items():
+        kind, _, suffix = form.partition(".")
+        places[column] = str if form == "path" else partial(_object_of_digest, kind, suffix)
+    return places
+
+
+def _object_of_digest(kind: str, suffix: str, digest: str) -> str:
+    return object_path(kind, digest, f".{suffix}")
+
+
+def _values(lake: Lake, name: str, column: str, snapshot: int) -> list[str]:
+    if name in TABLES:
+        found: list[str] = lake.read(name, columns=[column], snapshot=snapshot)[column].unique().to_pylist()
+        return found
+    scanned: list[str] = lake.table(name).scan(selected_fields=(column,), snapshot_id=snapshot).to_arrow()[column].unique().to_pylist()
+    return scanned
 
 
 def _with_parents(path: str) -> Iterator[str]:

@@ -40,7 +40,7 @@ def test_the_files_of_every_slice_are_those_that_pyiceberg_plans(full: Lake, mon
         for snapshot in [None, *(s.snapshot_id for s in table.metadata.snapshots)]:
             for slice_ in [*SLICES, Slice("nobody", "2026-11-01")]:
                 for some in stages if snapshot is None else stages[:1]:
-                    planned = [t.file for t in table.scan(row_filter=_of_slice(name, slice_, some), snapshot_id=snapshot).plan_files()]
+                    planned = [t.file for t in table.scan(row_filter=_of_slice(table, slice_, some), snapshot_id=snapshot).plan_files()]
                     found = full._files_of(table, slice_, snapshot, some)
                     assert sorted(e.file.file_path for e in found) == sorted(f.file_path for f in planned), (name, snapshot, slice_, some)
                     assert all(e.file.file_path.endswith(e.shard.path) and e.sequence > 0 for e in found)

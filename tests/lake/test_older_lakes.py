@@ -24,7 +24,7 @@ def older(lake: Lake, with_documents: Callable[..., Receipt], monkeypatch: pytes
     now = TABLES["documents"]
     fields = [f for f in now.schema if f.name != AGREED]
     with monkeypatch.context() as before:
-        before.setitem(TABLES, "documents", TableSpec(now.name, pa.schema(fields), now.partition, now.doc, now.key))
+        before.setitem(TABLES._known, "documents", TableSpec(now.name, pa.schema(fields), now.partition, now.doc, now.key))
         with_documents(OLD)
     return lake
 

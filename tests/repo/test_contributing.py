@@ -24,7 +24,6 @@ from headrace_lake.engine import Pipeline, RunReport, load_pipeline, preview_pip
 from headrace_lake.fingerprint import digest_of
 from headrace_lake.lake import Lake, StageCommit
 from headrace_lake.receipts import Counts, Receipt, here, new_run_id
-from headrace_lake.schemas import fields
 from headrace_lake.settings import Settings
 from headrace_lake.slices import Slice
 
@@ -39,16 +38,6 @@ def page(checkout: Path) -> dict[str, list[str]]:
     for _, info, body in FENCE.findall((checkout / "CONTRIBUTING.md").read_text(encoding="utf-8")):
         blocks.setdefault(info, []).append(body)
     return blocks
-
-
-@pytest.fixture
-def tables(page: dict[str, list[str]]) -> Iterator[None]:
-    """The page's tables, declared for the length of a test."""
-    added = [eval(line, dict(vars(fields))) for line in page["schema"]]  # noqa: S307 - a line of our own page
-    schemas.TABLES.update({spec.name: spec for spec in added})
-    yield
-    for spec in added:
-        del schemas.TABLES[spec.name]
 
 
 @pytest.fixture
@@ -108,7 +97,6 @@ def test_the_source_is_a_source(page: dict[str, list[str]], tmp_path: Path) -> N
     assert (source.licence.cls, source.fetch.kind, source.declared_tokens) == ("share-alike", "crawl", 4_000_000)
 
 
-@pytest.mark.usefixtures("tables")
 def test_the_filter_gives_a_verdict_and_an_exclusion(example: str, page: dict[str, list[str]], settings: Settings, tmp_path: Path) -> None:
     lake = Lake.open(settings)
     _write_documents(lake)
@@ -121,7 +109,6 @@ def test_the_filter_gives_a_verdict_and_an_exclusion(example: str, page: dict[st
     assert [(r["stage"], r["reason"], json.loads(r["detail"])) for r in dropped] == [("shouting", "shouting", {"capitals": 1.0})]
 
 
-@pytest.mark.usefixtures("tables")
 def test_a_changed_threshold_is_seen_by_the_preview(example: str, page: dict[str, list[str]], settings: Settings, tmp_path: Path) -> None:
     lake = Lake.open(settings)
     _write_documents(lake)
@@ -139,7 +126,6 @@ def test_the_page_names_every_verdict_that_select_joins(page: dict[str, list[str
     assert tuple(entry["params"]["verdicts"]) == (*SelectParams().verdicts, "shouting")
 
 
-@pytest.mark.usefixtures("tables")
 def test_the_stage_fills_its_table(example: str, settings: Settings, tmp_path: Path) -> None:
     lake = Lake.open(settings)
     _write_documents(lake)

@@ -64,17 +64,17 @@ def test_edits_recompute_what_they_change_and_nothing_else(checkout: Path, tmp_p
     assert _preview(copy) == {}
 
     # The type of an output column: its stage, and what reads its table.
-    schemas = copy.folder / "lake/headrace_lake/schemas/text.py"
-    before = schemas.read_text(encoding="utf-8")
+    tables = copy.folder / "governance/headrace_governance/text/tables.py"
+    before = tables.read_text(encoding="utf-8")
     score = 'field("score", %s, "classifier\'s probability"),'
-    copy.edit("lake/headrace_lake/schemas/text.py", score % "FLOAT64", score % "pa.float32()")
+    copy.edit("governance/headrace_governance/text/tables.py", score % "FLOAT64", score % "pa.float32()")
     changed = _preview(copy)
     assert changed.pop("language") == "compute"
     stages = load_pipeline(Settings(base=checkout), "text").stages
     readers = {s.name for s in stages if "verdict_language" in {s.inputs().primary, *s.inputs().sidecars}}
     assert readers and readers <= changed.keys() and set(changed.values()) == {"depends"}
     assert not changed.keys() & {"extract", "text_digests", "exact_duplicate"}, "which read nothing of it"
-    schemas.write_text(before, encoding="utf-8")
+    tables.write_text(before, encoding="utf-8")
     assert _preview(copy) == {}
 
     # A new verdict with a table of its own, as the page describes: the stage itself, and what joins it.
@@ -82,11 +82,62 @@ def test_edits_recompute_what_they_change_and_nothing_else(checkout: Path, tmp_p
     (copy.folder / "governance/headrace_governance/text/shouting.py").write_text(
         page["file=governance/headrace_governance/text/shouting.py"], encoding="utf-8"
     )
-    declared = schemas.read_text(encoding="utf-8").rstrip().removesuffix("]") + "    " + page["schema"].strip().rstrip(",") + ",\n]\n"
-    schemas.write_text(declared, encoding="utf-8")
     pipeline = copy.folder / "governance/pipelines/text.yaml"
     lines = pipeline.read_text(encoding="utf-8").splitlines()
     at = next(i for i, x in enumerate(lines) if "text.select:Select" in x)
     lines[at : at + 1] = ["  " + x for x in (page["stage"] + page["select"]).strip().splitlines()]
     pipeline.write_text("\n".join(lines) + "\n", encoding="utf-8")
     assert _preview(copy) == {"shouting": "compute", "select": "compute", "tokenise": "depends"}
+
+
+def test_a_column_added_to_tables_that_hold_data_is_null_there_and_an_incompatible_one_is_refused(checkout: Path, tmp_path: Path) -> None:
+    _adopted(checkout, tmp_path)
+    places = {"base": str(tmp_path / "checkout"), "lake": {"root": str(tmp_path / "lake")}, "runs": str(tmp_path / "runs")}
+    (tmp_path / "headrace.yaml").write_text(yaml.safe_dump(places), encoding="utf-8")
+    copy = Copy.of(checkout, tmp_path / "checkout", tmp_path / "headrace.yaml")
+    before = {f: f.stat().st_mtime_ns for f in (tmp_path / "lake" / "data").rglob("*.parquet")}
+    text, tokens = "governance/headrace_governance/text/tables.py", "tokenizers/headrace_tokenizers/tables.py"
+    added = 'field("vowels", INT64, "added by a test", null=True),\n            '
+    for file, neighbour in (
+        (text, 'field("title", STRING, "title if found"'),
+        (text, 'field("licence_class", STRING, "class in the licence policy"),\n            field("bytes", INT64'),
+        (tokens, 'field("ordinal", INT64, "sequence number'),
+    ):
+        copy.edit(file, neighbour, added + neighbour)
+    copy.edit(
+        "governance/headrace_governance/text/extract.py",
+        '"characters": len(text),',
+        '"characters": len(text),\n                "vowels": sum(c in "aeiou" for c in text),',
+    )
+    copy.edit("governance/headrace_governance/text/extract.py", '"characters": 0,', '"characters": 0,\n            "vowels": 0,')
+    for table in ("documents", "admitted", "passports"):
+        shown = copy.answer("table", "show", table, "--slice", str(SLICE))
+        assert shown["total_rows"] and {row["vowels"] for row in shown["rows"]} == {None}
+        filtered = copy.answer("table", "show", table, "--where", "slice = '2026-11-01'")
+        assert {row["vowels"] for row in filtered["rows"]} == {None}, "also where rows are filtered"
+
+    late = Slice("mill", "2026-11-02")
+    lake = Lake.open(Settings.model_validate(places | {"base": str(checkout)}))
+    licence = {"id": "CC0-1.0", "class": "public", "basis": "written for this test", "evidence": {"text": "public domain"}}
+    fetch = {"kind": "folder", "path": str(tmp_path / "pages")}
+    fetch_slice(lake, Source.model_validate({"id": "mill", "licence": licence, "fetch": fetch}), late)
+    copy.answer("slice", "run", "text", str(late))
+    new = copy.answer("table", "show", "documents", "--slice", str(late))["rows"]
+    assert new and all(row["vowels"] > 10 for row in new)
+    old = copy.answer("table", "show", "documents", "--slice", str(SLICE))["rows"]
+    assert {row["vowels"] for row in old} == {None}
+    every = copy.answer("table", "show", "documents", "--where", "vowels > 10")
+    assert every["total_rows"] == len(new), "a filter over the new column finds new rows only"
+    assert {f: f.stat().st_mtime_ns for f in before} == before, "nothing was rewritten"
+
+    copy.edit(
+        text, 'field("characters", INT64, "length of the text", unit="characters")', 'field("characters", STRING, "length of the text")'
+    )
+    refused = copy.headrace("table", "show", "documents", "--slice", str(late))
+    told = " ".join((refused.stdout + refused.stderr).split())
+    assert refused.returncode == 2 and "column 'characters' is int64, but it is declared as string" in told
+    assert "give the new column a name of its own" in told
+    copy.edit("governance/headrace_governance/text/extract.py", '"characters": len(text),', '"characters": str(len(text)),')
+    refused = copy.headrace("slice", "run", "text", str(late))
+    told = " ".join((refused.stdout + refused.stderr).split())
+    assert refused.returncode == 2 and "table documents: column 'characters' is declared as string, but the lake's table has long" in told

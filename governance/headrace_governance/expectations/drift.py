@@ -63,4 +63,4 @@ def earlier_rows(lake: Lake, table: str, slice_: Slice, columns: list[str], slic
     intervals = sorted({f.path.split("/")[3] for f in found})[-slices:]
     schema = pa.schema([f for f in table_spec(table).schema if f.name in columns])
     chosen = sorted((f for f in found if f.path.split("/")[3] in intervals), key=lambda f: f.path)
-    return pa.concat_tables([schema.empty_table(), *(read_shard(lake.storage, f, schema.names).cast(schema) for f in chosen)])
+    return pa.concat_tables([schema.empty_table(), *(read_shard(lake.storage, f, schema) for f in chosen)])

@@ -206,7 +206,7 @@ def _table(lake: Lake, name: str, columns: list[str], task: PartTask, memory: di
     missing = [c for c in dict.fromkeys(columns) if known is None or c not in known.column_names]
     if missing:
         wanted = pa.schema([schema.field(c) for c in missing])
-        parts = [read_shard(lake.storage, f, missing).cast(wanted) for f in task.files.get(name, ())]
+        parts = [read_shard(lake.storage, f, wanted) for f in task.files.get(name, ())]
         read = pa.concat_tables([wanted.empty_table(), *parts]).combine_chunks()
         for c in missing:
             known = read.select([c]) if known is None else known.append_column(wanted.field(c), read[c])

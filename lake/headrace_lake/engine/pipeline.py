@@ -28,6 +28,7 @@ from headrace_lake.engine.guard import Guard
 from headrace_lake.engine.validator import Validator
 from headrace_lake.errors import ConfigError
 from headrace_lake.nearest import did_you_mean
+from headrace_lake.schemas import TABLES, table_spec
 from headrace_lake.settings import Settings
 from headrace_lake.stage import Stage
 from headrace_lake.strict import StrictModel, load_yaml, parse, read_yaml
@@ -170,6 +171,12 @@ def make_stage(use: str, params: dict[str, Any], *, where: str) -> Stage:
     cls = _imported(use, "stage", where)
     if not (isinstance(cls, type) and issubclass(cls, Stage)):
         raise ConfigError(f"{where}: '{use}' is no stage", "write module:Class of a subclass of headrace_lake.stage.Stage")
+    try:
+        TABLES.register(*cls.tables)
+        for table in (*([cls.output] if cls.output else []), *cls.also):
+            table_spec(table)
+    except ConfigError as exc:
+        raise ConfigError(f"{where}: stage '{use}': {exc.what}", exc.way_out) from exc
     return cls(parse(params, cls.Params, where=where))
 
 

@@ -226,7 +226,7 @@ class _Sample:
             return f"{stored.rows if stored else 0} rows before, {made.rows if made else 0} now"
         if stored.rows != made.rows:
             return f"{stored.rows} rows before, {made.rows} now"
-        before, now = (read_shard(self._lake.storage, x, None) for x in (stored, made))
+        before, now = (read_shard(self._lake.storage, x) for x in (stored, made))
         for column in before.column_names:
             if column not in now.column_names or before[column].type != now[column].type:
                 return f"column {column} has another type"

@@ -137,6 +137,7 @@ def _bring_up_to_date(lake: Lake, pipeline: Pipeline, slices: Sequence[Slice], r
     lines = [_Line(slice_, on_stage) for slice_ in slices]
     waiting = lines if pipeline.stages else []
     codes = StageCodes.of(lake)
+    lake.refuse_incompatible([t for s in pipeline.stages for t in (*([s.output] if s.output else []), *s.also)])
     while waiting:
         _round(lake, pipeline, waiting, runner, codes)
         waiting = [line for line in waiting if line.index < len(pipeline.stages)]

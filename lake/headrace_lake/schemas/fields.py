@@ -23,13 +23,23 @@ class TableSpec:
     log: bool = False
 
     @property
+    def objects(self) -> dict[str, str]:
+        """Columns whose values mean objects of the lake, which live as long as the rows: `path`, or `KIND.SUFFIX` of a digest."""
+        return {f.name: f.metadata[b"object"].decode() for f in self.schema if f.metadata and b"object" in f.metadata}
+
+    @property
     def is_verdict(self) -> bool:
         """A verdict table keeps a row for dropped documents too (column `keep`)."""
         return "keep" in self.schema.names
 
 
-def field(name: str, type_: pa.DataType, doc: str, *, unit: str = "", null: bool = False) -> pa.Field:
-    meta = {"doc": doc} | ({"unit": unit} if unit else {})
+def field(name: str, type_: pa.DataType, doc: str, *, unit: str = "", null: bool = False, object_: str = "") -> pa.Field:
+    """A column.
+
+    Args:
+        object_: its values mean objects of the lake: `path`, relative to the root, or a digest, as a `KIND.SUFFIX` such as `evidence.json`.
+    """
+    meta = {"doc": doc} | ({"unit": unit} if unit else {}) | ({"object": object_} if object_ else {})
     return pa.field(name, type_, nullable=null, metadata=meta)
 
 

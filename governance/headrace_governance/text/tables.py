@@ -1,10 +1,10 @@
-"""Tables of the text pipeline: statistics, signatures and verdicts."""
+"""Tables of text: documents, what is measured on them, and the verdicts on them."""
 
 from __future__ import annotations
 
 import pyarrow as pa
 
-from headrace_lake.schemas.fields import BOOL, FLOAT64, INT64, ROW, SLICE, STRING, counts, field, spec, verdict
+from headrace_lake.schemas.fields import BOOL, FLOAT64, INT64, ROW, STRING, counts, field, spec, verdict
 
 _STATISTICS = [
     field("language", STRING, "ISO 639-1 code by which words were split"),
@@ -101,7 +101,43 @@ _SPANS = [
     field("ends", pa.list_(INT64), "end of each span, exclusive", unit="bytes"),
 ]
 
-TEXT_TABLES = [
+TABLES = [
+    spec(
+        "documents",
+        [
+            *ROW,
+            field("url", STRING, "where it came from"),
+            field("title", STRING, "title if found", null=True),
+            field("text", pa.large_string(), "extracted text, Markdown-like, never rewritten afterwards"),
+            field("characters", INT64, "length of the text", unit="characters"),
+            field("bytes", INT64, "length of this stored text in UTF-8; what is tokenised may be shorter (`passports`)", unit="bytes"),
+            field("replaced_characters", INT64, "undecodable sequences replaced by U+FFFD", unit="characters"),
+            field("language_hint", STRING, "declared language (BCP 47) if any", null=True),
+            field("licence", STRING, "licence id"),
+            field("licence_class", STRING, "class in the licence policy"),
+            field("content_digest", STRING, "digest of the capture it came from"),
+            field(
+                "format", STRING, "markdown: the text is in Markdown; plain: marks are content; null: from before this was noted", null=True
+            ),
+        ],
+        "one document a row",
+    ),
+    spec(
+        "document_fields",
+        [*ROW, field("fields", STRING, "what the format says beside the text (author, date, score, tags ...), JSON")],
+        "further facts of documents of imported formats; no row for a document without any",
+    ),
+    spec(
+        "admitted",
+        [
+            *ROW,
+            field("language", STRING, "ISO 639-1 code"),
+            field("licence", STRING, "licence id"),
+            field("licence_class", STRING, "class in the licence policy"),
+            field("bytes", INT64, "length of the stored text (`documents.text`) in UTF-8", unit="bytes"),
+        ],
+        "documents that every verdict keeps",
+    ),
     verdict(
         "verdict_language",
         "language and script of each document",
@@ -224,49 +260,4 @@ TEXT_TABLES = [
         ],
     ),
     # Decontamination.
-    spec(
-        "evaluation_items",
-        [
-            *ROW,
-            field("set", STRING, "evaluation set"),
-            field("item", STRING, "id within the set; an item has one row for each of its texts"),
-            field("language", STRING, "ISO 639-1 code"),
-            field("field", STRING, "question, answer, context, or document: a paragraph of a held-out document of our own"),
-            field("text", pa.large_string(), "the text that must not be trained on"),
-            field("licence", STRING, "licence id of the set"),
-            field("digest", STRING, "BLAKE2b-128 of the text, hex"),
-            field("revision", STRING, "revision of the set: as declared, or the digest of its content"),
-            field(
-                "origin",
-                STRING,
-                "source/slice/uid of the document that it is, for held-out documents: no contamination of itself",
-                null=True,
-            ),
-        ],
-        "texts of evaluation sets, a set a slice of source 'evaluation'",
-    ),
-    spec(
-        "common_ngrams",
-        [
-            *SLICE,
-            field("key", pa.uint64(), "hash by which the index of evaluation items knows the run of words"),
-            field("words", STRING, "the run as it is compared: folded, a space between units"),
-            field("documents", INT64, "documents it was counted in", unit="documents"),
-        ],
-        "runs of words of evaluation items that stand in many documents: common phrases",
-        key="key",
-    ),
-    verdict(
-        "verdict_contamination",
-        "documents that hold evaluation items",
-        [
-            field("set", STRING, "evaluation set of the strongest hit", null=True),
-            field("item", STRING, "uid of the strongest hit in evaluation_items", null=True),
-            field("overlap", FLOAT64, "share of the item's n-grams found; of a shorter item 1", null=True),
-            field("matched", INT64, "n-grams found; of a shorter item 1", unit="n-grams", null=True),
-            field("start", INT64, "start of the matched region in the text's UTF-8", unit="bytes", null=True),
-            field("end", INT64, "end of the matched region, exclusive", unit="bytes", null=True),
-            field("items", pa.list_(STRING), "uids of all items found, strongest first"),
-        ],
-    ),
 ]

@@ -1,0 +1,9 @@
+"""All tables that governance declares; found through the entry point `headrace.tables` (pyproject.toml)."""
+
+from __future__ import annotations
+
+from headrace_governance.crawl.tables import TABLES as _CAPTURES
+from headrace_governance.text.decontamination.tables import TABLES as _EVALUATION
+from headrace_governance.text.tables import TABLES as _TEXT
+
+TABLES = [*_CAPTURES, *_TEXT, *_EVALUATION]

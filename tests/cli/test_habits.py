@@ -39,7 +39,19 @@ from headrace_lake.slices import Slice
 WITHOUT_JSON = {"poc", "services up", "services down", "samples build", "samples serve", "tokenizer export", "tokenizer bench"}
 # Commands that change something; every other one lists or shows, and is run below.
 ACTIONS = {
-    *("crawl", "slice run", "stage run", "table tag", "table vacuum", "court sample", "court page", "court judge", "court model"),
+    *(
+        "crawl",
+        "slice run",
+        "stage run",
+        "stage prove-equal",
+        "stage revoke",
+        "table tag",
+        "table vacuum",
+        "court sample",
+        "court page",
+        "court judge",
+        "court model",
+    ),
     *("court verdict", "court waive", "decontaminate register", "decontaminate register-held-out", "decontaminate forget"),
     *("decontaminate count-common", "docs build", "quality train", "mix compile", "train", "eval run", "gate evaluate", "gate sign"),
     *("release build", "generate", "backfill", "jobs ls", "jobs logs", "jobs stop"),
@@ -56,6 +68,7 @@ EXAMPLES: dict[str, list[str] | None] = {
     "slice status": [],
     "slice stale": ["mine/.."],
     "stage ls": [],
+    "stage equivalences": [],
     "table ls": [],
     "table show": ["documents", "--slice", "mine/2026-11-01"],
     "table history": ["documents"],

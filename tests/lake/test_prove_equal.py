@@ -128,6 +128,28 @@ def test_new_slices_and_old_ones_share_one_identity_until_it_is_revoked(
     assert again.fingerprint == proof.fingerprint and actions(lake, refactored) == ["adopt"] * 50
 
 
+def test_whichever_of_two_codes_wrote_a_slice_and_whenever_it_is_adopted_by_both(
+    lake: Lake, adopted: Pipeline, edit: Callable[[str], Pipeline], with_documents: Callable[..., Receipt]
+) -> None:
+    late = [Slice("web", "2026-12-01"), Slice("web", "2026-12-02")]
+    refactored = edit(REFACTORED)
+    with_documents(late[0])
+    run_slices(lake, refactored, late[:1])  # before anything was proven
+    back = edit(RULE)
+    assert [s.action for s in preview_pipeline(lake, back, late[0])] == ["compute", "depends"]
+    proof = prove_equal(lake, back, "length", LocalExecutor(lake))  # the first code again, against what the second wrote
+    assert (proof.population, proof.slices) == (3, 1)
+    with_documents(late[1])
+    run_slices(lake, back, late[1:])
+    third = edit(REFACTORED + "UNUSED = 1\n")
+    prove_equal(lake, third, "length", LocalExecutor(lake), parts=1000)
+    for rule in (REFACTORED + "UNUSED = 1\n", RULE, REFACTORED):
+        pipeline = edit(rule)
+        assert actions(lake, pipeline) == ["adopt"] * 50
+        assert [s.action for slice_ in late for s in preview_pipeline(lake, pipeline, slice_)] == ["adopt"] * 4
+        assert stale_stages(lake, [*SLICES, *late], pipeline) == []
+
+
 def test_a_change_of_one_document_in_one_part_of_many_is_refused_and_named(
     lake: Lake, adopted: Pipeline, edit: Callable[[str], Pipeline]
 ) -> None:

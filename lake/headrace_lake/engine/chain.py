@@ -108,7 +108,7 @@ class Chain:
             outputs = tuple(f for o in mine for f in o.outputs)
             counts = sum((o.counts for o in mine), Counts())
             inputs = self.ready.inputs if i == 0 else _inputs(stage, files, producers, self.history, self.shared[i])
-            fingerprint = self.ready.fingerprint if i == 0 else fingerprint_of(stage, self.slice_, inputs, self.codes.identity(stage))
+            fingerprint = self.ready.fingerprint if i == 0 else fingerprint_of(stage, self.slice_, inputs, self.codes.digest(stage))
             owned = (*stage.also, *([stage.output] if stage.output else []))
             for table in owned:
                 files[table] = [f for f in outputs if f.table == table]

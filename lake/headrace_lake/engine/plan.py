@@ -49,8 +49,8 @@ class Ready:
 
     Attributes:
         current: the newest receipt.
-        earlier: the newest one with this fingerprint.
-        adopted: `current` has this fingerprint, and its files are whole.
+        earlier: the newest one with this fingerprint, or one that differs by code that was proven equal.
+        adopted: `current` is such a one, and its files are whole.
         looked_at: what the stage read from beyond its slice to come to it.
     """
 
@@ -97,11 +97,12 @@ def make_ready(lake: Lake, stage: Stage, slice_: Slice, history: list[Receipt], 
     looking = Looking(lake)
     shared = stage.prepare(looking, slice_) | stage.about(lake, slice_)
     refs += shared_refs(shared)
-    fingerprint = fingerprint_of(stage, slice_, tuple(refs), codes.identity(stage))
+    fingerprint, *others = (fingerprint_of(stage, slice_, tuple(refs), code) for code in codes.today(stage))
+    same = {fingerprint, *others}
     mine = [r for r in history if r.stage == stage.name]
     current = mine[-1] if mine else None
-    earlier = next((r for r in reversed(mine) if r.fingerprint == fingerprint), None)
-    adopted = current is not None and current.fingerprint == fingerprint and files_intact(lake, current)
+    earlier = next((r for r in reversed(mine) if r.fingerprint in same), None)
+    adopted = current is not None and current.fingerprint in same and files_intact(lake, current)
     return Ready(stage, tuple(refs), files, shared, fingerprint, current, earlier, adopted, tuple(looking.looked_at.values()))
 
 
@@ -109,7 +110,7 @@ def fingerprint_of(stage: Stage, slice_: Slice, inputs: tuple[InputRef, ...], co
     """Digest of (stage, slice, inputs, parameters, code, output columns).
 
     Args:
-        code: what counts for the stage's code (`StageCodes.identity`).
+        code: digest of the stage's code.
     """
     return digest_of(
         {

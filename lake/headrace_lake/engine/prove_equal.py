@@ -56,7 +56,7 @@ class Proof:
         parts: how many were compared, of `population`.
         bound: share of parts that differ at most, with 95 % confidence; 0 if all were compared.
         slices: how many slices the compared parts belong to.
-        others: older code digest → slices that were not looked at.
+        others: digest of other older code, not known to be equal → slices, which were not looked at.
         skipped: why slices could not be compared → how many.
         fingerprint: of the artifact that was recorded.
     """
@@ -128,7 +128,7 @@ def prove_equal(lake: Lake, pipeline: Pipeline, name: str, executor: Executor, *
         population=sum(len(_parts(lake, stage, r)) for r in mine),
         bound=0.0 if whole else 1 - (1 - CONFIDENCE) ** (1 / len(compared)),
         slices=len({slice_ for slice_, _ in compared}),
-        others={code: n for code, n in sorted(older.items()) if code != before},
+        others={code: n for code, n in sorted(older.items()) if code not in codes.equal(name, before)},
         skipped=dict(sample.skipped),
     )
     proof.fingerprint = _record(lake, proof, seed, by)
@@ -195,8 +195,7 @@ class _Sample:
             except InputError as exc:
                 self._skip(name, str(exc.what))
                 continue
-            as_before = self._codes.representative(self._stage.name, receipt.code)
-            if fingerprint_of(self._stage, slice_, ready.inputs, as_before) != receipt.fingerprint:
+            if fingerprint_of(self._stage, slice_, ready.inputs, receipt.code) != receipt.fingerprint:
                 self._skip(name, "its inputs, parameters, version or columns have changed too")
             elif not files_intact(self._lake, receipt):
                 self._skip(name, "its files are gone")

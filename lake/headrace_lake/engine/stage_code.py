@@ -1,8 +1,9 @@
-"""Code identity of stages: the digest of a stage's code, or the older digest that it was proven equal to in this lake.
+"""Code identity of stages: the digest of a stage's code, and the digests that were proven equal to it in this lake.
 
 An *equivalence* (`prove_equal.py`) says that two digests of a stage's code give the same bytes. It stands in the lake as an artifact; a
-later one with the same fingerprint that is revoked takes it back. All digests that are joined by equivalences count as the one that was
-there first, so that what any of them wrote is adopted by all.
+later one with the same fingerprint that is revoked takes it back. What any of the digests that equivalences join has written is adopted
+by all of them. A result's own fingerprint always holds the digest of the code that it came from, so nothing has to be rewritten when an
+equivalence comes or goes.
 """
 
 from __future__ import annotations
@@ -32,14 +33,11 @@ class StageCodes:
     def __init__(self, equivalences: Iterable[Artifact] = ()) -> None:
         newest = {a.fingerprint: a for a in equivalences}
         self.equivalences: tuple[Artifact, ...] = tuple(a for a in newest.values() if not a.payload.get("revoked"))
-        self._first: dict[tuple[str, str], str] = {}
+        self._joined: dict[tuple[str, str], frozenset[str]] = {}
         for a in self.equivalences:
-            stage, before, after = a.payload["stage"], a.payload["before"], a.payload["after"]
-            kept, gone = self.representative(stage, before), self.representative(stage, after)
-            for key, value in list(self._first.items()):
-                if key[0] == stage and value == gone:
-                    self._first[key] = kept
-            self._first[stage, after] = self._first[stage, gone] = kept
+            stage = a.payload["stage"]
+            both = self.equal(stage, a.payload["before"]) | self.equal(stage, a.payload["after"])
+            self._joined.update(dict.fromkeys(((stage, code) for code in both), both))
         self._digests: dict[type, str] = {}
 
     @classmethod
@@ -47,9 +45,9 @@ class StageCodes:
         """Those of a lake, as it is now."""
         return cls(lake.artifacts(EQUIVALENCE))
 
-    def representative(self, stage: str, code: str) -> str:
-        """The digest that counts for one of a stage's digests."""
-        return self._first.get((stage, code), code)
+    def equal(self, stage: str, code: str) -> frozenset[str]:
+        """The digests of a stage's code that count as the same as one, that one among them."""
+        return self._joined.get((stage, code), frozenset([code]))
 
     def digest(self, stage: Stage) -> str:
         """Digest of a stage's code as it is now."""
@@ -58,13 +56,14 @@ class StageCodes:
             self._digests[kind] = code_digest(kind)
         return self._digests[kind]
 
-    def identity(self, stage: Stage) -> str:
-        """What of its code belongs to the fingerprint of a stage's results."""
-        return self.representative(stage.name, self.digest(stage))
+    def today(self, stage: Stage) -> list[str]:
+        """The digests whose results count as those of a stage's code as it is now: its own first."""
+        own = self.digest(stage)
+        return [own, *sorted(self.equal(stage.name, own) - {own})]
 
     def same(self, stage: Stage, receipt: Receipt) -> bool:
         """Whether a receipt came from this code, or from code that was proven equal to it."""
-        return self.representative(stage.name, receipt.code) == self.identity(stage)
+        return receipt.code in self.equal(stage.name, self.digest(stage))
 
     def why_adopted(self, stage: Stage, receipt: Receipt | None) -> str:
         """`same fingerprint`, and what it rests on if the receipt came from other code."""
@@ -76,9 +75,7 @@ class StageCodes:
 
     def equal_to(self, code: str) -> set[str]:
         """Digests that count as the same as one, that one among them, whichever stage they are of."""
-        stages = {stage for (stage, digest), first in self._first.items() if code in (digest, first)}
-        kept = {(stage, self.representative(stage, code)) for stage in stages}
-        return {code} | {d for (s, d), first in self._first.items() if (s, first) in kept} | {first for _, first in kept}
+        return {code}.union(*(joined for (_, digest), joined in self._joined.items() if digest == code))
 
 
 def output_columns(stage: Stage) -> str:

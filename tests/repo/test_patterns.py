@@ -50,3 +50,53 @@ def test_patterns_over_responses_and_records_are_linear(tool: ModuleType) -> Non
     assert len(found) >= 70
     growths = {f"{f.where} {f.pattern.pattern!r}": tool.worst(f).growth for f in found}
     assert {where: growth for where, growth in growths.items() if growth > tool.MOST} == {}
+
+
+class Recorder:
+    """A pattern that notes how long the texts are that it is asked about."""
+
+    def __init__(self, pattern: re.Pattern[str]) -> None:
+        self.pattern = pattern
+        self.lengths: list[int] = []
+
+    def search(self, text: str) -> re.Match[str] | None:
+        self.lengths.append(len(text))
+        return self.pattern.search(text)
+
+    def fullmatch(self, text: str) -> re.Match[str] | None:
+        self.lengths.append(len(text))
+        return self.pattern.fullmatch(text)
+
+
+def test_the_patterns_that_are_held_by_the_length_of_their_text_are_given_no_longer_one(
+    tool: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from headrace_governance.text.pii.detect import find
+
+    recorders = {}
+    for where, most in tool.BOUNDED.items():
+        path, _, name = where.partition(" ")
+        module = importlib.import_module(path.partition("/")[2].removesuffix(".py").replace("/", "."))
+        recorders[where] = most, Recorder(getattr(module, name))
+        monkeypatch.setattr(module, name, recorders[where][1])
+    filler = ["a" * 3000, "a " * 1500, "Aa-" * 1000, "1.5 " * 800, "changed in ", "(555) " * 500, "v" * 3000 + " ", "A" * 3000 + " "]
+    finds = [
+        "3.0.145.199",
+        "9.0.0.127",
+        "5.0.19.77",
+        "10.200.3.4",
+        "62.4.1.99",
+        "8.8.8.8",
+        "+44 20 7946 0018",
+        "020 7946 0018",
+        "555.123",
+        "1600 Baker Street",
+        "12 Market Road",
+    ]
+    for language in ("en", "de", "zh", "fr"):
+        for head in filler:
+            for number in finds:
+                find(f"{head}{number} {head} {number} {head}\nCall {number}{'9' * 200} {head}", language)
+    for where, (most, recorder) in recorders.items():
+        assert recorder.lengths, f"{where} was never asked"
+        assert max(recorder.lengths) <= most, where

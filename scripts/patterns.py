@@ -46,7 +46,6 @@ BOUNDED = {
     "governance/headrace_governance/text/pii/networks.py _CHANGED_BEFORE": 80,
     "governance/headrace_governance/text/pii/networks.py _PRODUCT_BEFORE": 80,
     "governance/headrace_governance/text/pii/phones.py _DECIMAL": 60,
-    "governance/headrace_governance/text/pii/places.py _CAPITAL_BEFORE": 40,
 }
 """Patterns that are given no more characters than this: what stands before a find (`spans.before`), or a find of bounded length."""
 _MANY = 30

@@ -78,8 +78,6 @@ _NO_NAME = frozenset(
     "Foreign Master Hot Product Web Data Open Each Every Some All Any No Not "
     "Der Die Das Ein Eine Den Dem Des Le La Les Un Une Des Il Lo Gli El Los Las Una Uno O Os As Um Uma De Het Een".split()
 )
-_CAPITAL_BEFORE = re.compile(r"(?<![\w.])[A-Z][\w'’-]* $")
-_SENTENCE_BEGIN = re.compile(r"(?:^|[.!?:;] )[A-Z][\w'’-]* $")
 
 
 def addresses(text: str, language: str) -> Iterator[Span]:

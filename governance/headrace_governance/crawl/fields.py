@@ -15,7 +15,6 @@ from headrace_governance.crawl.urls import normal_url
 _TIME = re.compile(r"[\t\n\f\r ]*(?:[0-9]++[0-9.]*+|\.[0-9.]*)")
 _SPACE = "\t\n\f\r "
 _MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
-_CLOCK = r"(?P<time>\d{2}:\d{2}:\d{2})"
 _DATES = (
     re.compile(
         r"[a-z]{3,9},? (?P<day>\d{1,2})[ -](?P<month>[a-z]{3})[ -](?P<year>\d{4}|\d{2}) (?P<time>\d{2}:\d{2}:\d{2})(?: (?:gmt|utc))?$"

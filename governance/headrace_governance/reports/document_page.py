@@ -60,10 +60,8 @@ def _facts(told: Story, capture: dict[str, Any] | None, links: Links) -> Element
         ("fetched", _time(c["fetched_at"]) if c else None),
         ("licence", visible(str(licence)) if licence else None),
         ("licence found in", visible(f"{c['licence_basis']}; evidence {c['licence_evidence']}") if c else None),
-        (
-            "capture",
-            [el("code", f"{c['warc_path']} at byte {c['warc_offset']:,}"), f", {c['content_bytes']:,} bytes decoded"] if c else None,
-        ),
+        ("answered by", visible(f"{c['answered_by']}, a mirror", 600) if c and c["answered_by"] else None),
+        ("capture", _capture(c) if c else None),
         ("content", el("code", c["content_digest"]) if c else None),
         ("text", size or None),
         ("tokens", tokens or None),

@@ -11,6 +11,7 @@ Tables become known in three ways: the lake's own (`lake.py`); those of installe
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from threading import RLock
 
 from headrace_lake.errors import ConfigError
 from headrace_lake.schemas.fields import TableSpec
@@ -26,7 +27,8 @@ class Tables(Mapping[str, TableSpec]):
 
     def __init__(self, *own: TableSpec) -> None:
         self._known: dict[str, TableSpec] = {spec.name: spec for spec in own}
-        self._asked = False
+        self._asked = self._ready = False
+        self._lock = RLock()
 
     def register(self, *specs: TableSpec) -> None:
         """Make tables known; the same declaration may come again.
@@ -41,19 +43,29 @@ class Tables(Mapping[str, TableSpec]):
             self._known[spec.name] = spec
 
     def _all(self) -> dict[str, TableSpec]:
-        if not self._asked:
-            self._asked = True  # before they are loaded: a component's own modules may look here
-            from importlib.metadata import entry_points
-
-            for point in sorted(entry_points(group=ENTRY_POINTS), key=lambda p: p.name):
+        if self._ready:
+            return self._known
+        with self._lock:  # other threads wait until all are known
+            if not self._asked:
+                self._asked = True  # before they are loaded: a component's own modules may look here
                 try:
-                    self.register(*point.load())
-                except (ImportError, AttributeError) as exc:
+                    self._ask()
+                except ConfigError:
                     self._asked = False
-                    raise ConfigError(
-                        f"tables of component '{point.name}' ({point.value}) cannot be loaded: {exc}", "install it again"
-                    ) from exc
+                    raise
+                self._ready = True
         return self._known
+
+    def _ask(self) -> None:
+        from importlib.metadata import entry_points
+
+        for point in sorted(entry_points(group=ENTRY_POINTS), key=lambda p: p.name):
+            try:
+                self.register(*point.load())
+            except (ImportError, AttributeError) as exc:
+                raise ConfigError(
+                    f"tables of component '{point.name}' ({point.value}) cannot be loaded: {exc}", "install it again"
+                ) from exc
 
     def __getitem__(self, name: str) -> TableSpec:
         return self._known[name] if name in self._known else self._all()[name]

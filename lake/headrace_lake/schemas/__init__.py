@@ -38,7 +38,7 @@ class Tables(Mapping[str, TableSpec]):
         """
         for spec in specs:
             there = self._all().get(spec.name)
-            if there is not None and there != spec:
+            if there is not None and there.shape != spec.shape:
                 raise ConfigError(f"table '{spec.name}' is declared twice, with different columns", "give one of them another name")
             self._known[spec.name] = spec
 

@@ -23,6 +23,12 @@ class TableSpec:
     log: bool = False
 
     @property
+    def shape(self) -> tuple[object, ...]:
+        """What two declarations of a table must agree on; not what they say for people."""
+        columns = tuple((f.name, f.type, f.nullable) for f in self.schema)
+        return columns, self.partition, self.key, self.log, tuple(self.objects.items())
+
+    @property
     def objects(self) -> dict[str, str]:
         """Columns whose values mean objects of the lake, which live as long as the rows: `path`, or `KIND.SUFFIX` of a digest."""
         return {f.name: f.metadata[b"object"].decode() for f in self.schema if f.metadata and b"object" in f.metadata}

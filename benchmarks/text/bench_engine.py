@@ -105,6 +105,7 @@ def bare(lake: Lake, work: Pipeline, folder: Path) -> None:
     for part, shard in enumerate(receipt.outputs):
         memory = {"documents": pq.read_table(root / shard.path, use_threads=False)}
         for stage in work.stages:
+            stage.setup()
             stage.begin(_Part(part), {})  # type: ignore[arg-type]
             wanted = stage.inputs()
             rows = memory[wanted.primary].select([*dict.fromkeys(("uid", *wanted.columns))])

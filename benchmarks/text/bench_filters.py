@@ -51,6 +51,7 @@ def shipped(cls: type[Stage], file: str = "") -> Stage:
     """A stage with its shipped parameters."""
     name = file or cls.name
     stage = cls(parse(yaml.safe_load((FILTERS / f"{name}.yaml").read_text(encoding="utf-8")), cls.Params, where=name))
+    stage.setup()
     stage.begin(None, {})  # type: ignore[arg-type]
     return stage
 

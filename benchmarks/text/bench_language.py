@@ -77,6 +77,7 @@ def speed(megabytes: float) -> None:
     table = corpus(megabytes)
     stage = Language(parse(yaml.safe_load(FILE.read_text(encoding="utf-8")), LanguageParams, where="language.yaml"))
     started = time.process_time()
+    stage.setup()
     stage.begin(None, {})  # type: ignore[arg-type]
     print(f"tables and model: {time.process_time() - started:.1f} s, once a process")
     documents = pa.table({"uid": [str(i) for i in range(table.num_rows)], "text": table["text"]})

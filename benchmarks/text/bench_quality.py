@@ -124,6 +124,7 @@ def main() -> None:
             both = LanguageModels(classifier=ModelName(name=f"quality-{language}"), perplexity=ModelName(name=f"ngram-{language}"))
             for name, chosen in (("classifier and perplexity", both), ("perplexity", both.model_copy(update={"classifier": None}))):
                 stage = Quality(QualityParams(languages={language: chosen}))
+                stage.setup()
                 stage.begin(_Part(lake), stage.prepare(lake, Slice("a", "b")))  # type: ignore[arg-type]
                 run(stage, table.slice(0, 200))
                 started = time.process_time()

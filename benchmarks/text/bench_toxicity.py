@@ -52,6 +52,7 @@ def raw_lists(params: ToxicityParams) -> Toxicity:
 def staged(params: ToxicityParams) -> Toxicity:
     """The stage, ready."""
     made = Toxicity(params)
+    made.setup()
     made.begin(None, {})  # type: ignore[arg-type]
     return made
 

@@ -93,6 +93,10 @@ class Stage(ABC):
         also: further tables the stage may emit rows for in `finish`.
         tables: declarations of its tables that no component declares; known as soon as a pipeline with the stage is read.
         Params: pydantic model of the parameters.
+        batch_rows, batch_bytes: rows and bytes of a batch at most; a single row may be larger.
+
+    A worker's life: `setup` once, then for each of its parts `begin`, `process` for every batch, `finish`; `teardown` at its end. What
+    `setup` makes must depend on the parameters alone, and a part must leave no trace in it.
     """
 
     name: ClassVar[str]
@@ -103,6 +107,7 @@ class Stage(ABC):
     Params: ClassVar[type[StrictModel]] = NoParams
     resources: ClassVar[Resources] = Resources()
     batch_rows: ClassVar[int] = 256
+    batch_bytes: ClassVar[int] = 256 << 20
 
     def __init__(self, params: StrictModel | None = None) -> None:
         self.params = params if params is not None else self.Params()
@@ -123,8 +128,17 @@ class Stage(ABC):
         stage waits for no other slice."""
         return {}
 
+    def setup(self) -> None:  # noqa: B027 - optional hook
+        """Called once in each worker process before its first part: load models and vocabularies here, never at import.
+
+        A stage that overrides this runs in a pool of workers that live as long as the run, so that what it loads is loaded once in each.
+        """
+
+    def teardown(self) -> None:  # noqa: B027 - optional hook
+        """Called when a worker process ends, or keeps the stage no longer; not after a kill."""
+
     def begin(self, part: PartWriter, shared: Mapping[str, pa.Table]) -> None:  # noqa: B027 - optional hook
-        """Called once per part before its first batch; load models here, never at import."""
+        """Called once per part before its first batch."""
 
     @abstractmethod
     def process(self, batch: pa.Table) -> pa.Table:

@@ -40,6 +40,7 @@ def measure(texts: list[str], language: str = "zh", form: str = "plain") -> pa.T
     stage = ChineseStatistics(
         parse(yaml.safe_load((FOLDER / "chinese_statistics.yaml").read_text()), ChineseStatisticsParams, where="chinese_statistics.yaml")
     )
+    stage.setup()
     stage.begin(None, {})  # type: ignore[arg-type]
     return stage.process(
         pa.table(

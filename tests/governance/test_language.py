@@ -49,6 +49,7 @@ def codes(texts: list[str]) -> list[str]:
 def run(texts: list[str], **params: Any) -> list[dict[str, Any]]:
     data = yaml.safe_load(FILE.read_text(encoding="utf-8")) | params
     stage = Language(parse(data, LanguageParams, where="language.yaml"))
+    stage.setup()
     stage.begin(None, {})  # type: ignore[arg-type]
     rows: list[dict[str, Any]] = stage.process(
         pa.table({"uid": [str(i) for i in range(len(texts))], "text": pa.array(texts, pa.large_string())})

@@ -46,6 +46,7 @@ SENTENCES = {
 @pytest.fixture(scope="module")
 def stage() -> Language:
     made = Language(parse(yaml.safe_load(FILE.read_text(encoding="utf-8")), LanguageParams, where="language.yaml"))
+    made.setup()
     made.begin(None, {})  # type: ignore[arg-type]
     return made
 
@@ -130,6 +131,7 @@ def test_a_declared_language_that_the_text_is_surely_not_in_decides_nothing(stag
 def test_a_wanted_language_is_wanted_with_those_it_cannot_be_told_from(stage: Language) -> None:
     params = stage.params.model_copy(update={"wanted": ("sr",)})
     wanted = Language(params)
+    wanted.setup()
     wanted.begin(None, {})  # type: ignore[arg-type]
     rows = run(wanted, [SOUTH_SLAVIC["hr"], SENTENCES["cs"]])
     assert [r["reason"] for r in rows] == [None, "language_not_wanted"]

@@ -61,6 +61,7 @@ def run(texts: list[str], *languages: str, own: str = "", hints: list[str | None
     data["undeclared"] |= undeclared
     stage = Language(parse(data, LanguageParams, where="language.yaml"))
     rows = [{"language": language, "undeclared": own} for language in sorted(languages)]
+    stage.setup()
     stage.begin(None, {"declared_languages": pa.Table.from_pylist(rows, schema=DECLARED)} if rows else {})  # type: ignore[arg-type]
     columns: dict[str, Any] = {"uid": [str(i) for i in range(len(texts))], "text": pa.array(texts, pa.large_string())}
     if hints is not None:

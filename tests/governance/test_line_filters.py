@@ -73,6 +73,7 @@ def run(
     """Statistics and verdict, with the shipped parameters but for what is given."""
     params = parse(yaml.safe_load((FOLDER / "line_statistics.yaml").read_text()), LineStatisticsParams, where="line_statistics.yaml")
     stage = LineStatistics(params.model_copy(update={"skip_markup": skip_markup}))
+    stage.setup()
     stage.begin(None, {})  # type: ignore[arg-type]
     table = stage.process(
         pa.table(

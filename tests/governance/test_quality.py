@@ -407,6 +407,7 @@ def test_documents_without_words_are_kept_without_a_score(settings: Settings, fi
         def local_path(self, relative: str) -> str:
             return str(lake.storage.local_path(relative))
 
+    stage.setup()
     stage.begin(Part(), shared)  # type: ignore[arg-type]
     batch = pa.table(
         {

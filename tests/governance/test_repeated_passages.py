@@ -221,6 +221,7 @@ def test_paragraphs_are_digested_by_their_normal_form(lines: list[str]) -> None:
     text = "\n".join(lines)
     table = pa.table({"uid": ["x"], "text": pa.array([text], pa.large_string())})
     stage = ParagraphDigests(ParagraphDigestsParams(min_letters=3))
+    stage.setup()
     stage.begin(None, {})  # type: ignore[arg-type]
     row = stage.process(table).to_pylist()[0]
     expected = paragraph_reference(text, 3)

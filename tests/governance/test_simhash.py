@@ -68,6 +68,7 @@ def reference(text: str, width: int) -> int:
 
 def simhash(texts: list[str], width: int = 4) -> list[int]:
     stage = Simhash(SimhashParams(width=width))
+    stage.setup()
     stage.begin(None, {})  # type: ignore[arg-type]
     rows = stage.process(pa.table({"uid": [str(i) for i in range(len(texts))], "text": pa.array(texts, pa.large_string())}))
     return [h & MASK for h in rows["simhash"].to_pylist()]

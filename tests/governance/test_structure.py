@@ -29,6 +29,7 @@ def judge(texts: list[str], form: str = "markdown", **thresholds: float) -> list
         return parse(yaml.safe_load((FOLDER / f"{name}.yaml").read_text()), model, where=name)
 
     statistics = TextStatistics(shipped("statistics", TextStatisticsParams))
+    statistics.setup()
     statistics.begin(None, {})  # type: ignore[arg-type]
     params = parse({"default": thresholds}, StructureParams, where="structure") if thresholds else shipped("structure", StructureParams)
     documents = pa.table(

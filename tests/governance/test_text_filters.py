@@ -106,6 +106,7 @@ def documents() -> list[tuple[str, str]]:
 def stage_of(cls: type[Stage], file: str = "") -> Any:
     data = yaml.safe_load((FOLDER / f"{file or cls.name}.yaml").read_text())
     stage = cls(parse(data, cls.Params, where=cls.name))
+    stage.setup()
     stage.begin(None, {})  # type: ignore[arg-type]
     return stage
 
@@ -253,6 +254,7 @@ def test_every_rule_of_c4_decides_as_datatroves_does_whether_it_is_on_or_off(rul
     from datatrove.pipeline.filters import C4QualityFilter
 
     stage = C4(parse({"default": {"enabled": False}, "languages": {"en": rules}}, C4.Params, where="c4"))
+    stage.setup()
     stage.begin(None, {})  # type: ignore[arg-type]
     peer = C4QualityFilter(**rules, language="en")
     # Four sentences that count, so that one line more or less decides; then each odd line five times by itself.

@@ -61,6 +61,7 @@ def captures(root: Path, pages: list[tuple[bytes, str | None, str | None]]) -> p
 
 
 def run(stage: Stage, batch: pa.Table, part: Any, shared: dict[str, pa.Table] | None = None) -> list[dict[str, Any]]:
+    stage.setup()
     stage.begin(part, shared or {})
     out = stage.process(batch)
     stage.finish(part)
@@ -136,6 +137,7 @@ def test_a_page_that_uses_up_its_processor_time_kills_the_parser_and_not_the_nex
     slow = html("<p>" + "<b>" * 400 + "word " * 100 + "".join(f"<p id=n{i}>w" for i in range(250_000)))
     stage = Extract(ExtractParams(page_seconds=0.05))
     part = Part(tmp_path)
+    stage.setup()
     stage.begin(part, {})
     stage._parser.parse("<p>warm</p>")  # the import counts as no page's time
     rows = stage.process(captures(tmp_path, [(slow, "text/html", None)])).to_pylist()
@@ -150,6 +152,7 @@ def test_a_truncated_warc_names_the_file_and_the_byte(tmp_path: Path) -> None:
     file = tmp_path / "pages.warc.gz"
     file.write_bytes(file.read_bytes()[:-20])
     stage = Extract()
+    stage.setup()
     stage.begin(Part(tmp_path), {})
     with pytest.raises(InputError, match=r"pages\.warc\.gz: no WARC record at byte 0"):
         stage.process(table)

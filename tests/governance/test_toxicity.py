@@ -38,6 +38,7 @@ MODULES = (
 @pytest.fixture(scope="module")
 def shipped() -> Toxicity:
     made = Toxicity(parse(yaml.safe_load(POLICY.read_text(encoding="utf-8")), ToxicityParams, where=str(POLICY)))
+    made.setup()
     made.begin(None, {})  # type: ignore[arg-type]
     return made
 
@@ -49,6 +50,7 @@ def tiers_of(stage: Toxicity, texts: list[str], languages: list[str]) -> list[in
 
 def staged(*rules: Rule, **params: Any) -> Toxicity:
     made = Toxicity(ToxicityParams(languages={"en": LanguageRules(rules=rules)}, **params))
+    made.setup()
     made.begin(None, {})  # type: ignore[arg-type]
     return made
 
@@ -226,6 +228,7 @@ def test_the_operators_own_terms_hold_in_every_language_or_in_one() -> None:
         Rule(category="restricted", tier="strong", terms=("蓝伞会",)),
     )
     stage = Toxicity(ToxicityParams(languages={"zh": LanguageRules(spaced=False)}, restricted={"*": (everywhere,), "zh": (chinese,)}))
+    stage.setup()
     stage.begin(None, {})  # type: ignore[arg-type]
     assert tiers_of(stage, ["a blue umbrella", "他参加了藍傘會活动", "他参加了蓝伞会活动"], ["fr", "zh", "fr"]) == [1, 2, 0]
     assert ToxicityParams.model_validate(yaml.safe_load(POLICY.read_text(encoding="utf-8"))).restricted == {}
@@ -234,6 +237,7 @@ def test_the_operators_own_terms_hold_in_every_language_or_in_one() -> None:
 def test_allowed_phrases_win_and_of_two_readings_the_worse() -> None:
     rules = LanguageRules(allow=("zork bridge",), rules=(_BAD, Rule(category="sexual", tier="mild", terms=("zork hall",))))
     stage = Toxicity(ToxicityParams(languages={"en": rules}))
+    stage.setup()
     stage.begin(None, {})  # type: ignore[arg-type]
     assert tiers_of(stage, ["zork bridge", "zork hall", "Zork. Bridge", "zork bridges"], ["en"] * 4) == [0, 3, 3, 3]
 

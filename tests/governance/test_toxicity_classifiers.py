@@ -230,6 +230,7 @@ def test_a_score_is_recorded_and_thresholds_raise_the_tier() -> None:
     found = {}
     for name, change in {"mark": {}, "raise": {"thresholds": {"strong": 0.9}}, "all": {"needs_hit": False}}.items():
         made = Toxicity(ToxicityParams(languages={"en": rules, "de": rules}, classifiers={"m": shipped().model_copy(update=change)}))
+        made.setup()
         made.begin(None, {})  # type: ignore[arg-type]
         found[name] = made.process(table)
     scores = found["mark"]["score"].to_pylist()

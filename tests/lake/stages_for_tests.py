@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import errno
+import os
 import time
+from collections.abc import Mapping
 
+import numpy as np
 import pyarrow as pa
 
 from headrace_lake.slices import Slice
-from headrace_lake.stage import DROP_DETAIL, DROP_REASON, Inputs, SliceReader, Stage
+from headrace_lake.stage import DROP_DETAIL, DROP_REASON, Inputs, PartWriter, Resources, SliceReader, Stage
 from headrace_lake.strict import StrictModel
 
 
@@ -47,6 +50,51 @@ class Length(Stage):
                 DROP_DETAIL: batch["characters"].cast(pa.string()),
             }
         )
+
+
+class ModelParams(LengthParams):
+    marks: str = ""
+    megabytes: int = 1
+    long_part: int = -1
+
+
+class Model(Length):
+    """The verdict by length, with a model of so many megabytes; leaves a mark for each load and each part."""
+
+    name = "length"
+    Params = ModelParams
+    resources = Resources(cpus=1, memory_bytes=1 << 30)
+
+    def setup(self) -> None:
+        assert isinstance(self.params, ModelParams)
+        self.weights = np.ones(self.params.megabytes << 17)
+        self._mark("loaded")
+
+    def teardown(self) -> None:
+        self._mark("left")
+
+    def begin(self, part: PartWriter, shared: Mapping[str, pa.Table]) -> None:
+        assert isinstance(self.params, ModelParams)
+        self.part = part.part
+        self._mark(f"part-{part.part}")
+        self.pause = self.params.pause_seconds * (20 if part.part == self.params.long_part else 1)
+
+    def process(self, batch: pa.Table) -> pa.Table:
+        assert self.weights[-1] == 1
+        time.sleep(self.pause)
+        return Length(LengthParams(minimum=self.params.minimum)).process(batch)  # type: ignore[attr-defined]
+
+    def _mark(self, what: str) -> None:
+        assert isinstance(self.params, ModelParams)
+        if self.params.marks:
+            with open(f"{self.params.marks}/{os.getpid()}", "a", encoding="ascii") as out:
+                out.write(f"{what}@{time.monotonic()}\n")
+
+
+class GpuModel(Model):
+    """The same on a GPU of its own."""
+
+    resources = Resources(cpus=0, gpus=1, memory_bytes=1 << 30)
 
 
 class Admit(Stage):

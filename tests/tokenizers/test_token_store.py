@@ -110,6 +110,7 @@ def admitted(*texts: str | None) -> pa.Table:
 
 def test_tokenise_writes_one_shard_a_part_and_a_passport_a_document(tmp_path: Path) -> None:
     stage, part = Tokenise(load_yaml(SPEC, TokeniseParams)), Part(tmp_path)
+    stage.setup()
     stage.begin(part, {})
     texts = ["Hello world", "水渠<|endoftext|>", "", "e\u0301"]
     out = pa.concat_tables([stage.process(admitted(*texts[:2])), stage.process(admitted(*texts[2:]))])
@@ -132,6 +133,7 @@ def test_tokenise_writes_one_shard_a_part_and_a_passport_a_document(tmp_path: Pa
 
 def test_a_batch_that_fails_leaves_nothing_in_the_shard(tmp_path: Path) -> None:
     stage, part = Tokenise(load_yaml(SPEC, TokeniseParams)), Part(tmp_path)
+    stage.setup()
     stage.begin(part, {})
     with pytest.raises(StageError, match="u1 has no text"):
         stage.process(admitted("good", None))
@@ -143,6 +145,7 @@ def test_masked_kinds_are_written_as_their_mask_and_others_stay(tmp_path: Path) 
     params = load_yaml(SPEC, TokeniseParams).model_copy(update={"masks": {"email": "[EMAIL]"}})
     stage, part = Tokenise(params), Part(tmp_path)
     assert stage.inputs().sidecars["verdict_pii"] == ("kinds", "starts", "ends")
+    stage.setup()
     stage.begin(part, {})
     text = "é jane@mill.org, 10.1.1.1"
     spans = {"kinds": [["email", "ip"], []], "starts": [[3, 18], []], "ends": [[16, 26], []]}
@@ -164,6 +167,7 @@ def test_spans_that_a_verdict_cuts_are_not_in_the_shard(tmp_path: Path) -> None:
     params = load_yaml(SPEC, TokeniseParams).model_copy(update={"cut": ("refinedweb",)})
     stage, part = Tokenise(params), Part(tmp_path)
     assert stage.inputs().sidecars["verdict_refinedweb"] == ("starts", "ends") and "verdict_pii" not in stage.inputs().sidecars
+    stage.setup()
     stage.begin(part, {})
     texts = ["The mill.\n3 likes\nThe wheel. Read more...", "none"]
     batch = admitted(*texts)
@@ -184,6 +188,7 @@ def test_spans_that_a_verdict_cuts_are_not_in_the_shard(tmp_path: Path) -> None:
 
 def test_an_empty_part_has_no_shard_and_no_files(tmp_path: Path) -> None:
     stage, part = Tokenise(load_yaml(SPEC, TokeniseParams)), Part(tmp_path)
+    stage.setup()
     stage.begin(part, {})
     tables = stage.finish(part)
     assert tables["token_shards"].num_rows == 0 and tables["token_shards"].schema.equals(TABLES["token_shards"].schema)

@@ -61,8 +61,10 @@ class Tokenise(Stage):
             sidecars.setdefault(f"verdict_{verdict}", ("starts", "ends"))
         return Inputs("admitted", ("uid", "language", "licence", "licence_class"), sidecars)
 
-    def begin(self, part: PartWriter, shared: Mapping[str, pa.Table]) -> None:
+    def setup(self) -> None:
         self._vocabulary: Vocabulary = vocabulary(self.params.vocabulary_spec())
+
+    def begin(self, part: PartWriter, shared: Mapping[str, pa.Table]) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="headrace-tokenise-")
         base = Path(self._folder.name)
         self._bin, self._idx = base / "shard.bin", base / "shard.idx"

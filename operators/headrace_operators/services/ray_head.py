@@ -49,12 +49,14 @@ class RayHead:
     Args:
         address: where its job API listens, `http://127.0.0.1:PORT`.
         cpus: CPUs that Ray may hand out.
+        gpus: GPUs that it may; None for those that it finds.
     """
 
-    def __init__(self, folder: Path, address: str, token_file: Path, *, cpus: float) -> None:
+    def __init__(self, folder: Path, address: str, token_file: Path, *, cpus: float, gpus: int | None = None) -> None:
         self.address = address
         self.token_file = token_file
         self.cpus = cpus
+        self.gpus = gpus
         self.daemon = Daemon("ray", folder, signal.SIGTERM, 20.0)
         self.jobs = RayJobs(address, token_file, timeout_s=10.0)
 
@@ -135,6 +137,7 @@ class RayHead:
             "object-manager-port": free_port(),
             "ray-client-server-port": free_port(),
             "num-cpus": int(self.cpus),
+            **({} if self.gpus is None else {"num-gpus": self.gpus}),
             "object-store-memory": OBJECT_STORE_BYTES,
             "temp-dir": self.session,
         }

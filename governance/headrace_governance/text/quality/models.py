@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from math import log
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -119,7 +118,6 @@ def _silent(kenlm: Any) -> Any:
     return config
 
 
-@lru_cache(maxsize=64)
 def load_model(kind: str, path: str, digest: str) -> Classifier | Perplexity:
     """A model of kind `classifier` or `perplexity`.
 

@@ -89,11 +89,20 @@ class Quality(Stage):
             rows = [found for w in wanted if (found := _found(recorded, *w, slice_)) is not None]
         return {_MODELS: pa.Table.from_pylist(rows, schema=_SCHEMA)}
 
+    def setup(self) -> None:
+        self._loaded: dict[tuple[str, str], Classifier | Perplexity] = {}
+
+    def teardown(self) -> None:
+        self._loaded = {}
+
     def begin(self, part: PartWriter, shared: Mapping[str, pa.Table]) -> None:
         self._classifiers: dict[str, tuple[Classifier, dict[str, Any], dict[str, float]]] = {}
         self._perplexities: dict[str, tuple[Perplexity, dict[str, Any]]] = {}
         for row in shared[_MODELS].to_pylist():
-            model = load_model(row["role"], part.local_path(row["path"]), row["digest"])
+            key = (row["role"], row["digest"])  # which models there are, the slice's table says; it is the same for most slices
+            if key not in self._loaded:
+                self._loaded[key] = load_model(row["role"], part.local_path(row["path"]), row["digest"])
+            model = self._loaded[key]
             if isinstance(model, Classifier):
                 self._classifiers[row["language"]] = model, row, self._tiers(row)
             else:

@@ -14,7 +14,6 @@ import json
 import sys
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
@@ -22,8 +21,8 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from headrace_governance.text.toxicity.policy import TIERS, Classifier, ToxicityParams
-from headrace_lake.stage import DROP_DETAIL, DROP_REASON, Inputs, PartWriter, Resources, Stage
+from headrace_governance.text.toxicity.policy import TIERS, ToxicityParams
+from headrace_lake.stage import DROP_DETAIL, DROP_REASON, Inputs, Resources, Stage
 
 
 @dataclass(frozen=True)
@@ -50,9 +49,11 @@ class Toxicity(Stage):
     def inputs(self) -> Inputs:
         return Inputs("documents", ("uid", "text"), {"verdict_language": ("language",), "text_statistics": ("words",)})
 
-    def begin(self, part: PartWriter, shared: Mapping[str, pa.Table]) -> None:
+    def setup(self) -> None:
+        from headrace_governance.text.toxicity.classifiers import load
+
         self._rules = self.params.model_dump_json(include={"languages", "restricted"})
-        self._scorers = {name: _scorer(name, spec.model_dump_json()) for name, spec in sorted(self.params.classifiers.items())}
+        self._scorers = {name: load(name, spec) for name, spec in sorted(self.params.classifiers.items())}
 
     def process(self, batch: pa.Table) -> pa.Table:
         texts = batch["text"].combine_chunks()
@@ -146,14 +147,6 @@ def _automaton(language: str, rules: str) -> Any:
     from headrace_governance.text.toxicity.terms import patterns_of
 
     return build(patterns_of(language, ToxicityParams.model_validate_json(rules)))
-
-
-@lru_cache(maxsize=16)
-def _scorer(name: str, spec: str) -> Any:
-    """A classifier, checked against its digests and loaded once, kept for the next part."""
-    from headrace_governance.text.toxicity.classifiers import load
-
-    return load(name, Classifier.model_validate_json(spec))
 
 
 def resolve(raw: list[Hit]) -> list[Hit]:

@@ -17,7 +17,9 @@ from headrace_lake.errors import StorageError
 from headrace_lake.fingerprint import digest_bytes, file_digest
 from headrace_lake.private_folder import private_folder
 
-_CONTENT_NAMED = re.compile(r"(?:^|/)data/.*/\d{5}-([0-9a-f]{32})\.parquet$|(?:^|/)objects/[^/]+/[0-9a-f]{2}/([0-9a-f]{32})(?:\.[^/]*)?$")
+_CONTENT_NAMED = re.compile(
+    r"(?:^|/)data/[^/]+/[^/]+/[^/]+/\d{5,}+-([0-9a-f]{32})\.parquet$|(?:^|/)objects/[^/]+/[0-9a-f]{2}/([0-9a-f]{32})(?:\.[^/]*)?$"
+)
 """Objects whose names are the digests of their bytes: shards (`shards`) and objects (`objects`)."""
 _judged: dict[Path, tuple[int, int, int]] = {}
 """Files that this process has found whole: size, time of change and inode."""

@@ -88,7 +88,11 @@ def serving(routes: dict[str, Route]) -> Iterator[RawSite]:
                     raw = b"\r\n".join([*lines, b"Content-Length: %d" % len(body)]) + b"\r\n\r\n" + body
             self.wfile.write(raw)
 
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+    class Server(socketserver.ThreadingTCPServer):
+        request_queue_size = 128  # with 5, a busy machine turns connections away that the crawler then calls lost
+        daemon_threads = True
+
+    with Server(("127.0.0.1", 0), Handler) as server:
         site.host = f"127.0.0.1:{server.server_address[1]}"
         site.url = f"http://{site.host}"
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()

@@ -119,6 +119,7 @@ def theirs(files: list[tuple[str, Path]], folder: Path, tokenizer: Path) -> tupl
     from datatrove.pipeline.tokens import DocumentTokenizer
 
     language = Language(load_yaml(FILTERS / "language.yaml", LanguageParams))
+    language.setup()
     language.begin(None, {})  # type: ignore[arg-type]
     thresholds = language.params
     filters: dict[str, dict[str, Any]] = {}

@@ -99,6 +99,7 @@ def table_of_real_pages(stage: Pii) -> bool:
     """Print precision on real pages by kind and language; whether each kind reaches 0.90."""
     pages = real_pages()
     language = Language(LanguageParams())
+    language.setup()
     language.begin(None, {})  # type: ignore[arg-type]
     texts = pages["text"].to_pylist()
     languages = [language.detect(text)[0] for text in texts]

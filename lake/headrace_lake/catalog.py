@@ -132,16 +132,20 @@ class LakeCatalog(SqlCatalog):
         for _ in range(_SCHEMA_ATTEMPTS):
             there = {f.name: f for f in table.schema().fields}
             grown = [f for f in wanted.fields if f.name not in there or _grows(there[f.name].field_type, f.field_type)]
-            gone = [f.name for f in there.values() if f.required and f.name not in spec.schema.names]
-            if not grown and not gone:
+            declared = {f.name: f for f in wanted.fields}
+            loosened = [f.name for f in there.values() if f.required and (f.name not in declared or not declared[f.name].required)]
+            objects = json.dumps(spec.objects)
+            if not grown and not loosened and table.properties.get(OBJECTS, "{}") == objects:
                 return table
             try:
-                with table.update_schema() as update:
-                    if grown:
-                        added = [f if f.name in there else f.model_copy(update={"required": False}) for f in grown]
-                        update.union_by_name(Schema(*added))
-                    for name in gone:
-                        update.make_column_optional(name)
+                with table.transaction() as transaction:
+                    with transaction.update_schema() as update:
+                        if grown:
+                            added = [f if f.name in there else f.model_copy(update={"required": False}) for f in grown]
+                            update.union_by_name(Schema(*added))
+                        for name in loosened:
+                            update.make_column_optional(name)
+                    transaction.set_properties({OBJECTS: objects})
             except CommitFailedException:  # another process was changing them
                 pass
             table = self.load_table((NAMESPACE, spec.name))

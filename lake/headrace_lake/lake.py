@@ -217,12 +217,16 @@ class Lake:
             schema = pa.schema([spec.schema.field(n) for n in names])
             return pa.concat_tables([schema.empty_table(), *(read_shard(self.storage, s, schema) for s in _ordered(found, spec))])
         expression: Any = where if slice_ is None else f"({where}) and source = '{slice_.source}' and slice = '{slice_.interval}'"
-        there = set(iceberg.schema().column_names)
+        at = iceberg.snapshot_by_id(version) if version is not None else None
+        of_snapshot = iceberg.schemas().get(at.schema_id) if at is not None and at.schema_id is not None else None
+        there = set((of_snapshot or iceberg.schema()).column_names)
         names = list(columns) if columns is not None else spec.schema.names
         for name in names:
             if name in spec.schema.names and name not in there and not spec.schema.field(name).nullable:
                 raise without_column(f"table {table}", name)
-        selected = tuple(n for n in names if n in there or n not in spec.schema.names)
+        selected = tuple(n for n in names if n in there or n not in spec.schema.names) or (
+            next(n for n in spec.schema.names if n in there),
+        )
         condition = row_filter(expression, where)
         try:
             if spec.log:

@@ -72,6 +72,8 @@ def write_shard(store: ShardStore, spec: TableSpec, slice_: Slice, part: int, ta
 def store_conformed(store: ShardStore, spec: TableSpec, slice_: Slice, part: int, rows: pa.Table) -> ShardFile:
     """`write_shard` for rows that `conform` returned for this very table, slice and part."""
     data = rows.combine_chunks()
+    # What a declaration says for people (`doc`, `unit`) is no part of the bytes: editing it must not change a digest.
+    data = pa.Table.from_arrays(data.columns, schema=pa.schema([field.remove_metadata() for field in data.schema]))
     sink = pa.BufferOutputStream()
     pq.write_table(
         data,

@@ -131,7 +131,7 @@ class Stage(ABC):
     def setup(self) -> None:  # noqa: B027 - optional hook
         """Called once in each worker process before its first part: load models and vocabularies here, never at import.
 
-        A stage that overrides this runs in a pool of workers that live as long as the run, so that what it loads is loaded once in each.
+        A stage that overrides this runs in workers that go on from part to part, so that what it loads is loaded once in each.
         """
 
     def teardown(self) -> None:  # noqa: B027 - optional hook

@@ -72,8 +72,9 @@ def vacuum(lake: Lake, *, older_than_seconds: float = 86_400.0, keep_snapshots: 
 
 
 def _objects_of_columns(name: str, table: Table) -> dict[str, Callable[[str], str]]:
-    """Column → the object that a value of it means; by the declaration, or by what the table itself says where that is not known here."""
-    said = TABLES[name].objects if name in TABLES else json.loads(table.properties.get(OBJECTS, "{}"))
+    """Column → the object that a value of it means, by the declaration and by what the table itself says: of a stage that this process has
+    not seen, of a column that is declared no more."""
+    said = json.loads(table.properties.get(OBJECTS, "{}")) | (TABLES[name].objects if name in TABLES else {})
     places: dict[str, Callable[[str], str]] = {}
     for column, form in said.items():
         kind, _, suffix = form.partition(".")
@@ -86,11 +87,15 @@ def _object_of_digest(kind: str, suffix: str, digest: str) -> str:
 
 
 def _values(lake: Lake, name: str, column: str, snapshot: int) -> list[str]:
-    if name in TABLES:
-        found: list[str] = lake.read(name, columns=[column], snapshot=snapshot)[column].unique().to_pylist()
-        return found
-    scanned: list[str] = lake.table(name).scan(selected_fields=(column,), snapshot_id=snapshot).to_arrow()[column].unique().to_pylist()
-    return scanned
+    """Different values of a column at a snapshot; none where it had no such column yet."""
+    table = lake.table(name)
+    at = table.snapshot_by_id(snapshot)
+    schemas = table.schemas()
+    held = schemas.get(at.schema_id, table.schema()) if at is not None and at.schema_id is not None else table.schema()
+    if column not in held.column_names:
+        return []
+    found: list[str] = table.scan(selected_fields=(column,), snapshot_id=snapshot).to_arrow()[column].unique().to_pylist()
+    return found
 
 
 def _with_parents(path: str) -> Iterator[str]:

@@ -27,6 +27,8 @@ LAST_STEPS = 10
 """As `trainer.metrics`: the last loss is the mean over the tokens of so many steps."""
 SILENT_S = 180.0
 """A run whose file is older, and older than ten of its steps, is taken for stopped."""
+_LAST_LINE = 8192
+"""Bytes that the last step's line has at most."""
 
 
 @dataclass(frozen=True)
@@ -91,12 +93,25 @@ def training_runs(lake: Lake, artifacts: Sequence[Artifact], *, now: float) -> l
         artifacts: of the lake, oldest first.
         now: Unix time that silence is measured against.
     """
-    finished = [_finished(lake, a) for a in reversed(artifacts) if a.kind == "run"]
+    newest = {a.fingerprint: a for a in artifacts if a.kind == "run"}  # one that went on was recorded again
+    finished = [_finished(lake, a) for a in reversed(newest.values()) if not _goes_on(a)]
     known = {run.id for run in finished}
     folder = lake.settings.resolve(lake.settings.runs) / "train"
     open_ones = [f for f in sorted(folder.glob(f"*/{METRICS}")) if f.parent.name not in known]
     unfinished = [_unfinished(lake, file, now) for file in open_ones]
     return [*sorted(unfinished, key=lambda run: run.silent_s), *finished]
+
+
+def _goes_on(artifact: Artifact) -> bool:
+    """Whether a run was taken further than its record says."""
+    file = Path(artifact.path) / METRICS
+    try:
+        with file.open("rb") as f:
+            f.seek(max(0, file.stat().st_size - _LAST_LINE))
+            last = f.read().splitlines()[-1]
+        return int(orjson.loads(last)["step"]) > int(artifact.payload.get("steps", 0))
+    except (OSError, ValueError, KeyError, IndexError, TypeError):
+        return False  # gone, or its last line is being written
 
 
 def _finished(lake: Lake, artifact: Artifact) -> Run:

@@ -57,7 +57,7 @@ class Chain:
         files = _files(lake, ready, stages, slice_)
         shared = [ready.shared, *(stage.about(lake, slice_) for stage in stages[1:])]
         # The record of a finished part may only be taken by a run that would do the very same thing to the very same input.
-        does = [[s.name, s.params.model_dump(mode="json"), codes.digest(s)] for s in stages]
+        does = [[s.name, s.params.model_dump(mode="json"), codes.digest(s), output_columns(s)] for s in stages]
         reads = sorted((t, content_digest(f)) for t, f in files.items())
         given = [{name: table_digest(t) for name, t in tables.items()} for tables in shared]
         key = digest_of([ready.fingerprint, *does, reads, given])

@@ -58,6 +58,7 @@ def stage_prove_equal(
     parts: Annotated[int, typer.Option("--parts", min=1, help="Parts to compute again and compare.")] = 60,
     seed: Annotated[int, typer.Option("--seed", help="Of the random sample.")] = 1,
     pipeline: Annotated[str, typer.Option("--pipeline", help="Where the stage is declared.", autocompletion=completion.pipelines)] = "",
+    code: Annotated[str, typer.Option("--code", help="The older code to compare with: the beginning of its digest.")] = "",
     executor: ExecutorOption = "local",
     by: ByOption = "",
     settings: SettingsOption = None,
@@ -69,7 +70,7 @@ def stage_prove_equal(
 
     lake = open_lake(settings)
     chosen = load_pipeline(lake.settings, pipeline or _declaring(lake.settings, stage))
-    proof = prove_equal(lake, chosen, stage, make_executor(executor, lake), parts=parts, seed=seed, by=by or getpass.getuser())
+    proof = prove_equal(lake, chosen, stage, make_executor(executor, lake), parts=parts, seed=seed, by=by or getpass.getuser(), code=code)
     told = f"at most {proof.bound:.1%} of the others differ (95 % confidence)" if proof.bound else "which is all of them"
     echo(
         f"{stage}: {proof.parts} of {proof.population} parts of {proof.slices} slices, computed by {proof.before[:12]}, come out the same "
@@ -79,7 +80,7 @@ def stage_prove_equal(
     for why, count in proof.skipped.items():
         echo(f"{count} slices were not compared: {why}", err=True)
     for code, count in proof.others.items():
-        echo(f"{count} slices are of other code, {code[:12]}, which was not compared; run this again for it", err=True)
+        echo(f"{count} slices are of other code, {code[:12]}, which was not compared; '--code {code[:12]}' does", err=True)
     emit_result(asdict(proof))
 
 

@@ -84,9 +84,6 @@ class RayExecutor:
                     if kind not in pools:
                         pools[kind] = (_Actors if demand.keeps else _Tasks)(demand.resources, total)
                     pool = pools[kind]
-                    for other in pools.values():
-                        if other is not pool:
-                            other.release()  # what they hold may be what this part waits for
                     done = pool.submit(demand.task.model_dump_json())
                     if done is None:
                         held = demand
@@ -96,11 +93,12 @@ class RayExecutor:
                         break
                 if not waiting:
                     return
+                if not ray.wait([*waiting], num_returns=1, timeout=0)[0]:
+                    for each in pools.values():
+                        each.release()  # what idle workers hold may be what a part or another worker waits for
                 [done], _ = ray.wait([*waiting], num_returns=1)
                 task, pool = waiting.pop(done)
                 pool.ended(done)
-                if not (more or held is not None) or any(p is not pool for _, p in waiting.values()):
-                    pool.release()
                 yield task, PartOutcome.model_validate_json(ray.get(done))
         except ray.exceptions.RayTaskError as exc:
             cause = exc.cause if getattr(exc, "cause", None) is not None else exc
@@ -167,21 +165,30 @@ class _Actors:
     def __init__(self, needs: Resources, total: Mapping[str, float]) -> None:
         import ray
 
-        options = _options(needs, total)
+        self._needs = _options(needs, total)
         self._most = room_for(needs, total)
-        self._class = ray.remote(**options, max_restarts=_RETRIES, max_task_retries=_RETRIES)(RemoteWorker)
+        # A worker may die as often as it likes; a part, which is tried again on the next, may not.
+        self._class = ray.remote(**self._needs, max_restarts=-1, max_task_retries=_RETRIES)(RemoteWorker)
         self._free: list[Any] = []
         self._busy: dict[Any, Any] = {}
 
     def submit(self, task: str) -> Any:
         if not self._free:
-            if len(self._busy) >= self._most:
+            if len(self._busy) >= self._most or (self._busy and not self._room()):
                 return None
             self._free.append(self._class.remote())
         worker = self._free.pop()
         done = worker.run.remote(task)
         self._busy[done] = worker
         return done
+
+    def _room(self) -> bool:
+        """Whether the cluster has room for one more now: a part that is given to a worker that cannot start waits for all others."""
+        import ray
+
+        free = ray.available_resources()
+        wanted = {"CPU": self._needs["num_cpus"], "GPU": self._needs["num_gpus"], "memory": self._needs["memory"] or 0}
+        return all(free.get(name, 0) >= share for name, share in wanted.items())
 
     def ended(self, done: Any) -> None:
         self._free.append(self._busy.pop(done))
@@ -192,7 +199,10 @@ class _Actors:
         self._free = []
 
     def close(self) -> None:
-        self._free += self._busy.values()
+        import ray
+
+        for worker in self._busy.values():  # after a failure: `ray.cancel` does not end what an actor is doing
+            ray.kill(worker)
         self._busy = {}
         self.release()
 

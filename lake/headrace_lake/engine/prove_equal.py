@@ -74,7 +74,9 @@ class Proof:
     fingerprint: str = ""
 
 
-def prove_equal(lake: Lake, pipeline: Pipeline, name: str, executor: Executor, *, parts: int = PARTS, seed: int = 1, by: str = "") -> Proof:
+def prove_equal(
+    lake: Lake, pipeline: Pipeline, name: str, executor: Executor, *, parts: int = PARTS, seed: int = 1, by: str = "", code: str = ""
+) -> Proof:
     """Compare today's code of a stage with the code that its visible results came from, and record an equivalence if all bytes agree.
 
     Only slices of which nothing but the code has changed can be compared: inputs, parameters, version and columns must be as they were.
@@ -82,6 +84,7 @@ def prove_equal(lake: Lake, pipeline: Pipeline, name: str, executor: Executor, *
     Args:
         parts: how many are computed again; all of them if there are fewer.
         by: who asks for it, recorded with the proof.
+        code: the beginning of the older code's digest; by default the one with the most slices of which some can be compared.
 
     Raises:
         NotEqualError: a part came out otherwise; names slice, part, table and the first difference.
@@ -94,22 +97,30 @@ def prove_equal(lake: Lake, pipeline: Pipeline, name: str, executor: Executor, *
     if not older:
         what = f"stage {name}: " + ("all its results are of today's code" if receipts else "has left no results in this lake")
         raise InputError(what, "nothing to prove")
-    before = max(older, key=lambda code: (older[code], code))
-    mine = [r for r in receipts if r.code == before]
-    places = sorted((str(r.slice_), part) for r in mine for part in _parts(lake, stage, r))
-    random.Random(f"{seed} {name} {before}").shuffle(places)
-    sample = _Sample(lake, pipeline, stage, codes, {str(r.slice_): r for r in mine})
-    wrong: list[str] = []
-    compared: list[tuple[str, int]] = []
-    with progress(f"{name}: comparing", min(parts, len(places)), "parts") as bar:
-        while len(compared) < parts and places and not wrong:
-            drawn, places = places[: min(_AT_ONCE, parts - len(compared))], places[min(_AT_ONCE, parts - len(compared)) :]
-            for task, outcome in executor.map(sample.demands(drawn)):
-                place = (f"{task.source}/{task.slice}", task.part)
-                compared.append(place)
-                wrong += sample.differences(place, outcome)
-                bar.update(len(compared), parts)
-                sample.forget(task.key, task.part)
+    chosen = [c for c in sorted(older, key=lambda c: (-older[c], c)) if c.startswith(code)]
+    if not chosen:
+        raise InputError(f"stage {name}: no result is of code '{code}'", f"older code in this lake: {', '.join(c[:12] for c in older)}")
+    skipped: Counter[str] = Counter()
+    for before in chosen:
+        mine = [r for r in receipts if r.code == before]
+        places = sorted((str(r.slice_), part) for r in mine for part in _parts(lake, stage, r))
+        population = len(places)
+        random.Random(f"{seed} {name} {before}").shuffle(places)
+        sample = _Sample(lake, pipeline, stage, codes, {str(r.slice_): r for r in mine})
+        wrong: list[str] = []
+        compared: list[tuple[str, int]] = []
+        with progress(f"{name}: comparing", min(parts, population), "parts") as bar:
+            while len(compared) < parts and places and not wrong:
+                drawn, places = places[: min(_AT_ONCE, parts - len(compared))], places[min(_AT_ONCE, parts - len(compared)) :]
+                for task, outcome in executor.map(sample.demands(drawn)):
+                    place = (f"{task.source}/{task.slice}", task.part)
+                    compared.append(place)
+                    wrong += sample.differences(place, outcome)
+                    bar.update(len(compared), parts)
+                    sample.forget(task.key, task.part)
+        skipped += sample.skipped
+        if compared:
+            break
     if wrong:
         more = f" (and {len(wrong) - _SHOWN} more)" if len(wrong) > _SHOWN else ""
         raise NotEqualError(
@@ -118,19 +129,19 @@ def prove_equal(lake: Lake, pipeline: Pipeline, name: str, executor: Executor, *
             "nothing was recorded; 'headrace slice preview' says what would be computed again",
         )
     if not compared:
-        why = "; ".join(f"{reason} ({n})" for reason, n in sample.skipped.most_common())
+        why = "; ".join(f"{reason} ({n})" for reason, n in skipped.most_common())
         raise InputError(f"stage {name}: no slice can be compared: {why}", "bring the slices up to date with the older code first")
-    whole = len(compared) == sum(len(_parts(lake, stage, r)) for r in mine)
+    whole = len(compared) == population
     proof = Proof(
         stage=name,
         before=before,
         after=codes.digest(stage),
         parts=len(compared),
-        population=sum(len(_parts(lake, stage, r)) for r in mine),
+        population=population,
         bound=0.0 if whole else 1 - (1 - CONFIDENCE) ** (1 / len(compared)),
         slices=len({slice_ for slice_, _ in compared}),
         others={code: n for code, n in sorted(older.items()) if code not in codes.equal(name, before)},
-        skipped=dict(sample.skipped),
+        skipped=dict(skipped),
     )
     proof.fingerprint = _record(lake, proof, seed, by)
     return proof

@@ -24,7 +24,7 @@ class Worker:
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
-        self._kept: dict[tuple[str, str], Stage] = {}
+        self._kept: dict[tuple[type, str], Stage] = {}
         self._process = os.getpid()
 
     def stage(self, use: str, params: dict[str, Any], *, where: str) -> Stage:
@@ -38,7 +38,7 @@ class Worker:
             return made
         if self._process != os.getpid():  # a fork has what its parent set up, but must not take it down
             self._kept, self._process = {}, os.getpid()
-        key = (use, digest_of(made.params.model_dump(mode="json")))
+        key = (type(made), digest_of(made.params.model_dump(mode="json")))
         kept = self._kept.pop(key, None)
         if kept is None:
             while len(self._kept) >= self._most:

@@ -50,7 +50,7 @@ class Tables(Mapping[str, TableSpec]):
                 self._asked = True  # before they are loaded: a component's own modules may look here
                 try:
                     self._ask()
-                except ConfigError:
+                except BaseException:
                     self._asked = False
                     raise
                 self._ready = True

@@ -244,13 +244,23 @@ def newest_valid(checkpoints: Path, *, run: str) -> Path | None:
 
 
 def sweep(checkpoints: Path, *, keep: int | None = None) -> list[str]:
-    """Delete what killed saves left, and with `keep` all but the newest checkpoints; returns their names."""
+    """Delete what killed saves left, and with `keep` all but the newest checkpoints and those that were recorded; returns their names."""
     gone = sorted(checkpoints.glob(f"{PARTIAL}*"))
     if keep is not None:
-        gone += sorted(checkpoints.glob("step-*"))[:-keep]
+        gone += [f for f in sorted(f for f in checkpoints.glob("step-*") if f.is_dir())[:-keep] if not _mark(f).exists()]
     for folder in gone:
         shutil.rmtree(folder)
     return [folder.name for folder in gone]
+
+
+def keep_recorded(folder: Path) -> None:
+    """Have `sweep` leave a checkpoint that the lake has a record of: evaluations, gates and releases may name it."""
+    _mark(folder).touch()
+
+
+def _mark(folder: Path) -> Path:
+    # Beside the folder: the certificate names every file within.
+    return folder.with_name(f"{folder.name}.recorded")
 
 
 def model_state_dict(bare: Any) -> dict[str, Any]:

@@ -141,7 +141,9 @@ class TrainConfig(StrictModel):
         """What decides the weights but for rounding: batch, optimizer, schedule, seed. Not the layout over processes, nor how far a launch
         goes or how often it logs and saves: those may change within a run, and stand in its segments (`segment.py`)."""
         left_out = {"parallel", "micro_batch", "threads", "max_steps", "checkpoint_every", "keep", "log_every"}
-        return self.model_dump(mode="json", exclude=left_out)
+        # The optimizer's state has another form on disk with and without it.
+        kept = {"distributed_optimizer": self.parallel.distributed_optimizer}
+        return self.model_dump(mode="json", exclude=left_out) | kept
 
 
 def train_config(block: dict[str, Any], *, recipe: str) -> TrainConfig:

@@ -130,6 +130,11 @@ def _finished(lake: Lake, plan: RunPlan) -> tuple[Artifact, Artifact] | None:
     if run is None:
         return None
     last_step = plan.config.max_steps
+    if last_step is not None and run.payload["steps"] > last_step:
+        raise InputError(
+            f"run {plan.folder.name} has come to step {run.payload['steps']} already, beyond 'max_steps' {last_step}",
+            "raise 'max_steps', or name another 'seed' for a run of its own",
+        )
     if run.payload["ended"] != MIX_END and (last_step is None or run.payload["steps"] < last_step):
         return None
     last = lake.find_artifact("checkpoint", fingerprint=run.payload["checkpoint"])
@@ -188,6 +193,7 @@ def _record(lake: Lake, mix: Mix, plan: RunPlan) -> tuple[Artifact, Artifact]:
         parents=(plan.fingerprint,),
         payload={"step": proof.step, "tokens": payload["tokens"], "summary": f"step {proof.step} of run {plan.fingerprint[:16]}"},
     )
+    checkpoint.keep_recorded(folder)
     # The run goes first: whoever finds the checkpoint finds its run.
     lake.record_artifact(run)
     lake.record_artifact(last)

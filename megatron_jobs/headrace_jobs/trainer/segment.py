@@ -98,6 +98,7 @@ def begin_segment(model: ModelConfig, config: TrainConfig) -> Segment:
             "context": config.parallel.context,
             "data": dist.get_world_size() // config.parallel.model_ranks,
             "micro_batch": config.micro_batch,
+            "sequence": int(config.parallel.sequence),
         },
         hosts=_hosts(device),
     )
@@ -117,7 +118,7 @@ def _hosts(device: Any) -> dict[str, int]:
 
 
 def _layout_line(layout: Mapping[str, int]) -> str:
-    return " x ".join(f"{name} {n}" for name, n in layout.items() if n > 1 and name != "micro_batch") or "one process"
+    return " x ".join(f"{name} {n}" for name, n in layout.items() if n > 1 and name not in ("micro_batch", "sequence")) or "one process"
 
 
 def joined(before: Sequence[Segment], now: Segment, *, step: int) -> tuple[Segment, ...]:

@@ -141,7 +141,7 @@ def test_jobs_are_listed_stopped_by_run_and_read_and_wrong_names_are_answered_by
     run = f"manual__{uuid.uuid4().hex[:8]}"
     sids = {_start(cluster, SLEEP, _owner(run)), _start(cluster, SLEEP, Owner("ingest_text", run, "tokens", user="bob"))}
     other = _start(cluster, SLEEP, _owner())
-    for sid in sids:
+    for sid in (*sids, other):
         _wait(lambda sid=sid: "working" in cluster.logs(sid))
     listed = json.loads(_headrace("jobs", "ls", "--running", "--run", run, "--json").stdout)["jobs"]
     assert {(r["id"], r["status"], r["task_id"], r["user"]) for r in listed} == {

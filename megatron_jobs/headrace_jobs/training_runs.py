@@ -108,8 +108,8 @@ def _goes_on(artifact: Artifact) -> bool:
     try:
         with file.open("rb") as f:
             f.seek(max(0, file.stat().st_size - _LAST_LINE))
-            last = f.read().splitlines()[-1]
-        return int(orjson.loads(last)["step"]) > int(artifact.payload.get("steps", 0))
+            last = f.read().rstrip(b"\n").rpartition(b"\n")[2]
+        return int(orjson.loads(last)["step"]) > int(artifact.payload["steps"])
     except (OSError, ValueError, KeyError, IndexError, TypeError):
         return False  # gone, or its last line is being written
 

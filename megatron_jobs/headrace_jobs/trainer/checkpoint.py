@@ -247,7 +247,7 @@ def sweep(checkpoints: Path, *, keep: int | None = None) -> list[str]:
     """Delete what killed saves left, and with `keep` all but the newest checkpoints and those that were recorded; returns their names."""
     gone = sorted(checkpoints.glob(f"{PARTIAL}*"))
     if keep is not None:
-        gone += [f for f in sorted(f for f in checkpoints.glob("step-*") if f.is_dir())[:-keep] if not _mark(f).exists()]
+        gone += [f for f in sorted(checkpoints.glob("step-*"))[:-keep] if not _mark(f).exists()]
     for folder in gone:
         shutil.rmtree(folder)
     return [folder.name for folder in gone]
@@ -255,12 +255,14 @@ def sweep(checkpoints: Path, *, keep: int | None = None) -> list[str]:
 
 def keep_recorded(folder: Path) -> None:
     """Have `sweep` leave a checkpoint that the lake has a record of: evaluations, gates and releases may name it."""
-    _mark(folder).touch()
+    mark = _mark(folder)
+    mark.parent.mkdir(exist_ok=True)
+    mark.touch()
 
 
 def _mark(folder: Path) -> Path:
-    # Beside the folder: the certificate names every file within.
-    return folder.with_name(f"{folder.name}.recorded")
+    # Outside of the folder, whose certificate names every file within, and of what is listed as checkpoints.
+    return folder.parent.parent / "recorded" / folder.name
 
 
 def model_state_dict(bare: Any) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """`headrace train` in the lake's terms: a run under its fingerprint, adopted when finished, resumed when not.
 
-    RUNS/train/RECIPE-FINGERPRINT/     metrics.jsonl, loss.png, run.html, checkpoints/ (see checkpoint.py)
+    RUNS/train/RECIPE-FINGERPRINT/     metrics.jsonl, loss.png, run.html, checkpoints/, recorded/ (see checkpoint.py)
 
 A run has one identity for its whole life: mix, model, optimizer, schedule, seed and batch. Code, layout, hosts and the precision that
 `auto` came to may change from launch to launch and are recorded for each (`segment.py`): a run of months survives upgrades, fewer nodes

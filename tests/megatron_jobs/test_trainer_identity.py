@@ -42,11 +42,14 @@ def test_a_run_goes_on_after_edits_and_at_another_layout_and_says_where(
         "from __future__ import annotations\n\nNEW = 1\n",
     )
     copy.edit("lake/headrace_lake/settings.py", "    runs: ", "    colour: str = 'blue'\n    runs: ")
-    second = copy.answer("train", site.recipe("second", max_steps=10, parallel={"tensor": 2}, micro_batch=2))
+    second = copy.answer("train", site.recipe("second", max_steps=10, parallel={"tensor": 2}, micro_batch=2, keep=1))
     assert second["action"] == "resumed"
 
     runs = list(site.lake.artifacts("run"))
     assert len({a.fingerprint for a in runs}) == 1 and [a.payload["steps"] for a in runs] == [5, 10]
+    assert all(Path(a.path).is_dir() for a in site.lake.artifacts("checkpoint")), "what was recorded at step 5 is still there"
+    fewer = copy.headrace("train", site.recipe("fewer", max_steps=7))
+    assert fewer.returncode == 2 and "has come to step 10 already, beyond 'max_steps' 7" in " ".join(fewer.stderr.split())
     before, after = runs[-1].payload["segments"]
     assert (before["after_step"], after["after_step"]) == (0, 5)
     assert before["code"] != after["code"] and (before["layout"]["tensor"], after["layout"]["tensor"]) == (1, 2)

@@ -42,6 +42,7 @@ types: setup
 
 floors: setup
 	@$(BIN)/lint-imports --cache-dir var/import-linter
+	@scripts/structure
 
 fuzz: setup-tests ## thousands of hostile responses, records, rules and feeds among good ones, seeded; FUZZ_ARGS="--seed 2"
 	@$(BIN)/python tests/governance/fuzzing.py $(FUZZ_ARGS)

@@ -19,12 +19,12 @@ from airflow.sdk import DAG, Param
 
 from headrace_operators.assets import TEXT_TOKENS
 from headrace_operators.operator import HeadraceOperator
-from headrace_operators.templates import SCHEDULED, slices_of, slices_of_run, source_choices
+from headrace_operators.templates import SCHEDULED, slice_words, slices_of, slices_of_run, source_choices, stage_executor
 from headrace_operators.timetable import DailySlices
 
 SOURCES = source_choices("text")
 # Worked out anew by each task from the run's parameters: what another task left in XCom could name other slices, or an option.
-SLICES = {"each": "{{ slices_of(params, dag_run) | tojson }}"}
+SLICES = {"each": "{{ slice_words(params, dag_run) | tojson }}"}
 
 with DAG(
     dag_id="ingest_text",
@@ -48,7 +48,9 @@ with DAG(
             pattern=r"^[0-9A-Za-z][0-9A-Za-z_-]{0,62}(?![\s\S])",
             description="Name of the slice, such as 2026-11-01. Empty: the day of the run's data interval (needs a logical date).",
         ),
-        "executor": Param("ray", type="string", enum=["ray", "local"], description="Where stages run: Ray tasks, or one process."),
+        "executor": Param(
+            stage_executor(), type="string", enum=["ray", "local"], description="Where stages run: Ray tasks, or one process."
+        ),
         "base_url": Param(
             None,
             type=["null", "string"],
@@ -57,7 +59,7 @@ with DAG(
         ),
     },
     tags=["headrace", "text"],
-    user_defined_macros={"slices_of": slices_of},
+    user_defined_macros={"slice_words": slice_words, "slices_of": slices_of},
     doc_md=__doc__,
 ):
     run = ["slice", "run", "text", SLICES, "--executor", "{{ params.executor }}"]
@@ -69,7 +71,7 @@ with DAG(
     crawl = HeadraceOperator(
         task_id="crawl",
         argv=["crawl", SLICES, "{{ '--base-url=' ~ params.base_url if params.base_url }}"],
-        slice_text="{{ slices_of(params, dag_run) | join(' ') }}",
+        slice_text="{{ slice_words(params, dag_run) | join(' ') }}",
         doc_md="Fetch pages politely (robots.txt, pauses) into WARC files: `headrace crawl`.",
     )
     clean = HeadraceOperator(

@@ -14,7 +14,7 @@ from headrace_operators.assets import CHECKPOINT, RELEASE, TEXT_TOKENS
 from headrace_operators.gate import GateOperator
 from headrace_operators.operator import HeadraceOperator
 from headrace_operators.poc.plan import load_poc_plan
-from headrace_operators.templates import TRIGGERED_BY
+from headrace_operators.templates import TRIGGERED_BY, stage_executor
 
 PLAN = load_poc_plan()
 DOCS = {
@@ -49,7 +49,7 @@ with DAG(
     doc_md=__doc__,
 ) as dag:
     base_url = "{{ '--base-url=' ~ params.base_url if params.base_url }}"
-    run = ["slice", "run", "text", "--executor", "ray"]
+    run = ["slice", "run", "text", "--executor", stage_executor()]
     tokens = HeadraceOperator(task_id="tokens", argv=[*run, *PLAN.slices], outlets=[TEXT_TOKENS])
     for number in range(PLAN.groups):
         group = PLAN.group(number)

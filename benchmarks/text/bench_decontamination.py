@@ -3,7 +3,7 @@
     python benchmarks/text/bench_decontamination.py --items 1500 --documents 4000
 
 Items: sentences of the sample packages' pages (corpus.py) of 13 to 60 words, 20 to 150 characters in Chinese and Japanese, asked as
-questions; every tenth page gives items and is no document. A sentence that stands in any other page is no item. Leaks: each item in
+questions; every tenth page gives items and is not a document. A sentence that stands in any other page is not an item. Leaks: each item in
 a page of its language, in seven kinds (tests/governance/decontamination_set.py). Negatives: the other pages without a leak; they are
 the same handbooks and help pages, full of sentences that differ in a word, so every hit on one counts as false.
 
@@ -31,8 +31,8 @@ import numpy as np
 import pyarrow as pa
 from corpus import corpus
 
-from headrace_governance.text.decontamination.index import Index
-from headrace_governance.text.decontamination.rules import DecontaminationParams, NgramRule
+from headrace_governance.decontamination.index import Index
+from headrace_governance.decontamination.rules import DecontaminationParams, NgramRule
 
 if TYPE_CHECKING:
     from decontamination_set import Leak

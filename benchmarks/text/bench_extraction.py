@@ -34,13 +34,13 @@ Rows = list[dict[str, str]]
 
 
 def headrace(markup: str) -> str:
-    from headrace_governance.text.markdown import read_page
+    from headrace_governance.text.html.markdown import read_page
 
     return read_page(markup).text
 
 
 def headrace_alone(markup: str) -> str:
-    from headrace_governance.text.markdown import read_page
+    from headrace_governance.text.html.markdown import read_page
 
     return read_page(markup, fallback=False).text
 
@@ -121,7 +121,7 @@ def _status(field: str) -> int:
 
 def _snippets(folder: Path, worst: int) -> None:
     """Score and time on trafilatura's set; ours from bytes, since trafilatura's reading begins there."""
-    from headrace_governance.text.decode import decode
+    from headrace_governance.encoding.decode import decode
 
     pages = snippet_pages(folder)
     size = sum(len(p.body) for p in pages) / 1e6
@@ -211,7 +211,7 @@ def main() -> None:
 
 
 def _unsure(rows: list[dict[str, Any]]) -> int:
-    from headrace_governance.text.markdown import CONFIDENT, read_page
+    from headrace_governance.text.html.markdown import CONFIDENT, read_page
 
     return sum(read_page(r["html"], fallback=False).confidence < CONFIDENT for r in rows)
 

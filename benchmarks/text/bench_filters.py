@@ -32,11 +32,11 @@ from headrace_governance.text.filters.fineweb import FineWeb
 from headrace_governance.text.filters.gopher_quality import GopherQuality
 from headrace_governance.text.filters.gopher_repetition import GopherRepetition
 from headrace_governance.text.filters.refinedweb import RefinedWeb
-from headrace_governance.text.filters.words import tokenizer_for
 from headrace_governance.text.statistics.chinese_statistics import ChineseStatistics
 from headrace_governance.text.statistics.lines import LineStatistics
 from headrace_governance.text.statistics.prose import prose_of
 from headrace_governance.text.statistics.stage import TextStatistics
+from headrace_governance.text.statistics.tokenisers import tokenizer_for
 from headrace_lake.stage import Stage
 from headrace_lake.strict import parse
 

@@ -27,12 +27,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from headrace_governance.crawl.licence import TdmReservations
-from headrace_governance.crawl.page_process import HostilePage, PageProcess
-from headrace_governance.crawl.pages import LinkLimits
-from headrace_governance.crawl.robots import for_status
+from headrace_governance.acquire.crawl.licence import TdmReservations
+from headrace_governance.acquire.crawl.page_process import HostilePage, PageProcess
+from headrace_governance.acquire.crawl.pages import LinkLimits
+from headrace_governance.acquire.crawl.robots import for_status
+from headrace_governance.encoding.decode import decode
 from headrace_governance.text import parser_process
-from headrace_governance.text.decode import decode
 from headrace_governance.text.extract import ExtractParams
 from headrace_lake.foreign_text import html, markdown, terminal
 from headrace_lake.settings import Settings

@@ -20,10 +20,10 @@ import pyarrow as pa
 import yaml
 from corpus import corpus
 
-from headrace_governance.samples.build import fetch_package
-from headrace_governance.text.language import Language, LanguageParams
-from headrace_governance.text.markdown import page_text
-from headrace_governance.text.scripts import script_table, scripts_of
+from headrace_governance.containers.debian import fetch_package
+from headrace_governance.text.html.markdown import page_text
+from headrace_governance.text.language.scripts import script_table, scripts_of
+from headrace_governance.text.language.stage import Language, LanguageParams
 from headrace_lake.strict import parse
 
 FILE = Path(__file__).parents[2] / "governance" / "pipelines" / "filters" / "language.yaml"

@@ -37,9 +37,9 @@ import corpus as corpus_module
 import psutil
 from bench_filters import POOL, peers
 
-from headrace_governance.importers.run import import_slice
-from headrace_governance.sources import Source
-from headrace_governance.text.language import Language, LanguageParams
+from headrace_governance.acquire.importers.run import import_slice
+from headrace_governance.sources.source import Source
+from headrace_governance.text.language.stage import Language, LanguageParams
 from headrace_lake.engine import load_pipeline, run_pipeline
 from headrace_lake.garbage import collect_rarely
 from headrace_lake.lake import Lake
@@ -206,8 +206,8 @@ def main() -> None:
 def _tokenizer(folder: Path) -> Path:
     from bench_tokenise import SPEC
 
-    from headrace_tokenizers.huggingface import write_hf_tokenizer
-    from headrace_tokenizers.vocabulary import load_vocabulary
+    from headrace_tokenizers.text.huggingface import write_hf_tokenizer
+    from headrace_tokenizers.text.vocabulary import load_vocabulary
 
     write_hf_tokenizer(load_vocabulary(SPEC), folder)
     return folder / "tokenizer.json"

@@ -39,8 +39,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headrace_governance.text.near_duplicates.signatures import MinhashParams, Signer
-from headrace_governance.text.near_duplicates.verdict import Matcher, NearDuplicateParams
+from headrace_governance.duplicates.near.signatures import MinhashParams, Signer
+from headrace_governance.duplicates.near.verdict import Matcher, NearDuplicateParams
 
 if TYPE_CHECKING:
     from near_duplicates_set import Pair

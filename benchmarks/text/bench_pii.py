@@ -4,10 +4,10 @@
 
 Planted: the labelled sets of the tests (`pii_set.py`, `names_set.py`: people made up by Faker; rules were not tuned on the sentences of
 the second). Real: pages of Debian packages (`real_pages.py`) joined with the verdicts that were given by hand on findings there
-(`tests/governance/pii_verdicts.tsv.gz`; what counts as true is said in `tests/governance/README.md`). Some rules were changed after false
-findings on these pages, so precision on others may be lower; recall on them is not known. Speed: pages of the sample packages
-(`corpus.py`). Columns `low` are the lower ends of Wilson's 95 % interval. No peer: presidio does 21 documents/s here and has no Chinese
-kinds.
+(`tests/governance/text/pii/pii_verdicts.tsv.gz`; what counts as true is said in `tests/governance/README.md`). Some rules were changed
+after false findings on these pages, so precision on others may be lower; recall on them is not known. Speed: pages of the sample
+packages (`corpus.py`). Columns `low` are the lower ends of Wilson's 95 % interval. No peer: presidio does 21 documents/s here and has no
+Chinese kinds.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ import yaml
 from corpus import corpus
 from real_pages import real_pages
 
-from headrace_governance.text.language import Language, LanguageParams
+from headrace_governance.text.language.stage import Language, LanguageParams
 from headrace_governance.text.pii.names import recogniser
 from headrace_governance.text.pii.stage import Pii, PiiParams
 from headrace_lake.strict import parse

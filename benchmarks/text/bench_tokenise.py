@@ -30,9 +30,9 @@ os.environ["RAYON_NUM_THREADS"] = "1"
 import pyarrow as pa
 from corpus import corpus
 
-from headrace_tokenizers.huggingface import write_hf_tokenizer
 from headrace_tokenizers.store import ShardWriter
-from headrace_tokenizers.vocabulary import PRE_TOKENS, Vocabulary, load_vocabulary, read_ranks
+from headrace_tokenizers.text.huggingface import write_hf_tokenizer
+from headrace_tokenizers.text.vocabulary import PRE_TOKENS, Vocabulary, load_vocabulary, read_ranks
 
 SPEC = Path(__file__).parents[2] / "tokenizers" / "configs" / "qwen_text.yaml"
 BATCH = 256

@@ -15,10 +15,10 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from headrace_governance.importers.containers import local_name, parse_xml
-from headrace_governance.importers.formats import WikipediaFetch
-from headrace_governance.importers.wikipedia import read_wikipedia
+from headrace_governance.sources.import_options import WikipediaFetch
 from headrace_governance.text.formats.convert import ConversionRules, convert
+from headrace_governance.text.formats.wikipedia.read import read_wikipedia
+from headrace_governance.text.xml_tree import local_name, parse_xml
 from headrace_lake.strict import load_yaml
 
 RULES = Path(__file__).parents[2] / "governance/pipelines/filters/wikitext.yaml"

@@ -3,8 +3,8 @@
     npm install --prefix /tmp/peer @exodus/bytes && python benchmarks/text/compare_charsets.py /tmp/peer
 
 The peer runs in Node, whose own `TextDecoder` is ICU's and not the standard's: it has other tables for EUC-JP, Big5, EUC-KR and five
-single-byte encodings. Printed are the encodings that differ, then the digests that `tests/governance/test_charsets.py` holds, and what a
-decoder does a second.
+single-byte encodings. Printed are the encodings that differ, then the digests that `tests/governance/encoding/test_charsets.py` holds, and
+what a decoder does a second.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from headrace_governance.text.charsets import decoded
+from headrace_governance.encoding.charsets import decoded
 
 ENCODINGS = (
     "ibm866 iso-8859-2 iso-8859-3 iso-8859-4 iso-8859-5 iso-8859-6 iso-8859-7 iso-8859-8 iso-8859-8-i iso-8859-10 iso-8859-13 iso-8859-14 "

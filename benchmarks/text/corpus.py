@@ -17,8 +17,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headrace_governance.samples.build import build_site
-from headrace_governance.text.markdown import page_text
+from headrace_governance.acquire.samples.build import build_site
+from headrace_governance.text.html.markdown import page_text
 
 FOLDER = Path("var/benchmarks")
 SITE_LANGUAGES = {"en-US": "en", "zh-CN": "zh", "zh_CN": "zh", "zh-cn": "zh", "pt-BR": "pt", "ar-MA": "ar"}

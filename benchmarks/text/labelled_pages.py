@@ -34,8 +34,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from scoring import tokens
 
-from headrace_governance.samples.build import fetch_package, unpack
-from headrace_governance.text.language import load_model
+from headrace_governance.containers.debian import fetch_package, unpack
+from headrace_governance.text.language.stage import load_model
 
 CACHE = Path("var/benchmarks/labelled_pages.parquet")
 PACKAGES = Path("var/samples/packages")
@@ -233,7 +233,7 @@ def _from_sources(root: Path, editions: list[Edition]) -> list[dict[str, str]]:
         sources, out = Path(work) / "source", Path(work) / "out"
         for p in every:
             target = sources / p.with_suffix("")
-            # Sources that are not chosen stay there under their name for `include`, and are no documents.
+            # Sources that are not chosen stay there under their name for `include`, and are not documents.
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes((folder / "_sources" / p).read_bytes())
         conf = _CONF.format(language={"zh": "zh_CN"}.get(editions[0].language, editions[0].language) if len(editions) == 1 else "en")

@@ -15,9 +15,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headrace_governance.samples.build import fetch_package
-from headrace_governance.samples.packages import SECTIONS
-from headrace_governance.text.markdown import page_text
+from headrace_governance.acquire.samples.packages import SECTIONS
+from headrace_governance.containers.debian import fetch_package
+from headrace_governance.text.html.markdown import page_text
 
 CACHE = Path("var/benchmarks/manual-pages")
 PACKAGES = Path("var/samples/packages")

@@ -20,8 +20,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headrace_governance.samples.build import fetch_package
-from headrace_governance.text.markdown import page_text
+from headrace_governance.containers.debian import fetch_package
+from headrace_governance.text.html.markdown import page_text
 
 CACHE = Path("var/benchmarks/real-pages")
 PACKAGES = Path("var/samples/packages")

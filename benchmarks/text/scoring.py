@@ -4,7 +4,7 @@
   the two bags, a page; a corpus' figure is the mean over its pages (macro, as in Bevendorff et al. 2023).
 - *shingles*: the same over bags of four tokens in a row, so that order counts (scrapinghub's article-extraction-benchmark).
 
-Tokens that stand for structure (Markdown's marks) are no word characters, so they count for nobody.
+Tokens that stand for structure (Markdown's marks) are not word characters, so they count for nobody.
 """
 
 from __future__ import annotations

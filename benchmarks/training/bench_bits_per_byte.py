@@ -29,13 +29,13 @@ from headrace_jobs.evaluation.run import checkpoint_folder
 from headrace_jobs.evaluation.scoring import document_nats
 from headrace_jobs.mix.compile import Mix, load_mix
 from headrace_jobs.mix.loader import shard_reader
-from headrace_jobs.trainer.checkpoint import load_for_inference
+from headrace_jobs.trainer.inference import load_for_inference
 from headrace_jobs.trainer.parallel import stop
 from headrace_lake.lake import Lake
 from headrace_lake.settings import load_settings
 from headrace_lake.slices import Slice
-from headrace_tokenizers.encoded_text import encoded_texts
-from headrace_tokenizers.vocabulary import load_vocabulary
+from headrace_tokenizers.text.encoded_text import encoded_texts
+from headrace_tokenizers.text.vocabulary import load_vocabulary
 
 ALL = "all"
 

@@ -10,7 +10,8 @@
    peak, and peak memory.
 
 Tokens are made up, each its predecessor plus one or a jump.
-Needs CUDA; everything else runs in CI on processors. Transformer Engine is used where it is installed, else `headrace_jobs.cpu.layers`.
+Needs CUDA; everything else runs in CI on processors. Transformer Engine is used where it is installed, else
+`headrace_jobs.portable.layers`.
 """
 
 from __future__ import annotations

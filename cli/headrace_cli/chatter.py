@@ -14,8 +14,6 @@ _SETTINGS = {
     # Ray: how to import it, what it will change some day, and that usage statistics are not sent.
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    # Great Expectations: no analytics, so no warning that they could not be sent.
-    "GX_ANALYTICS_ENABLED": "False",
 }
 _LOGGERS = {
     # "Delete operation did not match any records" at the first commit of a slice, which is how a first commit looks.
@@ -28,7 +26,6 @@ _LOGGERS = {
     "botocore": logging.ERROR,
     "aiobotocore": logging.ERROR,
     "s3fs": logging.ERROR,
-    "great_expectations": logging.ERROR,
     # Pages that it cannot read are counted and kept in quarantine.
     "trafilatura": logging.CRITICAL,
     "matplotlib": logging.ERROR,

@@ -28,9 +28,9 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from headrace_cli import probe_catalog, probe_services, probe_settings, probe_store
 from headrace_cli.finding import Check, Probe, gather
-from headrace_lake.console import JsonOption, SettingsOption, echo, emit_result, show_table
 from headrace_lake.lines import last_line
 from headrace_lake.settings import Settings, load_settings
+from headrace_lake.terminal.console import JsonOption, SettingsOption, echo, emit_result, show_table
 
 PYTHON = ((3, 11), (3, 13))
 MIN_CPUS = 2
@@ -94,6 +94,10 @@ def _services(settings: Settings) -> list[Probe]:
         lake = Probe("object store", "lake.s3.endpoint", lambda: probe_store.object_store(settings), ("botocore.session",))
     else:
         lake = Probe("lake", "lake.root", lambda: [probe_store.lake_folder(settings)])
+    ray = [
+        Probe("Ray token", "ray.token_file", lambda: [probe_settings.ray_token(settings)]),
+        Probe("Ray", "ray.address", lambda: probe_services.ray(settings), ("httpx",)),
+    ]
     drivers = ("sqlalchemy", "psycopg2") if settings.lake.catalog.startswith("postgresql") else ()
     return [
         Probe("disk", "runs", lambda: probe_store.runs_folder(settings)),
@@ -103,8 +107,7 @@ def _services(settings: Settings) -> list[Probe]:
             Probe("secret", key, lambda key=key, ref=ref: [probe_settings.secret(key, ref)])  # type: ignore[misc]
             for key, ref in probe_settings.secrets_of(settings).items()
         ),
-        Probe("Ray token", "ray.token_file", lambda: [probe_settings.ray_token(settings)]),
-        Probe("Ray", "ray.address", lambda: probe_services.ray(settings), ("httpx",)),
+        *(ray if settings.jobs.launcher == "ray" else []),
         Probe("Airflow", "airflow.address", lambda: probe_services.airflow(settings), ("httpx",)),
         Probe("PostgreSQL", "airflow.database", lambda: probe_services.database(settings), ("sqlalchemy", "psycopg2")),
     ]

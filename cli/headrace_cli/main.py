@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import importlib
 import os
+import shlex
 import signal
 import sys
 from typing import Annotated, Any
@@ -16,12 +17,12 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from headrace_lake.console import echo, opened_lake, want_result
 from headrace_lake.errors import HeadraceError, InputError
 from headrace_lake.foreign_text import one_line
 from headrace_lake.garbage import collect_rarely
-from headrace_lake.interrupt import interruptible, this_command
 from headrace_lake.nearest import nearest
+from headrace_lake.terminal.console import echo, opened_lake, want_result
+from headrace_lake.terminal.interrupt import interruptible, this_command
 
 # command → (module, attribute): a Typer application or a function. Modules are imported only when their command is asked for; what is
 # heavy in them (ray, torch, airflow) is imported inside their functions.
@@ -31,28 +32,28 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "backfill": ("headrace_operators.backfill", "backfill"),
     "services": ("headrace_operators.cli", "app"),
     "jobs": ("headrace_operators.jobs_cli", "app"),
-    "samples": ("headrace_governance.cli", "samples"),
-    "source": ("headrace_governance.cli", "source"),
-    "crawl": ("headrace_governance.cli", "crawl"),
+    "samples": ("headrace_governance.acquire.cli", "samples"),
+    "source": ("headrace_governance.acquire.cli", "source"),
+    "crawl": ("headrace_governance.acquire.cli", "crawl"),
     "slice": ("headrace_lake.cli", "slice_app"),
-    "stage": ("headrace_lake.engine.cli", "stage_app"),
+    "stage": ("headrace_lake.stage_cli", "stage_app"),
     "table": ("headrace_lake.cli", "table_app"),
     "lineage": ("headrace_jobs.lineage_cli", "app"),
-    "doc": ("headrace_governance.documents_cli", "doc"),
-    "drops": ("headrace_governance.documents_cli", "drops"),
-    "what-if": ("headrace_governance.what_if_cli", "what_if"),
-    "court": ("headrace_governance.court.cli", "app"),
-    "ledger": ("headrace_governance.ledger_cli", "app"),
-    "decontaminate": ("headrace_governance.decontamination_cli", "app"),
-    "docs": ("headrace_governance.docs_cli", "app"),
+    "doc": ("headrace_governance.audit.document_trace_cli", "doc"),
+    "drops": ("headrace_governance.audit.document_trace_cli", "drops"),
+    "what-if": ("headrace_governance.audit.what_if_cli", "what_if"),
+    "audit": ("headrace_governance.audit.removals.cli", "app"),
+    "ledger": ("headrace_governance.audit.ledger_cli", "app"),
+    "decontaminate": ("headrace_governance.decontamination.cli", "app"),
+    "docs": ("headrace_governance.audit.reports.cli", "app"),
     "quality": ("headrace_governance.text.quality.cli", "app"),
-    "tokenizer": ("headrace_tokenizers.cli", "app"),
-    "mix": ("headrace_jobs.cli", "mix_app"),
-    "train": ("headrace_jobs.train_cli", "train"),
-    "eval": ("headrace_jobs.cli", "eval_app"),
-    "gate": ("headrace_jobs.cli", "gate_app"),
-    "release": ("headrace_jobs.cli", "release_app"),
-    "generate": ("headrace_jobs.generate", "generate"),
+    "tokenizer": ("headrace_tokenizers.text.cli", "app"),
+    "mix": ("headrace_jobs.mix_cli", "app"),
+    "train": ("headrace_jobs.trainer.cli", "train"),
+    "eval": ("headrace_jobs.evaluation.cli", "app"),
+    "gate": ("headrace_jobs.gates.cli", "app"),
+    "release": ("headrace_jobs.release.cli", "app"),
+    "generate": ("headrace_jobs.release.generate", "generate"),
 }
 
 # What `headrace --help` says of each, so that it imports none of them (a test holds them equal to the commands' own words). A command
@@ -62,7 +63,7 @@ _SUMMARIES = {
     "poc": "The whole line on this machine: samples, crawl, clean, tokens, training, evaluation, gate, release.",
     "backfill": "Backfill days of a source in the local Airflow: one run, one slice a day.",
     "services": "PostgreSQL, Ray, Airflow and the sample site on this machine, loopback only.",
-    "jobs": "Remote jobs: list them, read their logs, stop them.",
+    "jobs": "Remote jobs: list them, read their logs, stop them, show what would be sent.",
     "samples": "The sample site: real packages' pages, opened without installing.",
     "source": "Sources: list and check them.",
     "crawl": "Crawl or import slices of sources into the lake; what it holds already is adopted.",
@@ -73,7 +74,7 @@ _SUMMARIES = {
     "doc": "What became of one document, verdict by verdict, and why.",
     "drops": "What every rule dropped, with its share of what the stage read, and some of it to look at.",
     "what-if": "What an edited threshold would newly drop or keep, by source, language and rule; nothing is committed.",
-    "court": "Were removals right? Samples, judgements, precision.",
+    "audit": "Were removals right? Samples, judgements, precision.",
     "ledger": "What each source and language declared, brought, lost and gave.",
     "decontaminate": "Evaluation sets, and where their items stand in the documents.",
     "docs": "Data docs: what tables were expected to be, and were.",
@@ -86,6 +87,18 @@ _SUMMARIES = {
     "release": "Build, verify and list releases.",
     "generate": "Sample from a release.",
 }
+
+# Words of commands that were renamed; the old one is told the new one and runs nothing.
+_RENAMED = {"court": "audit"}
+_RENAMED_BELOW = {("audit", "wipe-out"): "drop-rate"}
+
+
+def renamed(words: list[str]) -> list[str] | None:
+    """The words of a command line by today's names of commands, or None where it uses no former one."""
+    now = [_RENAMED.get(words[0], words[0]), *words[1:]] if words else []
+    if len(now) > 1:
+        now[1] = _RENAMED_BELOW.get((now[0], now[1]), now[1])
+    return now if now != words else None
 
 
 class _Root(TyperGroup):
@@ -100,6 +113,8 @@ class _Root(TyperGroup):
         return self.commands.get(cmd_name)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if (now := renamed(args)) is not None and not ctx.resilient_parsing:
+            ctx.fail(f"{' '.join(args[:2])!r} is called {' '.join(now[:2])!r} now. Run 'headrace {shlex.join(now)}'.")
         if args and args[0] not in _COMMANDS and not args[0].startswith("-") and not ctx.resilient_parsing:
             near = nearest(args[0], _COMMANDS)
             way_out = f"Did you mean {' or '.join(map(repr, near))}?" if near else "'headrace --help' lists the commands."

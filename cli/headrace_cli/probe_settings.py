@@ -44,7 +44,7 @@ def secret_file(name: str, key: str, file: Path) -> Check:
     try:
         content = file.read_text(encoding="utf-8").strip()
     except UnicodeDecodeError:
-        return Check(name, "missing", f"{file} is no text", "write the secret alone into it, in UTF-8", key)
+        return Check(name, "missing", f"{file} is not text", "write the secret alone into it, in UTF-8", key)
     except OSError as exc:
         return Check(name, "missing", f"{file}: {exc.strerror}", "create it with mode 600, or correct the path", key)
     if not content:
@@ -69,7 +69,7 @@ def ray_token(settings: Settings) -> Check:
 
 def sources(settings: Settings) -> Iterator[Check]:
     """Every source file, each with its own finding if it is wrong."""
-    from headrace_governance.sources import load_source
+    from headrace_governance.sources.source import load_source
 
     yield from _files(settings, "sources", lambda file: load_source(file))
 
@@ -83,10 +83,10 @@ def pipelines(settings: Settings) -> Iterator[Check]:
 
 def policies(settings: Settings) -> Iterator[Check]:
     """The policies of fetching, licences, the removal audit, the gates and the expectations."""
-    from headrace_governance.court.policy import load_court_policy
-    from headrace_governance.crawl.policy import load_fetch_policy
+    from headrace_governance.audit.removals.policy import load_audit_policy
     from headrace_governance.expectations.suite import load_suites
-    from headrace_governance.licences.policy import load_licence_policy
+    from headrace_governance.sources.fetch_policy import load_fetch_policy
+    from headrace_governance.sources.licences.policy import load_licence_policy
     from headrace_jobs.gates.policy import known_gates, load_policy
 
     folder = settings.resolve(settings.policies)
@@ -96,7 +96,7 @@ def policies(settings: Settings) -> Iterator[Check]:
     readers: list[Callable[[], object]] = [
         lambda: load_fetch_policy(folder),
         lambda: load_licence_policy(folder),
-        lambda: load_court_policy(settings),
+        lambda: load_audit_policy(settings),
         lambda: load_suites(folder / "expectations"),
         *(lambda gate=gate: load_policy(settings, gate) for gate in known_gates(settings)),
     ]

@@ -1,1 +1,1 @@
-"""The ground: tables, shards, receipts, passports and the stage engine."""
+"""Tables, shards, receipts, passports and the stage engine."""

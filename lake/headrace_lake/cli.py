@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from headrace_lake import completion
-from headrace_lake.choosing import slices_of_lake
-from headrace_lake.console import JsonOption, SettingsOption, echo, emit_result, open_lake, show_records, show_table
 from headrace_lake.errors import ConfigError, InputError
 from headrace_lake.slices import Slice
+from headrace_lake.terminal import completion
+from headrace_lake.terminal.choosing import slices_of_lake
+from headrace_lake.terminal.console import JsonOption, SettingsOption, echo, emit_result, open_lake, show_records, show_table
 
 if TYPE_CHECKING:
     from headrace_lake.engine import Pipeline, StageReport
@@ -48,7 +48,7 @@ def slice_run(
     pipeline's guards.
     """
     from headrace_lake.engine import first_causes, load_pipeline, run_counts, run_guards, run_slices, stale_stages
-    from headrace_lake.interrupt import says_what_stays
+    from headrace_lake.terminal.interrupt import says_what_stays
 
     if executor not in ("local", "ray"):
         raise ConfigError(f"no executor '{executor}'", "use local or ray")
@@ -236,9 +236,10 @@ def slice_status(
 @table_app.command("ls")
 def table_ls(settings: SettingsOption = None, as_json: JsonOption = False) -> None:
     """All tables with rows, files and slices."""
-    from headrace_lake.schemas import TABLES
+    from headrace_lake.tables import TABLES
 
     lake = open_lake(settings)
+    _register_stage_tables(lake)
     rows = []
     for name, spec in TABLES.items():
         summary = lake.table(name).current_snapshot()
@@ -256,6 +257,14 @@ def table_ls(settings: SettingsOption = None, as_json: JsonOption = False) -> No
     emit_result({"tables": rows})
 
 
+def _register_stage_tables(lake: Lake) -> None:
+    """Make the tables known that only a stage of a pipeline declares."""
+    from headrace_lake.engine import register_stage_tables
+
+    for line in register_stage_tables(lake.settings):
+        echo(line)
+
+
 @table_app.command("show")
 def table_show(
     table: TableArgument,
@@ -267,9 +276,11 @@ def table_show(
     as_json: JsonOption = False,
 ) -> None:
     """Columns with types and units, and the first rows."""
-    from headrace_lake.schemas import table_spec
+    from headrace_lake.tables import TABLES, table_spec
 
     lake = open_lake(settings)
+    if table not in TABLES:  # loading the pipelines imports every stage
+        _register_stage_tables(lake)
     spec = table_spec(table)
     meta = [(f, f.metadata or {}) for f in spec.schema]
     described = [

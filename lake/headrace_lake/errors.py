@@ -12,7 +12,7 @@ HeadraceError                 exit code 2 at the command line: the user can mend
 ├── StageError                a stage broke its contract (lost rows, wrong schema)
 │   └── ExpectationError      a table does not meet an expectation of severity `error`; nothing of it was committed
 ├── GateError                 a Go/No-Go gate refused, or has no valid decision
-├── WipeOutError              a filter took nearly everything of a source
+├── DropRateError              a filter took nearly everything of a source
 └── ServiceError              a local service did not start (port in use, binary missing)
 """
 
@@ -75,7 +75,7 @@ class GateError(HeadraceError):
     """A gate refused or has no valid decision."""
 
 
-class WipeOutError(HeadraceError):
+class DropRateError(HeadraceError):
     """A filter took nearly everything of a source; nothing that comes after it should run."""
 
 

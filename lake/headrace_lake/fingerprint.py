@@ -43,7 +43,7 @@ def digest_of(obj: Any) -> str:
         TypeError: the value holds something JSON has no form for.
     """
     text = json.dumps(obj, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return digest_bytes(text.encode("utf-8", "surrogatepass"))  # a file's name may be no Unicode
+    return digest_bytes(text.encode("utf-8", "surrogatepass"))  # a file's name may not be Unicode
 
 
 def file_digest(path: str | Path) -> str:

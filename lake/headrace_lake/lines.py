@@ -7,6 +7,9 @@ matter: there U+2028 does end a line.
 
 from __future__ import annotations
 
+RESULT_PREFIX = "HEADRACE_RESULT "
+"""How the last line of a command's output begins under `--json-result`; one JSON object follows (small: it travels through XCom)."""
+
 
 def data_lines(text: str) -> list[str]:
     r"""The lines of `text`, without their LF or CR LF; what follows the last LF is a line if it is not empty."""

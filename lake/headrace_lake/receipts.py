@@ -174,13 +174,14 @@ def origin() -> Origin | None:
 
 
 class Receipt(StrictModel):
-    """What a stage run leaves. It becomes visible in the same commit as the outputs it describes.
+    """What a stage run leaves (`stage_run.StageRun` builds it). It becomes visible in the same commit as the outputs it describes.
 
     Attributes:
         tables: the tables whose slice the run owns, also where it wrote no row.
         params: the checked parameters.
         expectations: how the tables fared against their suites; no part of the fingerprint.
         origin: the orchestrator's task that it ran for, if one did; no part of the fingerprint.
+        engine: `fingerprint.ENGINE` of the Headrace that made it; None in receipts of versions that did not say.
         columns: digest of the columns of the stage's own tables; empty in receipts that no stage of a pipeline left.
         looked_at: what the stage read from beyond its slice; None in receipts of versions that did not say.
         pipeline: where the stage is declared: a pipeline's name or file, empty where there was none.
@@ -193,6 +194,7 @@ class Receipt(StrictModel):
     slice: str
     fingerprint: str
     code: str
+    engine: int | None = None
     columns: str = ""
     params: dict[str, Any]
     params_digest: str

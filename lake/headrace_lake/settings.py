@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
@@ -24,7 +25,7 @@ from headrace_lake.strict import StrictModel, load_yaml, parse
 
 __all__ = [
     "EMBEDDED", "SAMPLE_SITE", "SERVICES_FOLDER", "SETTINGS_ENV", "SETTINGS_FILE",
-    "AirflowSettings", "LakeSettings", "PartSettings", "RaySettings", "S3Settings", "Secret", "Settings",
+    "AirflowSettings", "JobSettings", "LakeSettings", "LauncherName", "PartSettings", "RaySettings", "S3Settings", "Secret", "Settings",
     "load_settings", "other_lake",
 ]  # fmt: skip
 
@@ -79,9 +80,9 @@ class S3Settings(StrictModel):
         try:
             parts = urlsplit(value)
         except ValueError as exc:
-            raise ValueError("'endpoint' is no address, such as https://s3.example.org") from exc
+            raise ValueError("'endpoint' is not an address, such as https://s3.example.org") from exc
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("'endpoint' is no address, such as https://s3.example.org")
+            raise ValueError("'endpoint' is not an address, such as https://s3.example.org")
         if "@" in parts.netloc or parts.query or parts.fragment:
             raise ValueError("keep names and passwords out of 'endpoint': 'access_key' and 'secret_key' refer to them")
         return value
@@ -137,7 +138,7 @@ def _no_password(field: str, address: str) -> None:
     try:
         url = make_url(address)
     except ArgumentError as exc:
-        raise ValueError(f"'{field}' is no SQLAlchemy address, such as postgresql+psycopg2://user@host/database") from exc
+        raise ValueError(f"'{field}' is not an SQLAlchemy address, such as postgresql+psycopg2://user@host/database") from exc
     if url.password is not None or _secret_name(list(url.query)):  # libpq takes a password from the query too
         raise ValueError(f"keep the password out of '{field}': put it into a file and name that in '{field}_password'")
 
@@ -154,6 +155,21 @@ class RaySettings(StrictModel):
     address: str = "http://127.0.0.1:8265"
     token_file: Path = Path("var/ray/token")
     user: str = ""
+
+
+LauncherName = Literal["ray", "local"]
+
+
+class JobSettings(StrictModel):
+    """How the command of a task is started.
+
+    Attributes:
+        launcher: `ray`: as a job of the Ray cluster. `local`: as a process of the machine that Airflow runs on.
+        folder: where the launcher `local` keeps records and logs of its jobs.
+    """
+
+    launcher: LauncherName = "ray"
+    folder: Path = SERVICES_FOLDER / "jobs"
 
 
 class AirflowSettings(StrictModel):
@@ -193,6 +209,7 @@ class Settings(StrictModel):
     lake: LakeSettings = Field(default_factory=LakeSettings)
     ray: RaySettings = Field(default_factory=RaySettings)
     airflow: AirflowSettings = Field(default_factory=AirflowSettings)
+    jobs: JobSettings = Field(default_factory=JobSettings)
     sources: Path = Path("governance/sources")
     pipelines: Path = Path("governance/pipelines")
     policies: Path = Path("governance/policies")

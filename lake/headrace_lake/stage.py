@@ -4,7 +4,7 @@ A stage is a named, versioned, deterministic function from the tables of one sli
 slice. It writes `process(batch) -> table` and nothing else; the engine reads, batches, counts,
 quarantines, writes, commits and leaves the receipt (`headrace_lake.engine`).
 
-This module is imported by every stage, so it belongs to every code digest: keep it small and stable.
+This module is imported by every stage: keep it small and stable. Like all of `headrace_lake` it belongs to no code digest.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import ClassVar, Protocol
 
 import pyarrow as pa
 
-from headrace_lake.schemas.fields import TableSpec
 from headrace_lake.slices import Slice
 from headrace_lake.strict import StrictModel
+from headrace_lake.tables.fields import TableSpec
 
 DROP_REASON = "_drop_reason"
 """Reserved output column (string, nullable): a non-null value sends the row to the exclusion table."""
@@ -68,7 +68,7 @@ class SliceReader(Protocol):
 
 
 class PartWriter(Protocol):
-    """Where a stage puts immutable objects that are no table rows (token files, media)."""
+    """Where a stage puts immutable objects that are not table rows (token files, media)."""
 
     source: str
     slice: str
@@ -144,6 +144,7 @@ class Stage(ABC):
     def process(self, batch: pa.Table) -> pa.Table:
         """Turn a batch of input rows into output rows.
 
+        A stage whose output is a verdict table derives from `headrace_lake.verdict_stage.VerdictStage` and writes `judge` instead.
         Every input `uid` must appear in the output at least once, in `uid` (one-to-one) or in `parent_uid`
         (one-to-many). Rows with a non-null `_drop_reason` go to the exclusion table; other columns of a dropped
         row are still written if the output schema is a verdict (it has a `keep` column). An exception is

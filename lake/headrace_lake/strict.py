@@ -58,11 +58,11 @@ def read_yaml(text: str) -> Any:
         loader.dispose()
 
 
-def load_yaml(path: str | Path, model: type[M]) -> M:
-    """Read one YAML file into `model`.
+def read_yaml_file(path: str | Path) -> Any:
+    """The data of a YAML file; an empty one is None.
 
     Raises:
-        ConfigError: the file is missing, is not YAML, or a field is wrong; the message names both.
+        ConfigError: the file is missing, is not text, or is not YAML; the message names file and line.
     """
     file = Path(path)
     try:
@@ -74,13 +74,22 @@ def load_yaml(path: str | Path, model: type[M]) -> M:
     except OSError as exc:
         raise ConfigError(f"{file}: {exc.strerror}", "make the file readable for you") from exc
     try:
-        data = read_yaml(text)
+        return read_yaml(text)
     except yaml.YAMLError as exc:
         mark = getattr(exc, "problem_mark", None)
         where = f":{mark.line + 1}" if mark is not None else ""
         problem = " ".join(str(getattr(exc, "problem", None) or exc).split())
         raise ConfigError(f"{file}{where}: not valid YAML: {problem}", "mend the syntax") from exc
-    return parse(data if data is not None else {}, model, where=str(file))
+
+
+def load_yaml(path: str | Path, model: type[M]) -> M:
+    """Read one YAML file into `model`.
+
+    Raises:
+        ConfigError: the file is missing, is not YAML, or a field is wrong; the message names both.
+    """
+    data = read_yaml_file(path)
+    return parse(data if data is not None else {}, model, where=str(Path(path)))
 
 
 def parse(data: Any, model: type[M], *, where: str) -> M:
@@ -103,7 +112,12 @@ def parse(data: Any, model: type[M], *, where: str) -> M:
             chosen = str(context["discriminator"]).strip("'")
             way = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"
             raise ConfigError(f"{where}: field '{field}': no {chosen} '{context['tag']}'{more}", way) from exc
-        raise ConfigError(f"{where}: field '{field}': {first['msg']}{more}", "correct the value") from exc
+        way = "correct the value"
+        if first["type"] == "literal_error":
+            known = re.findall(r"'([^']*)'", first["ctx"]["expected"])
+            near = difflib.get_close_matches(str(first["input"]), known, n=1, cutoff=0.4)
+            way = f"did you mean '{near[0]}'?" if near else way
+        raise ConfigError(f"{where}: field '{field}': {first['msg']}{more}", way) from exc
 
 
 def _known_keys(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
@@ -115,7 +129,7 @@ def _known_keys(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str
             info = m.model_fields.get(str(step))
             if info is not None:
                 following += _models_in(info.annotation)
-        # Union tags and list positions appear in pydantic's path but are no fields: stay where we are.
+        # Union tags and list positions appear in pydantic's path but are not fields: stay where we are.
         current = following or current
     return [name for m in current for name in m.model_fields]
 

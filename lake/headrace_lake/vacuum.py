@@ -13,11 +13,11 @@ from typing import Any
 
 from pyiceberg.table import Table
 
-from headrace_lake.catalog import OBJECTS
 from headrace_lake.lake import Lake
-from headrace_lake.objects import object_path
 from headrace_lake.receipts import Artifact
-from headrace_lake.schemas import TABLES
+from headrace_lake.storage.objects import object_path
+from headrace_lake.tables import TABLES
+from headrace_lake.tables.catalog import OBJECTS
 
 _OBJECTS = "objects/"
 

@@ -269,7 +269,7 @@ def trained_documents(lake: Lake, what: str) -> pa.Table:
     nodes = jobs.graph.walk(jobs.graph.named(what), up=True)
     made = next((c for n in nodes for c in jobs.checkpoints if c.fingerprint == n.fingerprint), None)
     if made is None:
-        raise InputError(f"'{what}' is no checkpoint or release", "'headrace release ls' lists releases; give one's name or fingerprint")
+        raise InputError(f"'{what}' is not a checkpoint or release", "'headrace release ls' lists releases; give one's name or fingerprint")
     return _trained_documents(jobs, made)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from headrace_lake.console import JsonOption, SettingsOption, echo, emit_result, open_lake, show_table
+from headrace_lake.terminal.console import JsonOption, SettingsOption, echo, emit_result, open_lake, show_table
 
 if TYPE_CHECKING:
     from headrace_lake.nodes import Node

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from headrace_lake.errors import ServiceError
 from headrace_lake.lines import last_line
 from headrace_lake.loopback import OwnListener
 
 RUN_ENDED = frozenset({"success", "failed"})
-TASK_ENDED = frozenset({"success", "failed", "upstream_failed", "skipped", "removed"})
+_DAG_POLL_S = 1.0
 
 
 class AirflowApi:
@@ -85,17 +86,15 @@ class AirflowApi:
         Raises:
             ServiceError: it did not; names the import errors.
         """
-        deadline = time.monotonic() + within_s
-        while True:
-            try:
-                self.call("GET", f"/dags/{dag_id}")
-                return
-            except ServiceError:
-                if time.monotonic() > deadline:
-                    errors = self.call("GET", "/importErrors")["import_errors"]
-                    shown = "; ".join(f"{e['filename']}: {last_line(e['stack_trace'])}" for e in errors) or "no import errors"
-                    raise ServiceError(f"DAG '{dag_id}' did not appear in Airflow: {shown}", "mend the DAG file") from None
-                time.sleep(1.0)
+        asking = Retrying(
+            retry=retry_if_exception_type(ServiceError), stop=stop_after_delay(within_s), wait=wait_fixed(_DAG_POLL_S), reraise=True
+        )
+        try:
+            asking(self.call, "GET", f"/dags/{dag_id}")
+        except ServiceError:
+            errors = self.call("GET", "/importErrors")["import_errors"]
+            shown = "; ".join(f"{e['filename']}: {last_line(e['stack_trace'])}" for e in errors) or "no import errors"
+            raise ServiceError(f"DAG '{dag_id}' did not appear in Airflow: {shown}", "mend the DAG file") from None
 
     def unpause(self, dag_id: str) -> None:
         """Let the scheduler run this DAG."""

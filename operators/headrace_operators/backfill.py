@@ -14,9 +14,9 @@ from typing import Annotated, Any
 
 import typer
 
-from headrace_lake.console import JsonOption, echo, emit_result, show_table
 from headrace_lake.errors import ConfigError, ServiceError
 from headrace_lake.settings import SERVICES_FOLDER, SETTINGS_FILE
+from headrace_lake.terminal.console import JsonOption, echo, emit_result, show_table
 
 DAG = "ingest_text"
 POLL_S = 2.0
@@ -29,7 +29,7 @@ def backfill(
     source: Annotated[str, typer.Option("--source", help="One source, 'scheduled' or 'all'.")] = "",
     first: Annotated[str, typer.Option("--from", help="First day, such as 2026-11-01.")] = "",
     last: Annotated[str, typer.Option("--to", help="Last day; the first by default.")] = "",
-    executor: Annotated[str, typer.Option("--executor", help="ray or local: where the stages run.")] = "ray",
+    executor: Annotated[str, typer.Option("--executor", help="ray or local: where stages run; as the DAG's form says by default.")] = "",
     active_runs: Annotated[int, typer.Option("--active-runs", min=1, help="Days that run side by side.")] = 1,
     unpause: Annotated[bool, typer.Option("--unpause", help="Unpause the DAG if it is paused.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say which runs there would be.")] = False,
@@ -50,7 +50,7 @@ def backfill(
     airflow = LocalServices(folder, Path.cwd()).airflow
     api = AirflowApi.of_passwords(airflow.address, airflow.passwords_file, user)
     try:
-        conf = {"source": source, "executor": executor}
+        conf = {"source": source, **({"executor": executor} if executor else {})}
         days = [day.date() for day in api.backfill_days(dag, begin, end, conf)]
         show_table(f"backfill of {dag}, source {source}", ("run of", "slices"), [(str(day), f"{source}/{day}") for day in days])
         if not days:

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from headrace_lake.console import JsonOption, echo, emit_result, show_table
 from headrace_lake.settings import SERVICES_FOLDER, SETTINGS_FILE
+from headrace_lake.terminal.console import JsonOption, echo, emit_result, show_table
 
 app = typer.Typer(help="PostgreSQL, Ray, Airflow and the sample site on this machine, loopback only.", no_args_is_help=True)
 

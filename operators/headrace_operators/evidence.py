@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from headrace_jobs.gates.evidence import GateEvidence, number
+from headrace_jobs.gates.evidence import GateEvidence, rules_table
 from headrace_lake.foreign_text import markdown
 from headrace_lake.settings import Settings
 
@@ -61,14 +61,8 @@ def evidence_page(evidence: GateEvidence, approve: str) -> str:
         "",
         f"The rules say {verdict}.",
         "",
-        "| rule | value | 95 % interval | holds | measured on |",
-        "|---|---|---|---|---|",
+        *rules_table(evidence),
     ]
-    for rule in evidence.rules:
-        interval = f"{number(rule.low)} to {number(rule.high)}" if rule.low is not None and rule.high is not None else "-"
-        holds = "yes" if rule.passed else "**no**"
-        measured_on = markdown(", ".join(rule.inputs)) or "-"
-        lines.append(f"| {markdown(rule.rule)} | {markdown(number(rule.value))} | {interval} | {holds} | {measured_on} |")
     starter = f"**{markdown(evidence.triggered_by)}**, who triggered this run," if evidence.triggered_by else "Who triggered this run"
     may = "may sign it" if evidence.self_approval else "cannot sign it: an approval is refused and fails the gate, rejecting is allowed"
     named = f" Approvers: {markdown(', '.join(evidence.approvers))}." if evidence.approvers else ""

@@ -2,7 +2,7 @@
 
 The rules are judged first, by an upstream task that runs `headrace gate evaluate` on the cluster and records what it found in the lake.
 This operator looks that up (`headrace_operators.evidence`), shows it and waits (state `awaiting_input`, no worker, no triggerer). When it
-is answered it looks it up once more, records the signed decision in the lake (`headrace gate sign`, a Ray job), finds that there, and only
+is answered it looks it up once more, records the signed decision in the lake (`headrace gate sign`, as a job), finds that there, and only
 then lets the run go on. Nothing that a user of Airflow can write (XCom, a run's conf, a task's state) is read for this: page, verdict and
 policy are the lake's, reason and signer are those of the answer itself, whose user Airflow has authenticated.
 
@@ -33,11 +33,11 @@ from headrace_jobs.gates.policy import OWN, REASON_AT_MOST, refuse_reason, same_
 from headrace_lake.errors import HeadraceError
 from headrace_lake.foreign_text import markdown, one_line
 from headrace_operators.evidence import evidence_page, expected_evidence, recorded_decision
-from headrace_operators.operator import HEADRACE, owner_of
+from headrace_operators.launchers import HEADRACE, JobSpec, launcher_of, settings_digest
+from headrace_operators.operator import owner_of
 from headrace_operators.operator_env import SETTINGS_ENV, current_settings
-from headrace_operators.ray_jobs import JobRequest, RayJobs, settings_digest
 from headrace_operators.refusal import RefusalTrigger
-from headrace_operators.trigger import RayJobTrigger
+from headrace_operators.trigger import JobTrigger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -49,7 +49,7 @@ class GateOperator(ApprovalOperator):
     Args:
         recipe: whose newest checkpoint is released (template).
         gate: the policy that decides; `own` is the gate that the recipe names (template).
-        program: words that start `headrace` on the cluster.
+        program: words that start `headrace` where the job runs.
     """
 
     WAIVE = "Waive the No-Go"
@@ -169,15 +169,15 @@ class GateOperator(ApprovalOperator):
 
     def _sign(self, context: Context, evidence: GateEvidence, option: str, signer: str, reason: str) -> NoReturn:
         settings, file = current_settings()
-        jobs = RayJobs.of(settings)
+        launcher = launcher_of(settings)
         words = ["gate", "sign", evidence.fingerprint, "--decision", self.WORDS[option], f"--signer={signer}", f"--reason={reason}"]
         if triggered_by := _triggered_by(context):
             words.append(f"--triggered-by={triggered_by}")  # `gate sign` holds the policy once more: it also signs without Airflow
         identity = {"settings": settings_digest(settings), "run": context["ti"].run_id}
-        request = JobRequest([*self.program, *words], identity, {SETTINGS_ENV: file} if file else {}, confirm_within_s=120)
-        ensured = jobs.ensure(request, owner_of(context), say=self.log.info)
-        self.log.info("recording the decision: %s Ray job %s", ensured.decision, ensured.job.submission_id)
-        trigger = RayJobTrigger.of(jobs, ensured, 0.5)
+        spec = JobSpec([*self.program, *words], identity, {SETTINGS_ENV: file} if file else {}, confirm_within_s=120)
+        ensured = launcher.ensure(spec, owner_of(context), say=self.log.info)
+        self.log.info("recording the decision: %s %s %s", ensured.decision, launcher.called, ensured.job.submission_id)
+        trigger = JobTrigger.of(launcher, ensured, 0.5)
         signature = {"evidence": evidence.fingerprint, "signer": signer, "reason": reason}
         self.defer(trigger=trigger, method_name="signed", kwargs=signature)
         raise AssertionError("defer raises")
@@ -200,7 +200,7 @@ def refuse_approval(evidence: GateEvidence, names: Sequence[str], triggered_by: 
     if any(same_person(name, starter) for name in names for starter in starters) and not evidence.self_approval:
         return f"{user} triggered this run and cannot approve its gate (policy '{evidence.policy}'): ask somebody else"
     if evidence.approvers and user not in evidence.approvers:
-        return f"{user} is no approver of policy '{evidence.policy}': {', '.join(evidence.approvers)} are"
+        return f"{user} is not an approver of policy '{evidence.policy}': {', '.join(evidence.approvers)} are"
     if not evidence.passed and not reason:
         return f"gate {evidence.gate} is a No-Go ({evidence.failing()}): waiving it needs a reason"
     return ""

@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from fastapi import FastAPI
 
 from headrace_lake.errors import HeadraceError
-from headrace_lake.job_owner import Owner
+from headrace_lake.jobs.owner import Owner
+from headrace_operators.launchers import Launcher, Patience, launcher_of
 from headrace_operators.operator_env import current_settings
-from headrace_operators.ray_jobs import RayJobs
 
 EVERY_S = 3.0
 _TELL_EVERY_S = 60.0
@@ -56,15 +56,15 @@ class Janitor:
         look_up: task instances of some runs, by key; those that are not there are left out.
     """
 
-    def __init__(self, jobs: RayJobs, look_up: Callable[[Collection[str]], Mapping[Key, TaskState]]) -> None:
-        assert jobs.ledger is not None
-        self.jobs = jobs
-        self.ledger = jobs.ledger
+    def __init__(self, launcher: Launcher, look_up: Callable[[Collection[str]], Mapping[Key, TaskState]]) -> None:
+        assert launcher.ledger is not None
+        self.launcher = launcher
+        self.ledger = launcher.ledger
         self._look_up = look_up
-        self._restless = True  # something may have been recorded as stopped that Ray has not stopped
+        self._restless = True  # something may have been recorded as stopped that still runs
 
     def sweep(self) -> list[str]:
-        """Stop every job that no task at work follows; returns the ids that were stopped in Ray."""
+        """Stop every job that no task at work follows; returns the ids that were stopped where they run."""
         waiting = self.ledger.open_jobs()
         if not waiting and not self._restless:
             return []
@@ -75,18 +75,18 @@ class Janitor:
                 task = tasks.get((owner.dag_id, owner.run_id, owner.task_id, owner.map_index))
                 if not still_at_work(owner, task):
                     self.ledger.release(sid, owner, f"{owner} was {task.state or 'cleared' if task else 'deleted'} in Airflow")
-        stopped = self._stop_in_ray()
+        stopped = self._stop()
         self._restless = bool(waiting or stopped)
         return stopped
 
-    def _stop_in_ray(self) -> list[str]:
-        """Stop what the ledger has as stopped and Ray has not: also what somebody before us recorded and did not live to stop."""
+    def _stop(self) -> list[str]:
+        """Stop what the ledger has as stopped and still runs: also what somebody before us recorded and did not live to stop."""
         stopped = []
-        for job in self.jobs.jobs():
+        for job in self.launcher.jobs():
             entry = None if job.terminal else self.ledger.entry(job.submission_id)
             if entry is not None and entry.state in ("stopped", "expired"):
-                _log.warning("stopping Ray job %s: %s", job.submission_id, entry.reason)
-                self.jobs.stop(job.submission_id)
+                _log.warning("stopping %s %s: %s", self.launcher.called, job.submission_id, entry.reason)
+                self.launcher.cancel(job.submission_id)
                 stopped.append(job.submission_id)
         return stopped
 
@@ -109,9 +109,7 @@ def keep_sweeping(until: threading.Event, every_s: float = EVERY_S) -> None:
     while not until.wait(every_s):
         try:
             if janitor is None:
-                named = RayJobs.of(current_settings()[0])
-                quick = RayJobs(named.address, named.token_file, timeout_s=10.0, ledger=named.ledger, user=named.user)
-                janitor = Janitor(quick, airflow_tasks)
+                janitor = Janitor(launcher_of(current_settings()[0], patience=Patience(answer_s=10.0)), airflow_tasks)
             janitor.sweep()
         except Exception as exc:  # whatever it is, the server must live on and the janitor with it
             if time.monotonic() - told >= _TELL_EVERY_S:

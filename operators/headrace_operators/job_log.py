@@ -5,10 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from headrace_lake.lines import data_lines
-
-RESULT_PREFIX = "HEADRACE_RESULT "
-"""Last line of a command's output: this prefix and one JSON object (small: it travels through XCom)."""
+from headrace_lake.lines import RESULT_PREFIX, data_lines
 
 _RAYS_MANAGER = "INFO job_manager.py:"
 _RAYS_OWN = "Running entrypoint for job "

@@ -1,9 +1,10 @@
-"""`HeadraceOperator`: one `headrace` command as one Ray job, deferred while it runs.
+"""`HeadraceOperator`: one `headrace` command as one remote job, deferred while it runs.
 
-Life of a task: render the argv → ask Ray for the job (attach to it, find it done, or submit it, so that it waits) → defer to
-`RayJobTrigger`, which lets the job begin, costs no worker slot and prints the remote log → resume with the result. A worker killed at
-any of these points loses nothing: the retry asks for the same submission id and adopts what it finds. A task that is marked failed or
-succeeded, cleared or deleted at any of them leaves no job behind (docs/stop-jobs.md).
+Life of a task: render the argv → ask the launcher that the settings choose (`headrace_operators.launchers`: Ray by default) for the job:
+attach to it, find it done, or submit it, so that it waits → defer to `JobTrigger`, which lets the job begin, costs no worker slot and
+prints the remote log → resume with the result. A worker killed at any of these points loses nothing: the retry asks for the same submission
+id and adopts what it finds. A task that is marked failed or succeeded, cleared or deleted at any of them leaves no job behind
+(docs/stop-jobs.md).
 
 Only the result line's JSON goes to XCom; it is checked to be small.
 """
@@ -11,7 +12,6 @@ Only the result line's JSON goes to XCom; it is checked to be small.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -21,26 +21,26 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from headrace_lake.foreign_text import one_line
 from headrace_lake.settings import Settings
 from headrace_operators.assets import event_extra
-from headrace_operators.operator_env import SETTINGS_ENV, current_settings
-from headrace_operators.ray_jobs import CONFIRM_WITHIN_S, JobRequest, Owner, RayJobs, settings_digest
-from headrace_operators.trigger import RayJobTrigger
+from headrace_operators.launchers import CONFIRM_WITHIN_S, HEADRACE, JobSpec, Launcher, Owner, headrace_spec, launcher_of
+from headrace_operators.operator_env import JOB_XCOM, current_settings
+from headrace_operators.trigger import JobTrigger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-HEADRACE = ("python", "-m", "headrace_cli", "--json-result")
-"""The program on the cluster: the wheel is installed there; its last line of output is the result."""
 LOST_AT_MOST = 5
-"""A Ray head that is restarted (a reboot, `services down`) knows no job of before. That is no fault of the command, so it is submitted
+"""A Ray head that is restarted (a reboot, `services down`) knows no job of before. That is not a fault of the command, so it is submitted
 again without costing the task a retry; only so often, lest a command that takes the head down with it does so for ever."""
 UNLIMITED = ("env", "-u", "OMP_NUM_THREADS")
 """Put before a program (coreutils): it starts without Ray's limit on threads."""
+USERS_MISTAKE = 2
+"""Exit code of a command that ended with a `HeadraceError`: whoever triggered the run can correct it."""
 MAX_XCOM_BYTES = 16_384
 """XCom is for receipts' summaries; data lives in the lake."""
 
 
 class HeadraceOperator(BaseOperator):
-    """Run `headrace ARGV...` on the Ray cluster.
+    """Run `headrace ARGV...` as a remote job.
 
     Args:
         argv: the command's words after `headrace`; each is a Jinja template and stays one word whatever it renders to.
@@ -48,12 +48,13 @@ class HeadraceOperator(BaseOperator):
             `{"each": "{{ a_list | tojson }}"}` becomes one word for each item.
         slice_text: the slice or slices (template), part of the job's identity and shown in its metadata.
         fingerprint: fingerprint of the work where it is known beforehand (template).
-        remote_env: environment of the remote command. Never put secrets here: Ray shows it.
+        remote_env: environment of the remote command. Never put secrets here: launchers show it.
         program: words that start the program on the cluster.
         makes: kind of the artifact that the command leaves in the lake (`evaluation`). The fingerprint that its log names is looked up
             there; one that is not there, or is of another kind or recipe, fails the task, so a log cannot stand for a result.
         recipe: the recipe that the artifact must be of (template); empty where it may be of any.
-        cpus: CPUs reserved for the command itself (training takes them; commands that start Ray tasks take none).
+        cpus: CPUs reserved for the command itself (training takes them; commands that start Ray tasks take none), where the launcher
+            reserves any.
         all_cores: the command may use every core of its machine. Ray sets OMP_NUM_THREADS to the CPUs that are reserved, and to 1 where
             none are, so a program that asks OpenMP or torch for threads gets no more; this takes the variable away. To reserve all cores
             instead is no way: the DAG does not know the machine, and a job that asks for more than there is waits for ever.
@@ -88,7 +89,7 @@ class HeadraceOperator(BaseOperator):
         self.makes = makes
         self.recipe = recipe
         self.poll_s = poll_s
-        self._running: tuple[RayJobs, str, Owner] | None = None
+        self._running: tuple[Launcher, str, Owner] | None = None
 
     def execute(self, context: Context) -> Any:
         """Submit or adopt the job, then defer."""
@@ -96,19 +97,20 @@ class HeadraceOperator(BaseOperator):
 
     def _ask(self, context: Context, *, lost: int) -> None:
         settings, file = current_settings()
-        jobs = RayJobs.of(settings)
-        request = self._request(settings, file, lost)
+        launcher = launcher_of(settings)
+        spec = self._spec(settings, file, lost)
         owner = owner_of(context)
-        self.log.info("command: %s", request.entrypoint)
+        self.log.info("command: %s", spec.entrypoint)
 
         def claim(sid: str) -> None:
-            self._running = (jobs, sid, owner)
+            self._running = (launcher, sid, owner)
 
-        ensured = jobs.ensure(request, owner, say=self.log.info, claim=claim)
+        ensured = launcher.ensure(spec, owner, say=self.log.info, claim=claim)
         sid = ensured.job.submission_id
-        self.log.info("%s Ray job %s (%s)", ensured.decision, sid, ensured.job.status)
-        context["ti"].xcom_push(key="ray_job", value={"submission_id": sid, "decision": ensured.decision, "dashboard": jobs.address})
-        self.defer(trigger=RayJobTrigger.of(jobs, ensured, self.poll_s, lost), method_name="resume")
+        self.log.info("%s %s %s (%s)", ensured.decision, launcher.called, sid, ensured.job.status)
+        told = {"launcher": launcher.name, "submission_id": sid, "decision": ensured.decision, "dashboard": launcher.address}
+        context["ti"].xcom_push(key=JOB_XCOM, value=told)
+        self.defer(trigger=JobTrigger.of(launcher, ensured, self.poll_s, lost), method_name="resume")
 
     def resume(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """The job has ended: hand its result on, or fail with its own error line."""
@@ -117,13 +119,13 @@ class HeadraceOperator(BaseOperator):
             self.log.warning("%s: asked for again", event.get("error"))
             self._ask(context, lost=lost + 1)  # defers
         if status != "SUCCEEDED":
-            text = one_line(f"Ray job {sid} ended {status}: {event.get('error') or event.get('message')}")
+            text = one_line(f"{event.get('called', 'job')} {sid} ended {status}: {event.get('error') or event.get('message')}")
             # Exit code 2 is an error that a human must mend, and what a human stopped is not to begin again: no retry.
             self.log.error("%s", text)
-            if event.get("by_hand") or re.search(r"\bexit code 2\b", str(event.get("message"))):
+            if event.get("by_hand") or event.get("exit_code") == USERS_MISTAKE:
                 raise AirflowFailException(text)
             raise AirflowException(text)
-        self.log.info("Ray job %s succeeded", sid)
+        self.log.info("%s %s succeeded", event.get("called", "job"), sid)
         if self.makes:
             self._look_up(sid, dict(event.get("result") or {}))
         result = summary(dict(event.get("result") or {}))
@@ -156,21 +158,27 @@ class HeadraceOperator(BaseOperator):
         from here on, so whenever it arrives it ends before its command begins.
         """
         if self._running is not None:
-            jobs, sid, owner = self._running
-            assert jobs.ledger is not None
-            if jobs.ledger.entry(sid) is None:
-                jobs.ledger.ask(sid, owner)  # so that it can be known as stopped
-            if jobs.ledger.release(sid, owner, f"{owner} was ended or cleared in Airflow"):
-                self.log.info("stopping Ray job %s", sid)
-                jobs.stop(sid)
+            launcher, sid, owner = self._running
+            assert launcher.ledger is not None
+            if launcher.ledger.entry(sid) is None:
+                launcher.ledger.ask(sid, owner)  # so that it can be known as stopped
+            if launcher.ledger.release(sid, owner, f"{owner} was ended or cleared in Airflow"):
+                self.log.info("stopping %s %s", launcher.called, sid)
+                launcher.cancel(sid)
 
-    def _request(self, settings: Settings, file: str, lost: int = 0) -> JobRequest:
-        env = dict(self.remote_env)
-        if file:
-            env.setdefault(SETTINGS_ENV, file)
-        identity = {"settings": settings_digest(settings), "slice": self.slice_text, "fingerprint": self.fingerprint}
-        # A job that nobody confirmed in time (the triggerer was away) waits longer when it is asked for again.
-        return JobRequest([*self.program, *words(self.argv)], identity, env, self.cpus, CONFIRM_WITHIN_S * (lost + 1))
+    def _spec(self, settings: Settings, file: str, lost: int = 0) -> JobSpec:
+        return headrace_spec(
+            settings,
+            file,
+            words(self.argv),
+            program=self.program,
+            slice_text=self.slice_text,
+            fingerprint=self.fingerprint,
+            env=self.remote_env,
+            cpus=self.cpus,
+            # A job that nobody confirmed in time (the triggerer was away) waits longer when it is asked for again.
+            confirm_within_s=CONFIRM_WITHIN_S * (lost + 1),
+        )
 
 
 def summary(result: dict[str, Any]) -> dict[str, Any]:
@@ -185,7 +193,7 @@ def words(argv: Sequence[Any]) -> list[str]:
     """Rendered argv as plain words.
 
     Raises:
-        AirflowFailException: an `each` entry rendered to something that is no JSON list of words.
+        AirflowFailException: an `each` entry rendered to something that is not a JSON list of words.
     """
     out: list[str] = []
     for word in argv:
@@ -193,7 +201,7 @@ def words(argv: Sequence[Any]) -> list[str]:
             try:
                 items = json.loads(word["each"])
             except (KeyError, TypeError, json.JSONDecodeError) as exc:
-                raise AirflowFailException(f"argv entry {word!r} is no JSON list") from exc
+                raise AirflowFailException(f"argv entry {word!r} is not a JSON list") from exc
             named = [str(item) for item in items] if isinstance(items, list) else [str(items)]
             if options := [name for name in named if name.startswith("-")]:
                 raise AirflowFailException(f"argv entry {word!r}: '{options[0]}' would be an option, and a list gives only names")

@@ -1,4 +1,4 @@
-"""How Airflow's processes and remote commands find their settings file."""
+"""How Airflow's processes and remote commands find their settings file, and others the job of a task."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from pathlib import Path
 
 from headrace_lake.settings import SETTINGS_ENV, Settings, load_settings
 
-__all__ = ["SETTINGS_ENV", "current_settings"]
+__all__ = ["JOB_XCOM", "SETTINGS_ENV", "current_settings"]
+
+JOB_XCOM = "job"
+"""XCom key under which a task says which job it follows: launcher, submission id, decision, address."""
 
 
 def current_settings() -> tuple[Settings, str]:

@@ -13,6 +13,7 @@ from headrace_jobs.gates.policy import OWN, load_policy, release_gates
 from headrace_jobs.mix.recipe import DEFAULT_GATE, RECIPES
 from headrace_lake.errors import ConfigError, HeadraceError
 from headrace_lake.slices import Slice
+from headrace_lake.terminal.choosing import group
 from headrace_operators.operator_env import current_settings
 
 ALL = "all"
@@ -76,6 +77,12 @@ TRIGGERED_BY = "{{ '--triggered-by=' ~ dag_run.triggering_user_name if dag_run.t
 """Who triggered the run, for `gate evaluate`: kept with the evidence, so that it cannot be left out later."""
 
 
+def stage_executor() -> str:
+    """Where stages run by default, for `slice run --executor`: on Ray, where that is what runs the command; else within the command."""
+    settings, _ = current_settings()
+    return "ray" if settings.jobs.launcher == "ray" else "local"
+
+
 def known_configs(*parts: str) -> list[str]:
     """Names of the YAML files in a folder of the checkout, such as `megatron_jobs/configs/recipes`."""
     settings, _ = current_settings()
@@ -94,18 +101,36 @@ def slices_of(params: Mapping[str, Any], dag_run: Any, modality: str = "text") -
         raise AirflowFailException(str(exc)) from exc
 
 
+def slice_words(params: Mapping[str, Any], dag_run: Any, modality: str = "text") -> list[str]:
+    """The slices of a run as one word of a command line: `source/interval`, or a group of sources (`@text:daily/2026-11-01`).
+
+    Raises:
+        AirflowFailException: as `slices_of`.
+    """
+    source = str(params["source"])
+    try:
+        if source not in (ALL, SCHEDULED):
+            return [str(each) for each in _slices(params, dag_run, modality)]
+        return [f"{group(modality, daily=source == SCHEDULED)}/{_named('any', params, dag_run).interval}"]
+    except HeadraceError as exc:
+        raise AirflowFailException(str(exc)) from exc
+
+
 def _slices(params: Mapping[str, Any], dag_run: Any, modality: str) -> list[Slice]:
     source = str(params["source"])
     sources = known_sources(modality) if source == ALL else scheduled_sources(modality) if source == SCHEDULED else [source]
-    if not sources:
-        return []
+    return [_named(name, params, dag_run) for name in sources]
+
+
+def _named(source: str, params: Mapping[str, Any], dag_run: Any) -> Slice:
+    """The slice of a source: the parameter's, or that of the run's data interval."""
     named = params.get("slice")
     if named:
-        return [Slice(name, str(named)) for name in sources]
+        return Slice(source, str(named))
     start, end = getattr(dag_run, "data_interval_start", None), getattr(dag_run, "data_interval_end", None)
     if start is None or end is None or start == end:
         raise ConfigError("this run has no data interval and no slice was given", "set the parameter 'slice', such as 2026-11-01")
-    return [Slice.of_interval(name, start, end) for name in sources]
+    return Slice.of_interval(source, start, end)
 
 
 def slices_of_run(**context: Any) -> list[str]:

@@ -4,7 +4,7 @@ The triggerer is one asyncio process for all waiting tasks, so nothing here bloc
 trigger again: the remote log is then printed from its beginning, once more, and nothing else changes.
 
 A trigger runs only while Airflow has its task as deferred, so it is the place where a job is confirmed: until then the job waits, and does
-nothing for a task that was ended while it submitted (`headrace_lake.job_start`).
+nothing for a task that was ended while it submitted (`headrace_lake.jobs.start`).
 """
 
 from __future__ import annotations
@@ -18,29 +18,27 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from headrace_lake.errors import HeadraceError
 from headrace_lake.foreign_text import log_line
-from headrace_lake.job_owner import Owner
+from headrace_lake.jobs.owner import Owner
+from headrace_operators.launchers import Ensured, Job, Launcher, error_line, launcher_of, result_of
 from headrace_operators.operator_env import current_settings
-from headrace_operators.ray_jobs import Ensured, Job, RayJobs, error_line, result_of
 
 _TAIL_CHARS = 2000
 """How much of the end of a log travels with the event: enough for the error's line, small enough for the database."""
 
 
-class RayJobTrigger(BaseTrigger):
-    """Follow one Ray job.
+class JobTrigger(BaseTrigger):
+    """Follow one remote job.
 
     Args:
-        address: job API of the Ray head.
-        token_file: path of the token (the path travels through the database, the token never does).
-        lost: how often a Ray head had forgotten the task's job before this one was submitted.
+        place: where its launcher finds it (`Launcher.place`; it travels through the database and holds no secret).
+        lost: how often a launcher had forgotten the task's job before this one was submitted.
         owned: whether killing the task may stop a job that no ledger knows; attached jobs of another run are left alone.
         owner: the task, as `Owner`'s fields: what it lets go of when it is killed.
     """
 
     def __init__(
         self,
-        address: str,
-        token_file: str,
+        place: dict[str, str],
         submission_id: str,
         owned: bool = True,
         poll_s: float = 1.0,
@@ -49,63 +47,61 @@ class RayJobTrigger(BaseTrigger):
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.owner = owner
-        self.address = address
-        self.token_file = token_file
+        self.place = place
         self.submission_id = submission_id
         self.owned = owned
         self.poll_s = poll_s
         self.lost = lost
 
     @classmethod
-    def of(cls, jobs: RayJobs, ensured: Ensured, poll_s: float = 1.0, lost: int = 0) -> RayJobTrigger:
+    def of(cls, launcher: Launcher, ensured: Ensured, poll_s: float = 1.0, lost: int = 0) -> JobTrigger:
         """The trigger of a job that was asked for."""
-        token_file = str(jobs.token_file.resolve())
-        return cls(jobs.address, token_file, ensured.job.submission_id, ensured.owned, poll_s, lost, asdict(ensured.owner))
+        return cls(launcher.place(), ensured.job.submission_id, ensured.owned, poll_s, lost, asdict(ensured.owner))
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Class path and arguments, as Airflow stores them."""
         arguments = {
-            "address": self.address,
-            "token_file": self.token_file,
+            "place": self.place,
             "submission_id": self.submission_id,
             "owned": self.owned,
             "poll_s": self.poll_s,
             "lost": self.lost,
             "owner": self.owner,
         }
-        return "headrace_operators.trigger.RayJobTrigger", arguments
+        return "headrace_operators.trigger.JobTrigger", arguments
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Confirm the job, print each remote line into the task log; one event when the job has ended."""
         lines: list[str] = []
         try:
-            client = await asyncio.to_thread(self._client)
-            assert client.ledger is not None
-            await asyncio.to_thread(client.ledger.confirm, self.submission_id)
-            async for item in client.follow(self.submission_id, poll_s=self.poll_s):
+            launcher = await asyncio.to_thread(self._launcher)
+            assert launcher.ledger is not None
+            await asyncio.to_thread(launcher.ledger.confirm, self.submission_id)
+            async for item in launcher.follow(self.submission_id, poll_s=self.poll_s):
                 if isinstance(item, Job):
-                    yield _event(await asyncio.to_thread(self._told, client, item, "\n".join(lines)))
+                    yield _event(await asyncio.to_thread(self._told, launcher, item, "\n".join(lines)))
                     return
                 self.log.info("%s", log_line(item))
                 lines = [*lines[-200:], item]
         except HeadraceError as exc:
             yield _event(self._lost(str(exc)))
 
-    def _client(self) -> RayJobs:
-        named = RayJobs.of(current_settings()[0])
-        return RayJobs(self.address, self.token_file, ledger=named.ledger, user=named.user)
+    def _launcher(self) -> Launcher:
+        return launcher_of(current_settings()[0], place=self.place)
 
-    def _told(self, client: RayJobs, job: Job, log: str) -> dict[str, Any]:
+    def _told(self, launcher: Launcher, job: Job, log: str) -> dict[str, Any]:
         """What the task is to know of its job's end."""
-        assert client.ledger is not None
-        client.ledger.ended(job.submission_id)
-        entry = client.ledger.entry(job.submission_id)
+        assert launcher.ledger is not None
+        launcher.ledger.ended(job.submission_id)
+        entry = launcher.ledger.entry(job.submission_id)
         if entry is not None and entry.state == "expired":
             return self._lost(f"{job.submission_id} was not confirmed in time and did nothing")
         stopped = entry is not None and entry.state == "stopped"
         return {
             "submission_id": job.submission_id,
+            "called": launcher.called,
             "status": "STOPPED" if stopped else job.status,
+            "exit_code": job.exit_code,
             "message": job.message[:_TAIL_CHARS],
             "result": result_of(log),
             "error": "" if job.ended_well and not stopped else entry.reason if stopped and entry is not None else error_line(log),
@@ -117,19 +113,19 @@ class RayJobTrigger(BaseTrigger):
 
     async def on_kill(self) -> None:
         """The task was cleared, marked failed or marked succeeded by a human: let go of the job, which stops it unless others follow it."""
-        client = await asyncio.to_thread(self._client)
-        if not await asyncio.to_thread(self._let_go, client):
+        launcher = await asyncio.to_thread(self._launcher)
+        if not await asyncio.to_thread(self._let_go, launcher):
             self.log.info("%s belongs to another task: it keeps running", self.submission_id)
             return
         self.log.info("stopping %s", self.submission_id)
-        await client.astop(self.submission_id)
+        await asyncio.to_thread(launcher.cancel, self.submission_id)
 
-    def _let_go(self, client: RayJobs) -> bool:
-        assert client.ledger is not None
-        if self.owner is None or client.ledger.entry(self.submission_id) is None:
+    def _let_go(self, launcher: Launcher) -> bool:
+        assert launcher.ledger is not None
+        if self.owner is None or launcher.ledger.entry(self.submission_id) is None:
             return self.owned
         owner = Owner(**self.owner)
-        return client.ledger.release(self.submission_id, owner, f"{owner} was ended or cleared in Airflow")
+        return launcher.ledger.release(self.submission_id, owner, f"{owner} was ended or cleared in Airflow")
 
 
 def _event(payload: dict[str, Any]) -> TriggerEvent:

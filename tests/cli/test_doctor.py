@@ -57,6 +57,11 @@ def test_a_token_that_others_can_read_is_a_fault(settings: Settings, tmp_path: P
     assert _by_name(_with(settings, ray={"token_file": str(token)}))["Ray token"].state == "ok"
 
 
+def test_ray_is_asked_only_where_it_is_what_starts_jobs(settings: Settings) -> None:
+    assert {"Ray", "Ray token"} <= set(_by_name(settings))
+    assert not {"Ray", "Ray token"} & set(_by_name(_with(settings, jobs={"launcher": "local"})))
+
+
 def test_a_service_is_seen_listening_free_or_out_of_reach(settings: Settings) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"http://127.0.0.1:{server.getsockname()[1]}"

@@ -25,8 +25,6 @@ from headrace_cli import main
 from headrace_jobs.evaluation.bits_per_byte import DEFINITION
 from headrace_jobs.gates.judge import evaluate_gate
 from headrace_jobs.gates.policy import load_policy
-from headrace_lake import completion
-from headrace_lake.choosing import slices_of_lake
 from headrace_lake.errors import HeadraceError, InputError
 from headrace_lake.fingerprint import digest_of
 from headrace_lake.lake import Lake, StageCommit
@@ -34,6 +32,8 @@ from headrace_lake.nearest import did_you_mean, nearest
 from headrace_lake.receipts import Artifact, Counts, Receipt, here, new_run_id
 from headrace_lake.settings import load_settings
 from headrace_lake.slices import Slice
+from headrace_lake.terminal import completion
+from headrace_lake.terminal.choosing import slices_of_lake
 
 # Commands that print nothing a program would read: they serve, start, stop, or write files whose names were given.
 WITHOUT_JSON = {"poc", "services up", "services down", "samples build", "samples serve", "tokenizer export", "tokenizer bench"}
@@ -47,12 +47,12 @@ ACTIONS = {
         "stage revoke",
         "table tag",
         "table vacuum",
-        "court sample",
-        "court page",
-        "court judge",
-        "court model",
+        "audit sample",
+        "audit page",
+        "audit judge",
+        "audit model",
     ),
-    *("court verdict", "court waive", "decontaminate register", "decontaminate register-held-out", "decontaminate forget"),
+    *("audit verdict", "audit waive", "decontaminate register", "decontaminate register-held-out", "decontaminate forget"),
     *("decontaminate count-common", "docs build", "quality train", "mix compile", "train", "eval run", "gate evaluate", "gate sign"),
     *("release build", "generate", "backfill", "jobs ls", "jobs logs", "jobs stop"),
 }
@@ -77,11 +77,12 @@ EXAMPLES: dict[str, list[str] | None] = {
     "doc": ["UID"],
     "drops": ["--samples", "1"],
     "what-if": None,
-    "court wipe-out": [],
+    "audit drop-rate": [],
     "ledger": [],
     "decontaminate sets": [],
     "decontaminate report": [],
     "quality show": [],
+    "jobs plan": ["ledger"],
     "tokenizer show": [],
     "tokenizer encode": ["water"],
     "tokenizer decode": ["1", "2"],
@@ -321,7 +322,7 @@ def _at_terminal(folder: Path, code: str, **environment: str) -> str:
 
 BAR = """
 import time
-from headrace_lake.progress import progress
+from headrace_lake.terminal.progress import progress
 with progress("fetch a/b", 40, "pages") as bar:
     for _ in range(40):
         time.sleep(0.02)
@@ -341,7 +342,7 @@ def test_at_a_terminal_progress_is_a_bar_with_rate_and_time_left_and_no_color_is
 def test_in_a_log_progress_is_lines_that_come_also_while_nothing_moves(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from headrace_lake import progress
+    from headrace_lake.terminal import progress
 
     monkeypatch.setattr(progress, "FIRST_SECONDS", 0.05)
     with progress.progress("text a/b", 200, "rows") as bar:
@@ -416,7 +417,7 @@ def test_names_are_completed_and_nothing_is_created(words: str, found: str, desk
 
 def test_completion_of_slices_and_sources_needs_no_heavy_import(desk: Desk) -> None:
     probe = (
-        "import sys\nfrom headrace_lake import completion\nfound = completion.slices('mine/') + completion.recipes('')\n"
+        "import sys\nfrom headrace_lake.terminal import completion\nfound = completion.slices('mine/') + completion.recipes('')\n"
         "print(found, sorted({'pydantic', 'pyarrow', 'pyiceberg', 'rich'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", probe], cwd=desk.folder, capture_output=True, text=True, check=True, timeout=60)
@@ -486,7 +487,7 @@ def test_a_signal_ends_a_run_with_one_line_that_says_what_stays_and_the_same_com
     content = yaml.safe_load(desk.settings.read_text(encoding="utf-8"))
     content |= {"base": str(desk.folder), "pipelines": str(tmp_path / "pipelines")}
     (tmp_path / "headrace.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
-    code_ = "import headrace_lake.progress as p; p.FIRST_SECONDS = 0.2\nfrom headrace_cli.main import main; main()"
+    code_ = "import headrace_lake.terminal.progress as p; p.FIRST_SECONDS = 0.2\nfrom headrace_cli.main import main; main()"
     words = ["slice", "run", "slow", "mine/2026-11-01"]
     env = {**os.environ, "PYTHONPATH": str(checkout / "tests" / "lake")}
     run, pipe = [sys.executable, "-c", code_, *words], subprocess.PIPE

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from headrace_lake.console import RESULT_PREFIX, emit_result, want_result
 from headrace_lake.settings import load_settings
+from headrace_lake.terminal.console import RESULT_PREFIX, emit_result, want_result
 
 
 def _headrace(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:

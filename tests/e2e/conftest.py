@@ -21,10 +21,11 @@ from urllib.parse import quote
 
 import pytest
 import yaml
-from playwright.sync_api import Browser, Page, sync_playwright
+from patience import PATIENCE_MS, PATIENCE_S
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from headrace_operators.airflow_api import AirflowApi
-from headrace_operators.ray_jobs import RayJobs
+from headrace_operators.launchers.ray import RayLauncher
 from headrace_operators.services import LocalServices
 
 SOURCE = "python-topics"
@@ -54,6 +55,7 @@ QUICK = {
 
 # Only here: a task whose remote command and gate need no data, for what is true of every task.
 PROBE_DAG = """
+import os
 import subprocess
 import time
 from datetime import datetime, timedelta
@@ -79,12 +81,17 @@ with DAG(dag_id="probe_gate", schedule=None, params={"recipe": Param("tiny", typ
     judge >> gate >> after
 
 class Overtaken(BaseOperator):
+    def resumed(self, context):
+        return os.path.join(os.environ["AIRFLOW_HOME"], "resumed-" + context["run_id"])
+
     def execute(self, context):
-        subprocess.Popen(["sleep", "5"])  # holds the task's output open: Airflow takes the process for alive
+        # Holds the task's output open until two seconds after it was resumed: Airflow takes the process for alive.
+        subprocess.Popen(["bash", "-c", 'until [ -e "$0" ]; do sleep 0.2; done; sleep 2', self.resumed(context)])
         self.defer(trigger=TimeDeltaTrigger(timedelta(seconds=1)), method_name="resume")
 
     def resume(self, context, event):
-        time.sleep(8)
+        open(self.resumed(context), "w").close()
+        time.sleep(15)  # the scheduler has this long to see the first process end
         return "resumed"
 
 with DAG(dag_id="probe_resume", schedule=None):
@@ -155,7 +162,7 @@ class Stack:
     secret_file: Path
 
     @property
-    def jobs(self) -> RayJobs:
+    def jobs(self) -> RayLauncher:
         """The cluster's job client."""
         return self.services.ray.jobs
 
@@ -163,7 +170,7 @@ class Stack:
         """Address of a run's page, or of one of its tasks."""
         return f"/dags/{dag_id}/runs/{quote(run_id)}" + (f"/tasks/{task_id}" if task_id else "")
 
-    def wait_for(self, dag_id: str, run_id: str, task_id: str, states: set[str], within_s: float = 60.0) -> str:
+    def wait_for(self, dag_id: str, run_id: str, task_id: str, states: set[str], within_s: float = PATIENCE_S) -> str:
         """Wait until a task is in one of these states."""
         deadline = time.monotonic() + within_s
         while True:
@@ -242,6 +249,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, checkout: Path, planted: dic
 def chromium() -> Iterator[Browser]:
     """A headless Chromium. Not for the whole session: while playwright is open, no other test can use `asyncio.run`."""
     with sync_playwright() as playwright:
+        expect.set_options(timeout=PATIENCE_MS)
         browser = playwright.chromium.launch(executable_path=_chromium(), args=CHROMIUM_ARGS)
         yield browser
         browser.close()
@@ -267,6 +275,7 @@ def sign_in(stack: Stack, chromium: Browser) -> Iterator[Callable[[str], Page]]:
 
     def make(user: str) -> Page:
         context = chromium.new_context(viewport={"width": 1440, "height": 900}, base_url=stack.services.airflow.address)
+        context.set_default_timeout(PATIENCE_MS)
         contexts.append(context)
         page = context.new_page()
         page.goto("/")

@@ -22,7 +22,7 @@ from typing import Any
 import psutil
 
 from headrace_lake.errors import ServiceError
-from headrace_lake.job_ledger import JOB_ENV, OPEN, JobLedger
+from headrace_lake.jobs.ledger import JOB_ENV, OPEN, JobLedger
 from headrace_lake.lake import Lake
 from headrace_operators.airflow_api import AirflowApi
 

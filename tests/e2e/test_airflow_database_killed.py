@@ -13,6 +13,8 @@ import signal
 import time
 from typing import Any
 
+from patience import PATIENCE_S
+
 from headrace_lake.errors import ServiceError
 
 SEED = 20261130
@@ -40,7 +42,7 @@ def test_runs_go_on_when_the_database_is_killed_and_started_again(stack: Any) ->
         print(f"{number + 1:3} after {after_s:4.1f} s, away {away_s + time.monotonic() - restarted:4.1f} s, runs were {states}", flush=True)
         assert services.postgres.daemon.pid() not in (None, pid)
         _answers(stack)
-    deadline = time.monotonic() + 240 + 20 * TIMES
+    deadline = time.monotonic() + PATIENCE_S + 20 * TIMES
     while not set(states := _states(stack, runs)) <= {"success", "failed"}:
         assert time.monotonic() < deadline, states
         time.sleep(1)
@@ -54,7 +56,7 @@ def _states(stack: Any, runs: list[str]) -> dict[str, int]:
     return {state: found.count(state) for state in sorted(set(found))}
 
 
-def _answers(stack: Any, within_s: float = 60.0) -> None:
+def _answers(stack: Any, within_s: float = PATIENCE_S) -> None:
     deadline = time.monotonic() + within_s
     while True:
         try:

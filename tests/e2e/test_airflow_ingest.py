@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import PATIENCE_S
 from playwright.sync_api import Page, expect
 
 from headrace_lake.errors import ServiceError
@@ -47,8 +48,8 @@ def ui_run(stack: Any, chromium: Any) -> str:
     form.get_by_role("combobox").nth(1).click()
     page.get_by_role("option", name="local").click()  # the schedule, which starts now too, takes the default: Ray tasks
     form.get_by_role("button", name="Trigger", exact=True).click()
-    expect(form).not_to_be_visible(timeout=15_000)
-    deadline = time.monotonic() + 30
+    expect(form).not_to_be_visible()
+    deadline = time.monotonic() + PATIENCE_S
     while True:
         runs = [r for r in stack.admin.runs("ingest_text") if r["run_type"] == "manual" and (r["conf"] or {}).get("slice") == "from-the-ui"]
         if runs:
@@ -58,7 +59,7 @@ def ui_run(stack: Any, chromium: Any) -> str:
     context.close()
     run_id = str(runs[0]["dag_run_id"])
     assert (runs[0]["conf"]["source"], runs[0]["conf"]["executor"]) == (SOURCE, "local")
-    assert stack.admin.wait("ingest_text", run_id, within_s=150) == "success"
+    assert stack.admin.wait("ingest_text", run_id, within_s=PATIENCE_S) == "success"
     return run_id
 
 
@@ -75,13 +76,13 @@ def test_a_run_triggered_in_the_ui_fills_its_slice(stack: Any, ui_run: str) -> N
 def test_the_remote_log_is_in_the_task_log_of_the_ui(stack: Any, ui_run: str, sign_in: Callable[[str], Page]) -> None:
     page = sign_in("admin")
     page.goto(stack.task_url("ingest_text", ui_run, "crawl"))
-    expect(page.get_by_text(re.compile(rf"headrace_cli --json-result crawl {SOURCE}/from-the-ui")).first).to_be_visible(timeout=30_000)
+    expect(page.get_by_text(re.compile(rf"headrace_cli --json-result crawl {SOURCE}/from-the-ui")).first).to_be_visible()
     expect(page.get_by_text(re.compile(r"read 25 = kept 25 \+ dropped 0 \+ failed 0")).first).to_be_visible()
 
 
 def test_the_job_says_who_asked_for_it(stack: Any, ui_run: str) -> None:
-    sid = stack.admin.xcom("ingest_text", ui_run, "crawl", "ray_job")["submission_id"]
-    metadata = stack.jobs.job(sid).metadata
+    sid = stack.admin.xcom("ingest_text", ui_run, "crawl", "job")["submission_id"]
+    metadata = stack.jobs.describe(sid).metadata
     assert (metadata["user"], metadata["run_id"], metadata["task_id"]) == ("admin", ui_run, "crawl")
 
 
@@ -122,7 +123,7 @@ def _as_documented(stack: Any, checkout: Path) -> None:
     }.items():
         assert words in block
         block = block.replace(words, here)
-    done = subprocess.run(["bash", "-euo", "pipefail", "-c", block], capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(["bash", "-euo", "pipefail", "-c", block], capture_output=True, text=True, check=False, timeout=PATIENCE_S)
     assert done.returncode == 0 and '"dag_id":"ingest_text"' in done.stdout.replace(" ", ""), done
 
 
@@ -153,7 +154,7 @@ def test_the_backfill_command_previews_starts_follows_and_names_the_runs(stack: 
     words += ["--folder", str(stack.services.folder)]
 
     def call(*more: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([*words, *more], cwd=checkout, capture_output=True, text=True, check=False, timeout=200)
+        return subprocess.run([*words, *more], cwd=checkout, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
 
     preview = call("--dry-run")
     assert preview.returncode == 0 and "all/2026-11-08" in preview.stdout and stack.admin.runs(dag) == []
@@ -164,7 +165,7 @@ def test_the_backfill_command_previews_starts_follows_and_names_the_runs(stack: 
     assert "backfill__2026-11-07T23:59:59+00:00: success" in done.stdout and "(2 of 2 ended)" in done.stdout
 
 
-def _ended(stack: Any, run_type: str, number: int, within_s: float = 200) -> list[dict[str, Any]]:
+def _ended(stack: Any, run_type: str, number: int, within_s: float = PATIENCE_S) -> list[dict[str, Any]]:
     """The runs of this type once all have ended."""
     deadline = time.monotonic() + within_s
     while True:
@@ -177,5 +178,5 @@ def _ended(stack: Any, run_type: str, number: int, within_s: float = 200) -> lis
 
 def test_a_run_without_day_or_slice_says_what_to_do(stack: Any) -> None:
     run_id = stack.admin.trigger("ingest_text", {"source": SOURCE})  # no logical date, so no interval
-    assert stack.admin.wait("ingest_text", run_id, within_s=90) == "failed"
+    assert stack.admin.wait("ingest_text", run_id, within_s=PATIENCE_S) == "failed"
     assert "set the parameter 'slice'" in stack.admin.task_log("ingest_text", run_id, "slices")

@@ -22,14 +22,15 @@ from typing import Any
 import psutil
 import pytest
 import yaml
+from patience import PATIENCE_S
 
-from headrace_governance.fetching import fetch_slice
-from headrace_governance.sources import get_source
-from headrace_lake.job_ledger import JobLedger
+from headrace_governance.acquire.fetching import fetch_slice
+from headrace_governance.sources.source import get_source
+from headrace_lake.jobs.ledger import JobLedger
 from headrace_lake.lake import Lake
-from headrace_lake.schemas import TABLES
 from headrace_lake.settings import Settings
 from headrace_lake.slices import Slice
+from headrace_lake.tables import TABLES
 
 SEED = 20261125
 RUNS = 6
@@ -95,7 +96,7 @@ def undisturbed(stack: Any, slices: list[str], tmp_path_factory: pytest.TempPath
     lake = Lake.open(Settings.model_validate(content))
     _import(lake)
     words = [sys.executable, "-m", "headrace_cli", "slice", "run", "text", *slices, "--settings", str(file)]
-    subprocess.run(words, check=True, capture_output=True, timeout=200)
+    subprocess.run(words, check=True, capture_output=True, timeout=PATIENCE_S)
     return {text: _digests(lake, text) for text in slices}
 
 

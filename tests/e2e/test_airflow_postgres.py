@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import servers
+from patience import PATIENCE_S
 from servers import Postgres, free_port
 
 from headrace_lake.lake import Lake
@@ -70,7 +71,7 @@ def test_a_slice_is_ingested_with_everything_on_postgres_and_no_password_shows(o
     api = AirflowApi.of_passwords(on_postgres.airflow.address, on_postgres.airflow.passwords_file)
     api.wait_for_dag("ingest_text")
     api.unpause("ingest_text")  # its schedule then makes the slice of the day before
-    deadline = time.monotonic() + 150
+    deadline = time.monotonic() + PATIENCE_S
     while not (runs := api.runs("ingest_text")) or runs[0]["state"] not in ("success", "failed"):
         assert time.monotonic() < deadline, runs
         time.sleep(1)

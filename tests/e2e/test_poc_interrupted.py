@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import PATIENCE_S
 
 from headrace_operators.poc.note import NoteFile
 
@@ -55,7 +56,7 @@ class Command:
         """Everything that was printed."""
         return "\n".join(line for _, line in list(self.lines))
 
-    def wait_for(self, pattern: str, within_s: float = 120.0) -> float:
+    def wait_for(self, pattern: str, within_s: float = PATIENCE_S) -> float:
         """Wait for a line; returns when it came."""
         deadline = time.monotonic() + within_s
         while True:
@@ -68,9 +69,9 @@ class Command:
     def end_by(self, number: int) -> int:
         """Send a signal to the whole process group, as a terminal does; returns the exit code."""
         os.killpg(self.process.pid, number)
-        return self.ended(30)
+        return self.ended()
 
-    def ended(self, within_s: float) -> int:
+    def ended(self, within_s: float = PATIENCE_S) -> int:
         """Wait for the end; returns the exit code."""
         code = self.process.wait(within_s)
         self._reader.join(10)
@@ -108,7 +109,7 @@ def test_poc_killed_or_interrupted_in_any_task_attaches_to_its_run_and_ends_well
         # Before anything that takes time; in how many seconds, scripts/interrupt-poc measures.
         assert re.search(rf"{re.escape(run_id)}.*{task}", command.lines[0][1]), command.text
     command.wait_for("every task of the run succeeded +│ yes")
-    command.ended(60)
+    command.ended()
     assert [run["dag_run_id"] for run in poc.admin.runs("poc")] == [run_id], "one run, however often the command was started"
     assert poc.admin.run("poc", run_id)["state"] == "success"
     jobs = [job for job in poc.jobs.jobs() if job.metadata.get("run_id") == run_id]
@@ -126,7 +127,7 @@ def test_fresh_stops_the_active_run_with_its_job_and_starts_another(poc: Any, ch
     again.wait_for(r"run manual__\S+: http")
     second = re.findall(r"run (manual__\S+): http", again.text)[-1]
     assert second != first and poc.admin.run("poc", first)["state"] == "failed"
-    assert poc.jobs.job(job.submission_id).status == "STOPPED", "the remote job of the run before does not go on"
+    assert poc.jobs.describe(job.submission_id).status == "STOPPED", "the remote job of the run before does not go on"
     assert again.end_by(signal.SIGINT) == 130
 
 
@@ -142,8 +143,8 @@ def test_a_run_whose_services_were_all_killed_is_taken_up_again(poc: Any, checko
         os.killpg(pid, signal.SIGKILL)  # as when the machine goes down: Airflow's database still says "running"
     again = Command(poc, checkout)
     again.wait_for(rf"run {re.escape(run_id)} had not ended when last looked at.*clean")
-    again.wait_for(re.escape(f"attached to run {run_id}"), within_s=240)
-    again.wait_for("every task of the run succeeded +│ yes", within_s=300)
-    again.ended(60)
+    again.wait_for(re.escape(f"attached to run {run_id}"))
+    again.wait_for("every task of the run succeeded +│ yes")
+    again.ended()
     assert poc.admin.run("poc", run_id)["state"] == "success"
     assert poc.services.died() == [] == poc.services.stopped()

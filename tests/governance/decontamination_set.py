@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import random
+import unicodedata
 from dataclasses import dataclass
+
+from near_duplicates_set import Planter
 
 UNSPACED = ("zh", "ja", "th", "lo", "km", "my")
 KINDS = ("verbatim", "case", "punctuation", "spaces", "lines", "paragraph", "edited")
@@ -11,6 +14,9 @@ KINDS = ("verbatim", "case", "punctuation", "spaces", "lines", "paragraph", "edi
 _PUNCTUATION = str.maketrans(
     {"'": "’", '"': "“", ",": " -", ".": "!", ";": ",", ":": " –", "(": "[", ")": "]", "?": "", "、": "，", "，": ",", "。": ".", "「": "“"}
 )
+LOCALES = {"en": "en_US", "de": "de_DE", "fr": "fr_FR", "ru": "ru_RU", "zh": "zh_CN", "ja": "ja_JP"}
+QUESTION = "How many cubic metres of water pass the great wheel of the old mill on a dry day in August?"
+CHINESE = "磨坊的大水车在八月干旱的一天里能够通过多少立方米的水？"
 
 
 @dataclass(frozen=True)
@@ -78,3 +84,42 @@ def _cut(rng: random.Random, host: str, kind: str, unspaced: bool) -> tuple[str,
     lines = host.split("\n")
     at = rng.randrange(len(lines) + 1)
     return "\n".join(lines[:at]) + "\n", "\n" + "\n".join(lines[at:])
+
+
+def units_of(text: str) -> list[str]:
+    """Words, and single characters of unspaced scripts, folded."""
+    units: list[str] = []
+    word = ""
+    for c in text + "\n":
+        if 0x300 <= ord(c) < 0x370 or c in "'’\u00ad\u200b":
+            continue
+        folded = [d for d in unicodedata.normalize("NFKD", c) if not 0x300 <= ord(d) < 0x370] or [c]
+        lower = {"ß": "ss", "ς": "σ"}.get(folded[0].lower(), folded[0].lower())
+        alone = unicodedata.name(c, "").startswith(("CJK UNIFIED", "HIRAGANA LETTER", "KATAKANA LETTER")) and c.isalpha()
+        separator = unicodedata.category(c)[0] not in "LNM"
+        if word and (alone or separator):
+            units.append(word)
+            word = ""
+        if alone:
+            units.append(lower)
+        elif not separator:
+            word += lower
+    return units
+
+
+def planted() -> tuple[list[tuple[str, str]], dict[str, list[str]]]:
+    """Items of 13 words (20 characters) and more, and documents of the same languages."""
+    planter, rng = Planter(20261125), random.Random(5)
+    items, hosts = [], {}
+    for language, locale in LOCALES.items():
+        texts = [planter.prose(locale) for _ in range(40)]
+        hosts[language] = texts[20:]
+        for text in texts[:20]:
+            joint = "" if language in ("zh", "ja") else " "
+            units = [c for c in text if c != "\n"] if not joint else text.split()
+            third = len(units) // 3
+            for n in range(3):
+                size = min(third, rng.randint(24, 90) if not joint else rng.randint(13, 50))
+                at = n * third + rng.randint(0, third - size)
+                items.append((language, joint.join(units[at : at + size])))
+    return [i for i in items if len(units_of(i[1])) >= (20 if i[0] in ("zh", "ja") else 13)], hosts

@@ -17,13 +17,13 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from headrace_governance.crawl.licence import TdmReservations
-from headrace_governance.crawl.robots import for_status
-from headrace_governance.importers.item import Item, Reading
-from headrace_governance.importers.readers import read_jsonl, read_parquet
-from headrace_governance.importers.registry import read_records
-from headrace_governance.importers.warc import read_warc
-from headrace_governance.sources import Source
+from headrace_governance.acquire.crawl.licence import TdmReservations
+from headrace_governance.acquire.crawl.robots import for_status
+from headrace_governance.acquire.importers.readers import read_jsonl, read_parquet
+from headrace_governance.acquire.importers.warc import read_warc
+from headrace_governance.containers.item import Item, Reading
+from headrace_governance.sources.source import Source
+from headrace_governance.text.formats.registry import read_records
 from headrace_lake.errors import HeadraceError
 
 WORDS = "The sluice keeps the water of the mill pond until the wheel is wanted. " * 8

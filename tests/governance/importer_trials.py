@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from headrace_governance.fetching import fetch_slice
-from headrace_governance.sources import Source
+from headrace_governance.acquire.fetching import fetch_slice
+from headrace_governance.sources.source import Source
 from headrace_governance.text.formats.convert import ConversionRules
 from headrace_lake.engine import load_pipeline, run_pipeline
 from headrace_lake.lake import Lake

@@ -9,6 +9,7 @@ import ipaddress
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import sqrt
 
 import phonenumbers
 from faker import Faker
@@ -237,3 +238,20 @@ def labelled(seed: int = 20261125, *, each: int = 130, negatives: int = 2100) ->
     """The whole set."""
     maker = Maker(seed)
     return maker.positives(each) + maker.negatives(negatives)
+
+
+def wilson_lower(hits: int, n: int) -> float:
+    """Lower end of Wilson's 95 % interval."""
+    if not n:
+        return 0.0
+    z, p = 1.96, hits / n
+    return (p + z * z / (2 * n) - z * sqrt(p * (1 - p) / n + z * z / (4 * n * n))) / (1 + z * z / n)
+
+
+def is_hit(example: Example, found: tuple[str, int, int]) -> bool:
+    """Same kind, and no character of the label is left standing but a tenth."""
+    kind, start, end = found
+    if example.span is None or kind != example.kind:
+        return False
+    a, b = example.span
+    return min(b, end) - max(a, start) >= 0.9 * (b - a)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 _SPACES = "[ \t]*"
 _BREAK = re.compile(rf"{_SPACES}([-*_=])(?:{_SPACES}\1){{2,}}{_SPACES}")
@@ -106,8 +107,9 @@ def inline(text: str) -> str:
     return "".join(c for k, c in enumerate(text) if k not in gone)
 
 
+@lru_cache(maxsize=8192)
 def lines_of(text: str) -> tuple[list[Line], int]:
-    """The lines of a Markdown text that are prose, and the characters of its code blocks."""
+    """The lines of a Markdown text that are prose, and the characters of its code blocks; not to be changed, since they are remembered."""
     raw: list[tuple[str, int, int]] = []
     at = 0
     for line in text.split("\n"):

@@ -14,8 +14,8 @@ from typing import Any
 
 import yaml
 
-from headrace_governance.crawl.run import crawl_slice
-from headrace_governance.sources import Source
+from headrace_governance.acquire.crawl.run import crawl_slice
+from headrace_governance.sources.source import Source
 from headrace_lake.lake import Lake
 from headrace_lake.receipts import Receipt
 from headrace_lake.settings import Settings

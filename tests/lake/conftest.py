@@ -48,9 +48,12 @@ def documents(seed: str, rows: int) -> pa.Table:
     )
 
 
-def write_documents(lake: Lake, slice_: Slice, parts: int = 3, rows: int = 40, *, expects: str = "*") -> Receipt:
-    """Commit a slice of documents as if a stage `extract` had made it."""
-    shards = [lake.write_shard("documents", slice_, p, documents(f"{slice_}-{p}", rows)) for p in range(parts) if rows]
+def write_documents(
+    lake: Lake, slice_: Slice, parts: int = 3, rows: int = 40, *, expects: str = "*", large: int | None = None, times: int = 20
+) -> Receipt:
+    """Commit a slice of documents as if a stage `extract` had made it; of part `large` they are so many times more."""
+    counts = [rows * (times if p == large else 1) for p in range(parts)]
+    shards = [lake.write_shard("documents", slice_, p, documents(f"{slice_}-{p}", n)) for p, n in enumerate(counts) if n]
     now = datetime.now(UTC)
     receipt = Receipt(
         run_id=new_run_id(),
@@ -65,7 +68,7 @@ def write_documents(lake: Lake, slice_: Slice, parts: int = 3, rows: int = 40, *
         inputs=(),
         outputs=tuple(shards),
         tables=("documents",),
-        counts=Counts(read=parts * rows, kept=parts * rows),
+        counts=Counts(read=sum(counts), kept=sum(counts)),
         started_at=now,
         finished_at=now,
         **here(),

@@ -44,7 +44,7 @@ class AfterNeighbours(Stage):
 
 
 class RefusesOne(Stage):
-    """Fails on the slices whose source is `broken`, which is no row's fault."""
+    """Fails on the slices whose source is `broken`, which is not a row's fault."""
 
     name = "refuses_one"
     output = "text_digests"

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 import pyarrow as pa
 
+from headrace_lake.errors import StageError
 from headrace_lake.slices import Slice
 from headrace_lake.stage import DROP_DETAIL, DROP_REASON, Inputs, PartWriter, Resources, SliceReader, Stage
 from headrace_lake.strict import StrictModel
@@ -97,6 +98,57 @@ class GpuModel(Model):
     resources = Resources(cpus=0, gpus=1, memory_bytes=1 << 30)
 
 
+class HeldParams(LengthParams):
+    marks: str = ""
+    until: dict[str, tuple[str, ...]] = {}
+
+
+def note(file: str, mark: str) -> None:
+    """Append a line to a file that processes share: the lines come in the order in which things happened."""
+    if file:
+        with open(file, "a", encoding="ascii") as out:
+            out.write(f"{mark}\n")
+
+
+class Held(Length):
+    """The verdict by length. A part (`source:part`) does not end before all marks that `until` names for it are there."""
+
+    name = "length"
+    Params = HeldParams
+
+    def begin(self, part: PartWriter, shared: Mapping[str, pa.Table]) -> None:
+        assert isinstance(self.params, HeldParams)
+        note(self.params.marks, f"begun:{part.source}:{part.part}")
+
+    def finish(self, part: PartWriter) -> dict[str, pa.Table]:
+        assert isinstance(self.params, HeldParams)
+        deadline = time.monotonic() + 60
+        wanted = set(self.params.until.get(f"{part.source}:{part.part}", ()))
+        while wanted:
+            with open(self.params.marks, encoding="ascii") as there:
+                missing = wanted - set(there.read().split())
+            if not missing:
+                break
+            if time.monotonic() > deadline:
+                raise StageError(f"part {part.part} of {part.source} was never passed by {', '.join(sorted(missing))}", "")
+            time.sleep(0.02)
+        note(self.params.marks, f"ended:{part.source}:{part.part}")
+        return {}
+
+
+class HeldModel(Held):
+    """The same in workers that keep something."""
+
+    def setup(self) -> None:
+        self.weights = np.ones(1 << 10)
+
+
+class HeldGpuModel(HeldModel):
+    """The same on a GPU of its own."""
+
+    resources = Resources(cpus=0, gpus=1, memory_bytes=1 << 30)
+
+
 class Admit(Stage):
     """Keeps what the verdict keeps."""
 
@@ -118,6 +170,21 @@ class Admit(Stage):
                 DROP_REASON: pa.array([None if k else "verdict_c4" for k in keep], pa.string()),
             }
         )
+
+
+class AdmitParams(StrictModel):
+    marks: str = ""
+
+
+class NotedAdmit(Admit):
+    """The same, with a mark for each part."""
+
+    Params = AdmitParams
+
+    def finish(self, part: PartWriter) -> dict[str, pa.Table]:
+        assert isinstance(self.params, AdmitParams)
+        note(self.params.marks, f"admitted:{part.source}:{part.part}")
+        return {}
 
 
 class Loser(Stage):
@@ -154,12 +221,39 @@ class Elsewhere(Stage):
 
 
 class FullDisk(Length):
-    """Finds no space on the device, which is no row's fault."""
+    """Finds no space on the device, which is not a row's fault."""
 
     name = "full_disk"
 
     def process(self, batch: pa.Table) -> pa.Table:
         raise OSError(errno.ENOSPC, "No space left on device")
+
+
+class PoisonedPart(Length):
+    """Raises on every row of part 1."""
+
+    name = "poisoned_part"
+
+    def begin(self, part: PartWriter, shared: Mapping[str, pa.Table]) -> None:
+        self.poisoned = part.part == 1
+
+    def process(self, batch: pa.Table) -> pa.Table:
+        if self.poisoned:
+            raise ValueError("poison")
+        return super().process(batch)
+
+
+class Echo(Stage):
+    """A row for each verdict."""
+
+    name = "echo"
+    output = "text_digests"
+
+    def inputs(self) -> Inputs:
+        return Inputs("verdict_c4", ("uid",))
+
+    def process(self, batch: pa.Table) -> pa.Table:
+        return pa.table({"uid": batch["uid"], "text_digest": ["x"] * batch.num_rows})
 
 
 class Halves(Stage):

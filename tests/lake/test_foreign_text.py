@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import pytest
 
-from headrace_lake import console
 from headrace_lake.foreign_text import html, is_unseen, log_line, markdown, markdown_address, one_line, terminal
+from headrace_lake.terminal import console
 
 HOSTILE = [  # ../shared/cases-hostile/reasons.txt, and more of each kind
     "fine\n\n## Safety\nAudited.<script>alert(1)</script>",

@@ -25,7 +25,7 @@ DAY = Slice("web", "2026-11-01")
 def test_a_filter_that_is_none_and_a_column_that_is_not_there(lake: Lake, with_documents: Callable[..., Receipt]) -> None:
     with_documents(DAY)
     assert lake.read("documents", DAY, where="characters > 5").num_rows < lake.read("documents", DAY).num_rows
-    with pytest.raises(InputError, match="'characters >>> 5' is no row filter"):
+    with pytest.raises(InputError, match="'characters >>> 5' is not a row filter"):
         lake.read("documents", DAY, where="characters >>> 5")
     with pytest.raises(InputError, match="colour.*columns: .*uid"):
         lake.read("documents", DAY, where="colour = 'red'")

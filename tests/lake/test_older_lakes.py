@@ -10,9 +10,9 @@ import pytest
 from headrace_lake.errors import InputError
 from headrace_lake.lake import Lake
 from headrace_lake.receipts import Receipt
-from headrace_lake.schemas import TABLES, TableSpec
 from headrace_lake.settings import Settings
 from headrace_lake.slices import Slice
+from headrace_lake.tables import TABLES, TableSpec
 
 OLD, NEW = Slice("mill", "2026-11-01"), Slice("mill", "2026-11-02")
 AGREED = "content_digest"
@@ -50,6 +50,20 @@ def test_rows_without_a_column_are_named_with_the_way_out(
         with_documents(NEW)
     with pytest.raises(InputError, match=f"no column '{AGREED}': an older Headrace wrote it.*run the stage that writes it again"):
         older.read("documents", OLD, columns=["uid", AGREED], where=where)
+
+
+@pytest.mark.parametrize("where", [None, "characters > 0"])
+def test_a_column_that_holds_nulls_is_not_called_missing(
+    lake: Lake, with_documents: Callable[..., Receipt], monkeypatch: pytest.MonkeyPatch, where: str | None
+) -> None:
+    now = TABLES["documents"]
+    title = now.schema.get_field_index("title")
+    assert now.schema.field(title).nullable
+    with_documents(OLD)  # without titles
+    strict = TableSpec(now.name, now.schema.set(title, now.schema.field(title).with_nullable(False)), now.partition, now.doc, now.key)
+    monkeypatch.setitem(TABLES._known, "documents", strict)
+    with pytest.raises(InputError, match=r"column 'title' holds \d+ nulls, but it is declared as never null. declare it nullable"):
+        lake.read("documents", OLD, columns=["uid", "title"], where=where)
 
 
 def test_a_slice_of_yesterday_can_be_written_again(older: Lake, with_documents: Callable[..., Receipt]) -> None:

@@ -20,8 +20,8 @@ from headrace_lake.errors import InputError
 from headrace_lake.fingerprint import code_closure, code_digest
 from headrace_lake.lake import Lake
 from headrace_lake.receipts import Artifact, Receipt
-from headrace_lake.schemas import table_spec
 from headrace_lake.slices import Slice
+from headrace_lake.tables import table_spec
 from headrace_lake.vacuum import vacuum
 
 DAY, NEXT = Slice("web", "2026-11-01"), Slice("web", "2026-11-02")

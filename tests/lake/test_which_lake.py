@@ -14,9 +14,9 @@ from conftest import write_documents
 
 from headrace_lake.engine import stale_stages
 from headrace_lake.lake import Lake
-from headrace_lake.schemas import TABLES
 from headrace_lake.settings import SETTINGS_ENV, LakeSettings, S3Settings, Secret, Settings, load_settings, other_lake
 from headrace_lake.slices import Slice
+from headrace_lake.tables import TABLES
 from headrace_operators.services.local import LocalServices
 
 DAY = Slice("web", "2026-11-01")

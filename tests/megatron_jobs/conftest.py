@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from headrace_lake.receipts import Counts, Receipt, here, new_run_id
 from headrace_lake.settings import Settings
 from headrace_lake.slices import Slice
 from headrace_tokenizers.store import ShardWriter
-from headrace_tokenizers.vocabulary import VocabularySpec, load_spec
+from headrace_tokenizers.text.vocabulary import VocabularySpec, load_spec
 
 sys.path.append(str(Path(__file__).parent))  # for `training_site`
 SPEC = "tokenizers/configs/qwen_text.yaml"
@@ -26,6 +26,17 @@ LICENCES = {"public": "CC0-1.0", "attribution": "CC-BY-4.0", "share-alike": "CC-
 """A licence of each class."""
 TEXT_IDS = 500
 """Test documents use the first ids only, so that a unigram model has something to learn."""
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Models this small: a second thread spends its time in waiting for the first."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from headrace_governance.documents import story
-from headrace_governance.fetching import fetch_slice
-from headrace_governance.sources import Source
+from headrace_governance.acquire.fetching import fetch_slice
+from headrace_governance.audit.document_trace import story
+from headrace_governance.sources.source import Source
 from headrace_governance.text.select import SelectParams
 from headrace_jobs import lineage_cli
 from headrace_jobs.evaluation.run import scored_rows
@@ -246,7 +246,7 @@ def test_the_command_writes_the_documents_of_a_release(world: World, tmp_path: P
     down_of = CliRunner().invoke(lineage_cli.app, ["down", rows[0]["uid"]])
     assert down_of.exit_code == 0 and "release" in down_of.output
     refused = CliRunner().invoke(lineage_cli.app, ["up", str(MILL), "--documents", str(lines)])
-    assert isinstance(refused.exception, InputError) and "is no checkpoint or release" in str(refused.exception)
+    assert isinstance(refused.exception, InputError) and "is not a checkpoint or release" in str(refused.exception)
 
 
 @pytest.mark.parametrize("length", [32, 200])
@@ -310,4 +310,4 @@ def test_a_uid_is_the_digest_that_its_definition_describes() -> None:
     fields = [b"mill", "file:w\u00e4ter".encode(), b"0" * 32]
     data = b"".join(len(f).to_bytes(8, "big") + f for f in fields)
     assert document_uid("mill", "file:w\u00e4ter", "0" * 32) == hashlib.blake2b(data, digest_size=16, person=b"headrace-uid-2").hexdigest()
-    assert len(document_uid("mill", "file:\ud800")) == 32, "an address that is no Unicode"
+    assert len(document_uid("mill", "file:\ud800")) == 32, "an address that is not Unicode"

@@ -20,8 +20,8 @@ sys.path.append(str(Path(__file__).parent))
 os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="headrace-airflow-"))
 os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
 
+from headrace_operators.launchers.ray import RayLauncher
 from headrace_operators.operator_env import SETTINGS_ENV
-from headrace_operators.ray_jobs import RayJobs
 from headrace_operators.services.process import free_port
 from headrace_operators.services.ray_head import RayHead
 
@@ -38,7 +38,7 @@ def ray_head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayHead]:
 
 
 @pytest.fixture
-def jobs(ray_head: RayHead) -> RayJobs:
+def jobs(ray_head: RayHead) -> RayLauncher:
     """The job client of that head."""
     return ray_head.jobs
 
@@ -48,6 +48,15 @@ def ray_settings(ray_head: RayHead, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     """A settings file that names the head, made current for operators."""
     file = tmp_path / "headrace.yaml"
     file.write_text(yaml.safe_dump({"ray": {"address": ray_head.address, "token_file": str(ray_head.token_file)}}))
+    monkeypatch.setenv(SETTINGS_ENV, str(file))
+    return file
+
+
+@pytest.fixture
+def local_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A settings file that chooses the launcher `local`, made current for operators. No Ray runs for it."""
+    file = tmp_path / "headrace.yaml"
+    file.write_text(yaml.safe_dump({"jobs": {"launcher": "local", "folder": "jobs"}}))
     monkeypatch.setenv(SETTINGS_ENV, str(file))
     return file
 

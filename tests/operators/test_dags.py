@@ -22,9 +22,10 @@ from airflow.utils.types import DagRunType
 from headrace_lake.engine import load_pipeline
 from headrace_lake.settings import Settings
 from headrace_lake.slices import Slice
+from headrace_lake.terminal.choosing import sources_of_group
 from headrace_operators.gate import GateOperator
 from headrace_operators.operator import HeadraceOperator
-from headrace_operators.templates import known_sources, slices_of, source_choices
+from headrace_operators.templates import known_sources, slice_words, slices_of, source_choices
 from headrace_operators.timetable import DailySlices
 
 EXPECTED = {"ingest_text", "pretrain", "evaluate", "release", "poc"}
@@ -55,8 +56,8 @@ def test_no_dag_names_a_stage_so_a_new_filter_needs_no_edit_of_one(dags: dict[st
             entry["params_from"] = str(folder / entry["params_from"])
     place = next(i for i, entry in enumerate(text["stages"]) if entry["use"].endswith(":Minhash"))
     text["stages"][place:place] = [
-        {"use": "headrace_governance.text.near_duplicates.simhash:Simhash"},  # looks at its own slice
-        {"use": "headrace_governance.text.near_duplicates.simhash:NearDuplicateSimhash"},  # looks at others
+        {"use": "headrace_governance.duplicates.near.simhash:Simhash"},  # looks at its own slice
+        {"use": "headrace_governance.duplicates.near.simhash:NearDuplicateSimhash"},  # looks at others
     ]
     (tmp_path / "text.yaml").write_text(yaml.safe_dump(text), encoding="utf-8")
     longer = load_pipeline(settings, tmp_path / "text.yaml")
@@ -133,6 +134,20 @@ def test_a_day_is_a_slice(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert everything == [f"{s}/x" for s in known_sources("text")] and len(everything) >= 20
 
 
+def test_the_slices_of_a_run_are_one_word_of_its_commands_and_mean_the_same(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(checkout)
+    day = datetime(2026, 11, 3, tzinfo=UTC)
+    run = SimpleNamespace(data_interval_start=day, data_interval_end=day + timedelta(days=1))
+    assert slice_words({"source": "debian-handbook-en", "slice": None}, run) == ["debian-handbook-en/2026-11-03"]
+    assert slice_words({"source": "scheduled", "slice": None}, run) == ["@text:daily/2026-11-03"]
+    (word,) = slice_words({"source": "all", "slice": "x"}, run)
+    name, _, interval = word.partition("/")
+    listed = [f"{s}/{interval}" for s in sources_of_group(checkout / "governance" / "sources", name)]
+    assert listed == slices_of({"source": "all", "slice": "x"}, run)
+    with pytest.raises(AirflowFailException, match="set the parameter 'slice'"):
+        slice_words({"source": "all", "slice": None}, SimpleNamespace(data_interval_start=None, data_interval_end=None))
+
+
 @pytest.mark.parametrize(
     ("params", "why"), [({"source": "a", "slice": None}, "set the parameter 'slice'"), ({"source": "a", "slice": "../x"}, "not valid")]
 )
@@ -149,7 +164,7 @@ def test_no_template_of_a_dag_reads_what_another_task_left_in_xcom(dags: dict[st
             templates = repr([getattr(task, field, None) for field in task.template_fields])
             assert "xcom" not in templates and "conf" not in templates.replace("config", ""), f"{dag.dag_id}.{task.task_id}: {templates}"
     macros = dags["ingest_text"].user_defined_macros
-    assert macros["slices_of"] is slices_of
+    assert macros["slices_of"] is slices_of and macros["slice_words"] is slice_words
 
 
 @pytest.mark.parametrize("wrong", ["a\n", "a/b", "../x", "a b", "", "-x", "a" * 64, "--base-url=http://127.0.0.1:9"])

@@ -150,7 +150,7 @@ def test_an_automatic_policy_signs_a_go_and_says_so(
         asked.append(list(request.argv))
         raise InterruptedError  # no cluster here: what would be submitted is seen
 
-    monkeypatch.setattr("headrace_operators.ray_jobs.RayJobs.ensure", ensure)
+    monkeypatch.setattr("headrace_operators.launchers.Launcher.ensure", ensure)
     with pytest.raises(InterruptedError):
         _gate().execute(context())
     assert asked[0][4:10] == ["gate", "sign", world.judged("poc").fingerprint, "--decision", "go", "--signer=policy:poc"]

@@ -13,12 +13,13 @@ import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferred
 from gate_world import World
 
-from headrace_lake.job_ledger import JobLedger
+from headrace_lake.jobs.ledger import JobLedger
 from headrace_lake.settings import load_settings
+from headrace_operators.launchers import launcher_of
+from headrace_operators.launchers.ray import RayLauncher, job_of
 from headrace_operators.operator import LOST_AT_MOST, HeadraceOperator, words
 from headrace_operators.operator_env import SETTINGS_ENV
-from headrace_operators.ray_jobs import RayJobs
-from headrace_operators.trigger import RayJobTrigger
+from headrace_operators.trigger import JobTrigger
 
 Context = Callable[..., dict[str, Any]]
 
@@ -33,7 +34,7 @@ def _defer(operator: HeadraceOperator, context: dict[str, Any]) -> TaskDeferred:
     return deferred.value
 
 
-def _fire(trigger: RayJobTrigger) -> dict[str, Any]:
+def _fire(trigger: JobTrigger) -> dict[str, Any]:
     async def first() -> dict[str, Any]:
         async for event in trigger.run():
             return dict(event.payload)
@@ -48,11 +49,11 @@ def test_a_command_is_submitted_followed_and_its_result_returned(ray_settings: P
     deferred = _defer(operator, context)
     assert deferred.method_name == "resume"
     path, arguments = deferred.trigger.serialize()
-    assert path == "headrace_operators.trigger.RayJobTrigger"
-    event = _fire(RayJobTrigger(**arguments))  # as the triggerer makes it: from its serialised form
+    assert path == "headrace_operators.trigger.JobTrigger"
+    event = _fire(JobTrigger(**arguments))  # as the triggerer makes it: from its serialised form
     assert operator.resume(context, event) == {"rows": 3}
-    sid = context["xcoms"]["ray_job"]["submission_id"]
-    assert str(ray_settings) in RayJobs(arguments["address"], arguments["token_file"]).logs(sid)
+    sid = context["xcoms"]["job"]["submission_id"]
+    assert str(ray_settings) in launcher_of(load_settings(ray_settings), place=arguments["place"]).logs(sid)
 
 
 def test_no_secret_travels_in_xcom_trigger_or_log(ray_settings: Path, new_context: Context, ray_head: Any, caplog: Any) -> None:
@@ -72,7 +73,7 @@ def test_a_second_worker_adopts_the_job_of_the_first(ray_settings: Path, new_con
     first = _defer(operator, context).trigger.submission_id
     again = _defer(operator, context)  # the worker died before it could defer; this is the retry
     assert (again.trigger.submission_id, again.trigger.owned) == (first, True)
-    assert context["xcoms"]["ray_job"]["decision"] == "attached"
+    assert context["xcoms"]["job"]["decision"] == "attached"
     assert _fire(again.trigger)["status"] == "SUCCEEDED"
     assert (tmp_path / "runs").read_text() == "x"
 
@@ -96,19 +97,21 @@ def test_a_crash_is_retried(ray_settings: Path, new_context: Context) -> None:
 
 @pytest.mark.parametrize(("code", "final"), [(2, True), (25, False), (137, False), (-9, False)])
 def test_only_exit_code_2_is_final(new_context: Context, code: int, final: bool) -> None:
-    event = {"status": "FAILED", "submission_id": "x", "message": f"Job entrypoint command failed with exit code {code}, last logs: ..."}
+    row = {"submission_id": "x", "status": "FAILED", "message": f"Job entrypoint command failed with exit code {code}, last logs: ..."}
+    job = job_of(row)
+    event = {"status": job.status, "submission_id": "x", "exit_code": job.exit_code, "message": job.message}
     with pytest.raises(AirflowException) as failed:
         _operator("pass").resume(new_context(), event)
     assert isinstance(failed.value, AirflowFailException) is final
 
 
-def test_killing_the_deferred_task_stops_the_remote_job(ray_settings: Path, new_context: Context, jobs: RayJobs) -> None:
+def test_killing_the_deferred_task_stops_the_remote_job(ray_settings: Path, new_context: Context, jobs: RayLauncher) -> None:
     trigger = _defer(_operator("import time; time.sleep(120)"), new_context()).trigger
     asyncio.run(trigger.on_kill())
     assert _ended_stopped(jobs, trigger.submission_id)
 
 
-def test_killing_the_worker_before_it_defers_stops_the_remote_job(ray_settings: Path, new_context: Context, jobs: RayJobs) -> None:
+def test_killing_the_worker_before_it_defers_stops_the_remote_job(ray_settings: Path, new_context: Context, jobs: RayLauncher) -> None:
     operator = _operator("import time; time.sleep(120)")
     trigger = _defer(operator, new_context()).trigger
     operator.on_kill()
@@ -116,23 +119,23 @@ def test_killing_the_worker_before_it_defers_stops_the_remote_job(ray_settings: 
 
 
 def test_a_submission_that_arrives_after_the_task_was_killed_does_nothing(
-    ray_settings: Path, new_context: Context, jobs: RayJobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ray_settings: Path, new_context: Context, jobs: RayLauncher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     operator = _operator("import sys; open(sys.argv[1], 'w')", str(tmp_path / "started"))
-    submit = RayJobs._submit
+    send = RayLauncher.send
 
-    def killed_meanwhile(self: RayJobs, *arguments: Any) -> Any:
+    def killed_meanwhile(self: RayLauncher, *arguments: Any) -> Any:
         operator.on_kill()  # as Airflow's signal handler does, in the very call that submits
-        return submit(self, *arguments)
+        return send(self, *arguments)
 
-    monkeypatch.setattr(RayJobs, "_submit", killed_meanwhile)
+    monkeypatch.setattr(RayLauncher, "send", killed_meanwhile)
     sid = _defer(operator, new_context()).trigger.submission_id
     assert _ended_stopped(jobs, sid) and not (tmp_path / "started").exists()
     assert "stopped before it began" in jobs.logs(sid)
 
 
 def test_a_job_begins_when_the_triggerer_has_its_task_and_one_that_never_is_gets_asked_for_again(
-    ray_settings: Path, new_context: Context, jobs: RayJobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ray_settings: Path, new_context: Context, jobs: RayLauncher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("headrace_operators.operator.CONFIRM_WITHIN_S", 1.0)
     operator, context = _operator("import sys; open(sys.argv[1], 'a').write('x')", str(tmp_path / "runs")), new_context()
@@ -148,13 +151,13 @@ def test_a_job_begins_when_the_triggerer_has_its_task_and_one_that_never_is_gets
     assert operator.resume(context, _fire(again)) == {} and (tmp_path / "runs").read_text() == "x"
 
 
-def test_a_job_is_stopped_when_the_last_run_that_follows_it_is_killed(ray_settings: Path, new_context: Context, jobs: RayJobs) -> None:
+def test_a_job_is_stopped_when_the_last_run_that_follows_it_is_killed(ray_settings: Path, new_context: Context, jobs: RayLauncher) -> None:
     operator = _operator("import time; time.sleep(120)")
     first, second = (_defer(operator, new_context()).trigger for _ in range(2))
     assert first.submission_id == second.submission_id
     asyncio.run(first.on_kill())
     time.sleep(1)
-    job = jobs.job(first.submission_id)
+    job = jobs.describe(first.submission_id)
     assert job is not None and not job.terminal, "the second run still follows it"
     asyncio.run(second.on_kill())
     assert _ended_stopped(jobs, first.submission_id)
@@ -170,22 +173,22 @@ def test_what_a_person_has_stopped_is_not_retried(ray_settings: Path, new_contex
         operator.resume(context, event)
 
 
-def test_a_job_of_another_run_is_not_stopped_by_this_one(ray_settings: Path, new_context: Context, jobs: RayJobs) -> None:
+def test_a_job_of_another_run_is_not_stopped_by_this_one(ray_settings: Path, new_context: Context, jobs: RayLauncher) -> None:
     operator = _operator("import time; time.sleep(120)")
     mine = _defer(operator, new_context()).trigger
     theirs = _defer(operator, new_context()).trigger
     assert (theirs.submission_id, theirs.owned) == (mine.submission_id, False)
     asyncio.run(theirs.on_kill())
     time.sleep(1)
-    job = jobs.job(mine.submission_id)
+    job = jobs.describe(mine.submission_id)
     assert job is not None and not job.terminal
-    jobs.stop_and_wait(mine.submission_id)
+    jobs.cancel_and_wait(mine.submission_id)
 
 
 def test_a_job_that_a_restarted_ray_has_forgotten_is_asked_for_again_and_not_for_ever(
     ray_settings: Path, new_context: Context, ray_head: Any
 ) -> None:
-    event = _fire(RayJobTrigger(ray_head.address, str(ray_head.token_file), "headrace-unknown-1"))
+    event = _fire(JobTrigger(ray_head.jobs.place(), "headrace-unknown-1"))
     assert event["status"] == "LOST"
     operator, context = _operator("print('HEADRACE_RESULT {\"n\": 1}')"), new_context()
     with pytest.raises(TaskDeferred) as deferred:
@@ -212,19 +215,19 @@ def test_words_spread_lists_and_drop_nothing_but_empties() -> None:
         "ray",
     ]
     assert words(["a b", "None", "0"]) == ["a b", "None", "0"]
-    with pytest.raises(AirflowFailException, match="no JSON list"):
+    with pytest.raises(AirflowFailException, match="not a JSON list"):
         words([{"each": "a/1"}])
 
 
-def _ended_stopped(jobs: RayJobs, sid: str) -> bool:
+def _ended_stopped(jobs: RayLauncher, sid: str) -> bool:
     """Stopped by Ray, or by itself before it began."""
     return _status(jobs, sid) in ("STOPPED", "FAILED")
 
 
-def _status(jobs: RayJobs, sid: str) -> str:
+def _status(jobs: RayLauncher, sid: str) -> str:
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
-        job = jobs.job(sid)
+        job = jobs.describe(sid)
         if job is not None and job.terminal:
             return job.status
         time.sleep(0.2)

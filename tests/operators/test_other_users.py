@@ -21,11 +21,12 @@ from headrace_cli import probe_services
 from headrace_lake.errors import ConfigError, ServiceError, StorageError
 from headrace_lake.fingerprint import digest_bytes
 from headrace_lake.loopback import BearerToken, is_loopback, listeners, require_own_listener
-from headrace_lake.object_cache import cached
-from headrace_lake.private_folder import private_folder
 from headrace_lake.settings import Settings
+from headrace_lake.storage.object_cache import cached
+from headrace_lake.storage.private_folder import private_folder
 from headrace_operators.airflow_api import AirflowApi
-from headrace_operators.ray_jobs import JobRequest, Owner, RayJobs
+from headrace_operators.launchers import JobSpec, Owner
+from headrace_operators.launchers.ray import RayLauncher
 from headrace_operators.services.ray_head import RayHead
 
 TOKEN = "planted-" + "0123456789abcdef" * 4
@@ -88,7 +89,7 @@ def token(tmp_path: Path) -> Path:
     return file
 
 
-def _follow(client: RayJobs) -> None:
+def _follow(client: RayLauncher) -> None:
     async def once() -> None:
         async for _ in client.follow("headrace-x"):
             return
@@ -97,11 +98,11 @@ def _follow(client: RayJobs) -> None:
 
 
 ASKS: dict[str, Callable[[str, Path], object]] = {
-    "a request": lambda address, token: RayJobs(address, token, retry_for_s=0).jobs(),
-    "submitting": lambda address, token: RayJobs(address, token).ensure(JobRequest(["x"]), Owner("d", "r", "t", generation=0, user="u")),
-    "following": lambda address, token: _follow(RayJobs(address, token)),
-    "by name": lambda address, token: RayJobs(address.replace("127.0.0.1", "localhost"), token, retry_for_s=0).jobs(),
-    "mapped": lambda address, token: RayJobs(address.replace("127.0.0.1", "[::ffff:127.0.0.1]"), token, retry_for_s=0).jobs(),
+    "a request": lambda address, token: RayLauncher(address, token, retry_for_s=0).jobs(),
+    "submitting": lambda address, token: RayLauncher(address, token).ensure(JobSpec(["x"]), Owner("d", "r", "t", generation=0, user="u")),
+    "following": lambda address, token: _follow(RayLauncher(address, token)),
+    "by name": lambda address, token: RayLauncher(address.replace("127.0.0.1", "localhost"), token, retry_for_s=0).jobs(),
+    "mapped": lambda address, token: RayLauncher(address.replace("127.0.0.1", "[::ffff:127.0.0.1]"), token, retry_for_s=0).jobs(),
     "Airflow's login": lambda address, token: AirflowApi(address, "admin", TOKEN).call("GET", "/dags"),
 }
 
@@ -111,7 +112,7 @@ def test_a_stranger_on_our_port_is_sent_nothing(ask: Callable[[str, Path], objec
     with _held_by_a_stranger(monkeypatch) as (port, heard):
         with pytest.raises(ServiceError, match=rf"port {port} at .* is held by user {STRANGER}.*nothing was sent"):
             ask(f"http://127.0.0.1:{port}", token)
-        assert heard == [] and not RayJobs(f"http://127.0.0.1:{port}", token).alive()
+        assert heard == [] and not RayLauncher(f"http://127.0.0.1:{port}", token).alive()
 
 
 def test_one_who_takes_the_port_between_the_look_and_the_connection_is_sent_no_token(token: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,7 +149,7 @@ def test_our_own_listener_gets_the_token_and_a_trusted_users_too(token: Path, mo
     heard: list[bytes] = []
     with _port(heard) as port:
         assert listeners(port) == {"127.0.0.1": os.geteuid()}
-        assert RayJobs(f"http://127.0.0.1:{port}", token).alive()
+        assert RayLauncher(f"http://127.0.0.1:{port}", token).alive()
     assert TOKEN.encode() in heard[0]
     monkeypatch.setattr(loopback, "listeners", lambda port: {"127.0.0.1": 1})
     with pytest.raises(ServiceError, match="held by user daemon"):
@@ -228,7 +229,7 @@ def test_a_cached_object_that_was_altered_is_fetched_again(cache: Path) -> None:
     (file.parent / ".digest").unlink()
     loopback_of_other_process = dict[Any, Any]()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("headrace_lake.object_cache._judged", loopback_of_other_process)
+        patch.setattr("headrace_lake.storage.object_cache._judged", loopback_of_other_process)
         assert cached("s3://b/run/index.bin", bucket).read_bytes() == b"the bytes" and bucket.fetched == 4
 
 

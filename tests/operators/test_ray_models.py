@@ -9,38 +9,22 @@ import signal
 import subprocess
 import sys
 import time
-import uuid
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
+from patience import PATIENCE_S
+from ray_scripts import FOLDER, PATHS, finished, submitted, working
 
-from headrace_operators.ray_jobs import JobRequest, Owner, RayJobs
+from headrace_operators.launchers.ray import RayLauncher
 from headrace_operators.services.process import free_port
 from headrace_operators.services.ray_head import RayHead
 
-FOLDER = Path(__file__).parents[1] / "lake"
-PATHS = {"PYTHONPATH": os.pathsep.join([str(FOLDER), *sys.path])}
+SCRIPT = "ray_models.py"
 SEED = 20261130
-TRIALS = 10
-
-
-def submitted(jobs: RayJobs, *words: object) -> str:
-    """A job that runs `ray_models.py`; its id."""
-    argv = [sys.executable, str(FOLDER / "ray_models.py"), *map(str, words)]
-    return jobs.ensure(JobRequest(argv, {"test": uuid.uuid4().hex}, PATHS), Owner("d", "r", "t", generation=0, user="a")).job.submission_id
-
-
-def finished(jobs: RayJobs, sid: str, within: float = 240) -> None:
-    deadline = time.monotonic() + within
-    while True:
-        job = jobs.job(sid)
-        assert job is not None and time.monotonic() < deadline
-        if job.terminal:
-            assert job.ended_well, jobs.logs(sid)[-3000:]
-            return
-        time.sleep(0.2)
+TRIALS = int(os.environ.get("HEADRACE_WORKER_KILLS") or 4)
+"""`scripts/kill-workers [TIMES]` makes more."""
 
 
 def marks_of(folder: Path, trial: int = 0) -> dict[str, list[str]]:
@@ -56,20 +40,22 @@ def moments_of(folder: Path) -> list[list[tuple[str, float]]]:
 
 def undisturbed(folder: Path, *words: object) -> dict[str, object]:
     """What one local process makes of the same."""
-    argv = [sys.executable, str(FOLDER / "ray_models.py"), str(folder), "1", "local", *map(str, words)]
+    argv = [sys.executable, str(FOLDER / SCRIPT), str(folder), "1", "local", *map(str, words)]
     subprocess.run(argv, env=os.environ | PATHS, check=True)
     found: dict[str, object] = json.loads((folder / "ended-0").read_text(encoding="utf-8"))
     assert all(found.values())
     return found
 
 
-def test_a_model_of_200_megabytes_is_loaded_once_in_each_of_two_workers_and_a_long_part_holds_nobody(jobs: RayJobs, tmp_path: Path) -> None:
+def test_a_model_of_200_megabytes_is_loaded_once_in_each_of_two_workers_and_a_long_part_holds_nobody(
+    jobs: RayLauncher, tmp_path: Path
+) -> None:
     """40 parts, of which one takes twenty times as long as any other."""
     words = ["Model", 40, 8, 0.1, 200, 20]
     expected = undisturbed(tmp_path / "local", *words)
     [alone] = marks_of(tmp_path / "local").values()
     assert alone.count("loaded") == alone.count("left") == 1 and len(alone) == 42
-    finished(jobs, submitted(jobs, tmp_path / "ray", 1, "ray", *words))
+    finished(jobs, submitted(jobs, SCRIPT, tmp_path / "ray", 1, "ray", *words))
     assert json.loads((tmp_path / "ray" / "ended-0").read_text(encoding="utf-8")) == expected, "the same bytes"
     marks = marks_of(tmp_path / "ray")
     assert sum(m.count("loaded") for m in marks.values()) == 2 and len(marks) == 2
@@ -89,43 +75,32 @@ def test_a_stage_on_a_gpu_is_loaded_at_most_once_for_each_gpu(tmp_path: Path) ->
     beside = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     head.start({**os.environ, "PATH": beside}, tmp_path)
     try:
-        finished(head.jobs, submitted(head.jobs, tmp_path / "ray", 1, "ray", "GpuModel", 100, 4, 0.0, 1, -1))
+        finished(head.jobs, submitted(head.jobs, SCRIPT, tmp_path / "ray", 1, "ray", "GpuModel", 100, 4, 0.0, 1, -1))
     finally:
         head.stop()
     [only] = marks_of(tmp_path / "ray").values()
     assert only.count("loaded") == 1 and sum(x.startswith("part") for x in only) == 100
 
 
-def working(head: RayHead) -> list[psutil.Process]:
-    parent = head.daemon.pid()
-    assert parent is not None
-    found = []
-    for process in psutil.Process(parent).children(recursive=True):
-        with suppress(psutil.Error):
-            if "RemoteWorker" in " ".join(process.cmdline()):
-                found.append(process)
-    return found
-
-
-def test_workers_with_a_model_killed_at_any_moment_change_nothing(ray_head: RayHead, jobs: RayJobs, tmp_path: Path) -> None:
+def test_workers_with_a_model_killed_at_any_moment_change_nothing(ray_head: RayHead, jobs: RayLauncher, tmp_path: Path) -> None:
     words = ["Model", 6, 16, 0.1, 4, -1]
     expected = undisturbed(tmp_path / "local", *words)
     rng = random.Random(SEED)
-    sid = submitted(jobs, tmp_path / "ray", TRIALS, "ray", *words)
-    deadline = time.monotonic() + 400
+    sid = submitted(jobs, SCRIPT, tmp_path / "ray", TRIALS, "ray", *words)
+    deadline = time.monotonic() + PATIENCE_S + 60 * TRIALS
     killed = 0
     for trial in range(TRIALS):
 
         def ended(trial: int = trial) -> bool:
-            job = jobs.job(sid)
+            job = jobs.describe(sid)
             assert job is not None and (not job.terminal or job.ended_well), jobs.logs(sid)[-3000:]
             return (tmp_path / "ray" / f"ended-{trial}").exists()
 
-        while not (tmp_path / "ray" / f"began-{trial}").exists() or (not working(ray_head) and not ended()):
+        while not (tmp_path / "ray" / f"began-{trial}").exists() or (not working(ray_head, "RemoteWorker") and not ended()):
             assert time.monotonic() < deadline
             time.sleep(0.02)
         time.sleep(rng.uniform(0, 0.5))
-        for process in working(ray_head)[:1]:
+        for process in working(ray_head, "RemoteWorker")[:1]:
             with suppress(psutil.NoSuchProcess):
                 os.kill(process.pid, signal.SIGKILL)
                 killed += 1

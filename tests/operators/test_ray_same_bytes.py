@@ -11,13 +11,14 @@ from pathlib import Path
 
 import yaml
 
-from headrace_governance.fetching import fetch_slice
-from headrace_governance.sources import Source
+from headrace_governance.acquire.fetching import fetch_slice
+from headrace_governance.sources.source import Source
 from headrace_lake.lake import Lake
-from headrace_lake.schemas import TABLES
 from headrace_lake.settings import Settings
 from headrace_lake.slices import Slice
-from headrace_operators.ray_jobs import JobRequest, Owner, RayJobs
+from headrace_lake.tables import TABLES
+from headrace_operators.launchers import JobSpec, Owner
+from headrace_operators.launchers.ray import RayLauncher
 
 SLICES = [Slice("prose", "2026-11-01"), Slice("prose", "2026-11-02")]
 RECEIPTS, FROM_CAPTURES = {"receipts", "artifacts"}, {"captures"}
@@ -51,16 +52,16 @@ def files(lake: Lake) -> dict[str, list[str]]:
     return {table: [f.path for slice_ in SLICES for f in lake.slice_files(table, slice_)] for table in tables}
 
 
-def test_ray_and_one_process_write_the_same_bytes(jobs: RayJobs, checkout: Path, tmp_path: Path) -> None:
+def test_ray_and_one_process_write_the_same_bytes(jobs: RayLauncher, checkout: Path, tmp_path: Path) -> None:
     words = [sys.executable, "-m", "headrace_cli", "slice", "run", "text", *map(str, SLICES)]
     paths = {"PYTHONPATH": os.pathsep.join(sys.path)}
     here, local = lake_of(tmp_path / "local", checkout)
     subprocess.run([*words, "--executor", "local", "--settings", str(here)], env=os.environ | paths, check=True, timeout=300)
     there, remote = lake_of(tmp_path / "ray", checkout)
-    request = JobRequest([*words, "--executor", "ray", "--settings", str(there)], {"test": uuid.uuid4().hex}, paths)
+    request = JobSpec([*words, "--executor", "ray", "--settings", str(there)], {"test": uuid.uuid4().hex}, paths)
     sid = jobs.ensure(request, Owner("d", "r", "t", generation=0, user="alice")).job.submission_id
     deadline = time.monotonic() + 400
-    while not (job := jobs.job(sid)) or not job.terminal:
+    while not (job := jobs.describe(sid)) or not job.terminal:
         assert time.monotonic() < deadline
         time.sleep(0.5)
     assert job.ended_well, jobs.logs(sid)[-3000:]

@@ -9,53 +9,41 @@ import signal
 import subprocess
 import sys
 import time
-import uuid
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
+from patience import PATIENCE_S
+from ray_scripts import FOLDER, PATHS, submitted, working
 
-from headrace_operators.ray_jobs import JobRequest, Owner, RayJobs
+from headrace_operators.launchers.ray import RayLauncher
 from headrace_operators.services.ray_head import RayHead
 
+SCRIPT = "ray_trials.py"
 SEED = 20261125
-TRIALS = 8
+TRIALS = int(os.environ.get("HEADRACE_WORKER_KILLS") or 4)
+"""`scripts/kill-workers [TIMES]` makes more."""
 WINDOW_S = 1.5
 """A trial computes for about 4 x 3 x 0.15 s over two workers, plus what Ray needs to start them."""
 
 
-def working(head: RayHead) -> list[psutil.Process]:
-    """The processes that compute a part now; Ray names a process after its task."""
-    parent = head.daemon.pid()
-    assert parent is not None
-    found = []
-    for process in psutil.Process(parent).children(recursive=True):
-        with suppress(psutil.Error):
-            if "headrace-part" in " ".join(process.cmdline()):
-                found.append(process)
-    return found
-
-
-def test_ray_workers_killed_at_any_moment_change_nothing(ray_head: RayHead, jobs: RayJobs, tmp_path: Path) -> None:
+def test_ray_workers_killed_at_any_moment_change_nothing(ray_head: RayHead, jobs: RayLauncher, tmp_path: Path) -> None:
     """Seeded; every trial kills one or two of the workers, each at a moment of its own after it began to compute."""
     rng = random.Random(SEED)
-    folder = Path(__file__).parents[1] / "lake"
-    script = str(folder / "ray_trials.py")
-    paths = {"PYTHONPATH": os.pathsep.join([str(folder), *sys.path])}
-    subprocess.run([sys.executable, script, str(tmp_path / "undisturbed"), "1", "local"], env=os.environ | paths, check=True)
+    undisturbed = [sys.executable, str(FOLDER / SCRIPT), str(tmp_path / "undisturbed"), "1", "local"]
+    subprocess.run(undisturbed, env=os.environ | PATHS, check=True)
     expected = json.loads((tmp_path / "undisturbed" / "ended-0").read_text(encoding="utf-8"))
     assert all(expected.values())
-    request = JobRequest([sys.executable, script, str(tmp_path), str(TRIALS), "ray"], {"test": uuid.uuid4().hex}, paths)
-    sid = jobs.ensure(request, Owner("d", "r", "t", generation=0, user="alice")).job.submission_id
+    sid = submitted(jobs, SCRIPT, tmp_path, TRIALS, "ray")
     killed = []
 
     def ended(trial: int) -> bool:
-        job = jobs.job(sid)
+        job = jobs.describe(sid)
         assert job is not None and (not job.terminal or job.ended_well), jobs.logs(sid)[-3000:]
         return (tmp_path / f"ended-{trial}").exists()
 
-    deadline = time.monotonic() + 480
+    deadline = time.monotonic() + PATIENCE_S + 60 * TRIALS
     for trial in range(TRIALS):
         moments = [rng.uniform(0, WINDOW_S) for _ in range(rng.randint(1, 2))]
         victims = 0
@@ -63,11 +51,11 @@ def test_ray_workers_killed_at_any_moment_change_nothing(ray_head: RayHead, jobs
             assert time.monotonic() < deadline and not ended(TRIALS - 1)
             time.sleep(0.02)
         for moment in sorted(moments):
-            while not working(ray_head) and not ended(trial):
+            while not working(ray_head, "headrace-part") and not ended(trial):
                 assert time.monotonic() < deadline
                 time.sleep(0.02)
             time.sleep(moment / len(moments))
-            for process in working(ray_head)[:1]:
+            for process in working(ray_head, "headrace-part")[:1]:
                 with suppress(psutil.NoSuchProcess):
                     os.kill(process.pid, signal.SIGKILL)
                     victims += 1

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace_lake.console import result_line
 from headrace_lake.lines import data_lines, last_line
-from headrace_operators.ray_jobs import Job, JobRequest, Owner, RayJobs, error_line, last_words, result_of
+from headrace_lake.terminal.console import result_line
+from headrace_operators.launchers import Job, JobSpec, Owner, error_line, last_words, result_of
+from headrace_operators.launchers.ray import RayLauncher
 
 SEPARATORS = {"line separator": "\u2028", "paragraph separator": "\u2029", "next line": "\x85"}
 """What may stand raw in a JSON string (RFC 8259) and is a line's end to `str.splitlines`. Control characters may not: JSON escapes them."""
@@ -53,12 +54,12 @@ def test_only_lf_ends_a_line_of_data() -> None:
     assert last_words("2026-11-29 11:31:01,349\tINFO job_manager.py:581 -- Runtime env is setting up.\n") == ""
 
 
-def test_a_job_on_ray_that_prints_separators_has_its_lines_and_its_result_whole(jobs: RayJobs) -> None:
+def test_a_job_on_ray_that_prints_separators_has_its_lines_and_its_result_whole(jobs: RayLauncher) -> None:
     printed = ["one\u2028line", "another\x85one\u2029still"]
     result = {"text": "a\u2028b\x85c"}
     raw = "HEADRACE_RESULT " + json.dumps(result, ensure_ascii=False)
     code = f"import sys; sys.stdout.reconfigure(encoding='utf-8'); print('\\n'.join({[*printed, raw]!r}))"
-    request = JobRequest(["python", "-c", code], {"test": uuid.uuid4().hex})
+    request = JobSpec(["python", "-c", code], {"test": uuid.uuid4().hex})
     sid = jobs.ensure(request, Owner("d", "r", "t", generation=0, user="alice")).job.submission_id
 
     async def followed() -> list[str]:

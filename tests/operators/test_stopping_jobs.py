@@ -1,4 +1,4 @@
-"""The janitor and `headrace jobs` against a real Ray head and a real lake: what nobody wants any more ends, and commits nothing."""
+"""The janitor and `headrace jobs` on a real Ray head, real local processes, a real lake: what nobody wants ends and commits nothing."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from headrace_lake.job_ledger import JobLedger
+from headrace_lake.jobs.ledger import JobLedger
 from headrace_lake.lake import Lake
 from headrace_lake.settings import load_settings
 from headrace_operators.janitor import Janitor, TaskState
-from headrace_operators.ray_jobs import Job, JobRequest, Owner, RayJobs
+from headrace_operators.launchers import Job, JobSpec, Launcher, Owner, launcher_of
 
 SLEEP = "import time; print('working', flush=True); time.sleep(300)"
 DEAF = """
@@ -35,19 +34,20 @@ for number in range(10000):
 """Commits as fast as it can and does not hear SIGTERM."""
 
 
-@pytest.fixture
-def cluster(ray_settings: Path, jobs: RayJobs) -> Iterator[RayJobs]:
-    """The head's client with the ledger of a lake of its own; nothing of it is left running."""
-    named = RayJobs.of(load_settings(ray_settings))
+@pytest.fixture(params=["ray", "local"])
+def cluster(request: pytest.FixtureRequest) -> Iterator[Launcher]:
+    """Each launcher with the ledger of a lake of its own; nothing of it is left running."""
+    named = launcher_of(load_settings(request.getfixturevalue(f"{request.param}_settings")))
+    assert named.name == request.param
     yield named
     for job in named.jobs():
         if not job.terminal:
-            named.stop(job.submission_id)
+            named.cancel(job.submission_id)
 
 
-def _start(cluster: RayJobs, code: str, owner: Owner, *, confirm: bool = True) -> str:
+def _start(cluster: Launcher, code: str, owner: Owner, *, confirm: bool = True) -> str:
     env = {"HEADRACE_SETTINGS": os.environ["HEADRACE_SETTINGS"]}
-    sid = cluster.ensure(JobRequest(["python", "-c", code, uuid.uuid4().hex], {}, env), owner).job.submission_id
+    sid = cluster.ensure(JobSpec(["python", "-c", code, uuid.uuid4().hex], {}, env), owner).job.submission_id
     assert cluster.ledger is not None
     if confirm:
         cluster.ledger.confirm(sid)
@@ -66,15 +66,15 @@ def _wait(true: Callable[[], Any], within_s: float = 150.0) -> Any:
     return found
 
 
-def _ended(cluster: RayJobs, sid: str) -> Job:
-    return _wait(lambda: (job := cluster.job(sid)) and job.terminal and job)
+def _ended(cluster: Launcher, sid: str) -> Job:
+    return _wait(lambda: (job := cluster.describe(sid)) and job.terminal and job)
 
 
 def _key(owner: Owner) -> tuple[str, str, str, int]:
     return (owner.dag_id, owner.run_id, owner.task_id, owner.map_index)
 
 
-def test_the_janitor_takes_jobs_from_ended_cleared_and_deleted_tasks_and_from_no_others(cluster: RayJobs) -> None:
+def test_the_janitor_takes_jobs_from_ended_cleared_and_deleted_tasks_and_from_no_others(cluster: Launcher) -> None:
     states = {
         "failed": TaskState("failed", 0),
         "success": TaskState("success", 0),
@@ -103,7 +103,7 @@ def test_the_janitor_takes_jobs_from_ended_cleared_and_deleted_tasks_and_from_no
     assert cluster.ledger.entry("job of deleted").reason == f"{owners['deleted']} was deleted in Airflow"
 
 
-def test_the_janitor_ends_the_job_of_a_task_that_was_killed_unheard(cluster: RayJobs) -> None:
+def test_the_janitor_ends_the_job_of_a_task_that_was_killed_unheard(cluster: Launcher) -> None:
     owner = _owner()
     sid = _start(cluster, SLEEP, owner)
     _wait(lambda: "working" in cluster.logs(sid))
@@ -111,24 +111,24 @@ def test_the_janitor_ends_the_job_of_a_task_that_was_killed_unheard(cluster: Ray
     _ended(cluster, sid)
 
 
-def test_the_janitor_leaves_a_job_that_another_run_follows_and_ends_what_was_recorded_and_not_stopped(cluster: RayJobs) -> None:
+def test_the_janitor_leaves_a_job_that_another_run_follows_and_ends_what_was_recorded_and_not_stopped(cluster: Launcher) -> None:
     first, second = _owner(), _owner()
     sid = _start(cluster, SLEEP, first)
     cluster.ledger.join(sid, second)
     tasks = {_key(second): TaskState("deferred", 0)}
     Janitor(cluster, lambda _: tasks).sweep()
-    assert cluster.ledger.owners(sid) == [second] and not cluster.job(sid).terminal
+    assert cluster.ledger.owners(sid) == [second] and not cluster.describe(sid).terminal
     cluster.ledger.stop(sid, "recorded by one who did not live to stop it")
     assert sid in Janitor(cluster, lambda _: tasks).sweep()
     _ended(cluster, sid)
 
 
-def test_stop_by_hand_waits_for_the_end_says_what_was_kept_and_a_deaf_process_commits_nothing_more(cluster: RayJobs) -> None:
+def test_stop_by_hand_waits_for_the_end_says_what_was_kept_and_a_deaf_process_commits_nothing_more(cluster: Launcher) -> None:
     sid = _start(cluster, DEAF, _owner("manual__deaf"))
     _wait(lambda: cluster.ledger.entry(sid).commits >= 2)
     done = _headrace("jobs", "stop", sid.removeprefix("headrace-")[:8])
     assert done.returncode == 0, done.stderr
-    job, entry = cluster.job(sid), cluster.ledger.entry(sid)
+    job, entry = cluster.describe(sid), cluster.ledger.entry(sid)
     assert job.terminal and entry.state == "stopped" and entry.by_hand
     settings = load_settings(os.environ["HEADRACE_SETTINGS"])
     assert len(Lake.open(settings).artifacts("deaf")) == entry.commits
@@ -137,7 +137,7 @@ def test_stop_by_hand_waits_for_the_end_says_what_was_kept_and_a_deaf_process_co
     assert "has ended already" in _headrace("jobs", "stop", sid).stdout
 
 
-def test_jobs_are_listed_stopped_by_run_and_read_and_wrong_names_are_answered_by_near_ones(cluster: RayJobs) -> None:
+def test_jobs_are_listed_stopped_by_run_and_read_and_wrong_names_are_answered_by_near_ones(cluster: Launcher) -> None:
     run = f"manual__{uuid.uuid4().hex[:8]}"
     sids = {_start(cluster, SLEEP, _owner(run)), _start(cluster, SLEEP, Owner("ingest_text", run, "tokens", user="bob"))}
     other = _start(cluster, SLEEP, _owner())
@@ -145,8 +145,10 @@ def test_jobs_are_listed_stopped_by_run_and_read_and_wrong_names_are_answered_by
         _wait(lambda sid=sid: "working" in cluster.logs(sid))
     listed = json.loads(_headrace("jobs", "ls", "--running", "--run", run, "--json").stdout)["jobs"]
     assert {(r["id"], r["status"], r["task_id"], r["user"]) for r in listed} == {
-        (sid, "RUNNING", *{"clean": ("clean", "alice"), "tokens": ("tokens", "bob")}[cluster.job(sid).metadata["task_id"]]) for sid in sids
+        (sid, "RUNNING", *{"clean": ("clean", "alice"), "tokens": ("tokens", "bob")}[cluster.describe(sid).metadata["task_id"]])
+        for sid in sids
     }
+    assert {r["launcher"] for r in listed} == {cluster.name}
     assert all(r["command"].startswith("python -c") and r["tasks"] == [f"ingest_text / {run} / {r['task_id']}"] for r in listed)
     assert "working" in _headrace("jobs", "logs", other).stdout
     wrong = _headrace("jobs", "stop", "--run", run[:-1] + "x")
@@ -156,10 +158,10 @@ def test_jobs_are_listed_stopped_by_run_and_read_and_wrong_names_are_answered_by
     near = other[:-3] + "x-1"
     assert other in _headrace("jobs", "logs", near).stderr
     assert _headrace("jobs", "stop", "--run", run).returncode == 0
-    assert all(cluster.job(sid).terminal for sid in sids) and not cluster.job(other).terminal
+    assert all(cluster.describe(sid).terminal for sid in sids) and not cluster.describe(other).terminal
 
 
-def test_a_follower_of_a_log_ends_with_the_job_and_says_how(cluster: RayJobs) -> None:
+def test_a_follower_of_a_log_ends_with_the_job_and_says_how(cluster: Launcher) -> None:
     sid = _start(cluster, "import sys, time; print('one', flush=True); time.sleep(1); sys.exit(3)", _owner())
     followed = _headrace("jobs", "logs", sid, "--follow")
     assert followed.returncode == 1 and "one" in followed.stdout.splitlines() and f"{sid}: FAILED" in followed.stderr
@@ -169,7 +171,7 @@ def _headrace(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "headrace_cli", *words], capture_output=True, text=True, timeout=300, check=False)
 
 
-def test_a_waiting_job_is_listed_as_waiting(cluster: RayJobs) -> None:
+def test_a_waiting_job_is_listed_as_waiting(cluster: Launcher) -> None:
     run = f"manual__{uuid.uuid4().hex[:8]}"
     sid = _start(cluster, SLEEP, _owner(run), confirm=False)
     (row,) = json.loads(_headrace("jobs", "ls", "--run", run, "--json").stdout)["jobs"]

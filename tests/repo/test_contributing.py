@@ -17,9 +17,9 @@ import typer
 import yaml
 
 from headrace_cli.main import build
-from headrace_governance.sources import load_source
+from headrace_governance.sources.source import load_source
 from headrace_governance.text.select import SelectParams
-from headrace_lake import schemas
+from headrace_lake import tables as schemas
 from headrace_lake.engine import Pipeline, RunReport, load_pipeline, preview_pipeline, run_pipeline
 from headrace_lake.fingerprint import digest_of
 from headrace_lake.lake import Lake, StageCommit

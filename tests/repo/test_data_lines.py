@@ -16,10 +16,10 @@ ALLOWED = {
     "governance/headrace_governance/text/statistics/measure.py": PROSE,
     "governance/headrace_governance/text/statistics/words.py": PROSE,
     "governance/headrace_governance/text/toxicity/stage.py": PROSE,
-    "governance/headrace_governance/importers/readers.py": SHOWN,
-    "governance/headrace_governance/samples/build.py": SHOWN,
-    "lake/headrace_lake/shards.py": SHOWN,
-    "tokenizers/headrace_tokenizers/vocabulary.py": "bytes, whose splitlines cuts at CR and LF alone; the file's digest is checked before",
+    "governance/headrace_governance/acquire/importers/readers.py": SHOWN,
+    "governance/headrace_governance/containers/debian.py": SHOWN,
+    "lake/headrace_lake/tables/shards.py": SHOWN,
+    "tokenizers/headrace_tokenizers/text/vocabulary.py": "bytes, whose splitlines cuts at CR and LF alone; the digest is checked before",
 }
 
 

@@ -64,7 +64,11 @@ def test_every_headrace_command_that_is_shown_exists_with_its_options(checkout: 
 
 
 def _problem(command: click.Command, words: list[str]) -> str:
-    """What is wrong with a command line, without running it."""
+    """What is wrong with a command line, without running it; what follows `--` is a command line of its own (`jobs plan`)."""
+    if "--" in words:
+        words, inner = words[: words.index("--")], words[words.index("--") + 1 :]
+        if problem := _problem(command, inner):
+            return problem
     while hasattr(command, "commands"):
         if not words or words[0].startswith("-"):
             return ""

@@ -60,8 +60,11 @@ def test_what_is_listed_as_not_run_is_a_command_of_its_page(howtos: ModuleType, 
 
 
 def test_in_a_fresh_clone_a_command_that_reads_the_lake_says_what_to_do_first_and_the_others_run(
-    howtos: ModuleType, fresh_clone: Path
+    howtos: ModuleType, fresh_clone: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))  # `--install-completion` writes into the shell's own files
     lists, build_app = howtos.Lists(), build()
     assert build_app is app
     told = ran = 0

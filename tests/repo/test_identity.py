@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
 import yaml
 from checkout_copy import Copy
 
-from headrace_governance.fetching import fetch_slice
-from headrace_governance.sources import Source
+from headrace_governance.acquire.fetching import fetch_slice
+from headrace_governance.sources.source import Source
 from headrace_lake.engine import load_pipeline, run_pipeline
 from headrace_lake.lake import Lake
 from headrace_lake.settings import Settings
@@ -34,8 +35,10 @@ def _preview(copy: Copy) -> dict[str, str]:
     return {s["stage"]: s["action"] for s in steps if s["action"] != "adopt"}
 
 
-def _adopted(checkout: Path, tmp_path: Path) -> None:
-    """A lake with one slice that has passed every stage of the text pipeline."""
+@pytest.fixture(scope="module")
+def adopted(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a lake with one slice that has passed every stage of the text pipeline."""
+    tmp_path = tmp_path_factory.mktemp("adopted")
     pages = tmp_path / "pages"
     pages.mkdir()
     for number in range(8):
@@ -48,13 +51,18 @@ def _adopted(checkout: Path, tmp_path: Path) -> None:
     licence = {"id": "CC0-1.0", "class": "public", "basis": "written for this test", "evidence": {"text": "public domain"}}
     fetch_slice(lake, Source.model_validate({"id": "mill", "licence": licence, "fetch": {"kind": "folder", "path": str(pages)}}), SLICE)
     run_pipeline(lake, load_pipeline(settings, "text"), SLICE)
+    return tmp_path
 
 
-def test_edits_recompute_what_they_change_and_nothing_else(checkout: Path, tmp_path: Path) -> None:
-    _adopted(checkout, tmp_path)
-    places = {"base": str(tmp_path / "checkout"), "lake": {"root": str(tmp_path / "lake")}, "runs": str(tmp_path / "runs")}
-    (tmp_path / "headrace.yaml").write_text(yaml.safe_dump(places), encoding="utf-8")
-    copy = Copy.of(checkout, tmp_path / "checkout", tmp_path / "headrace.yaml")
+def _copy(checkout: Path, adopted: Path, folder: Path) -> Copy:
+    """A copied checkout whose commands use that lake."""
+    places = {"base": str(folder / "checkout"), "lake": {"root": str(adopted / "lake")}, "runs": str(adopted / "runs")}
+    (folder / "headrace.yaml").write_text(yaml.safe_dump(places), encoding="utf-8")
+    return Copy.of(checkout, folder / "checkout", folder / "headrace.yaml")
+
+
+def test_edits_recompute_what_they_change_and_nothing_else(checkout: Path, adopted: Path, tmp_path: Path) -> None:
+    copy = _copy(checkout, adopted, tmp_path)
     assert _preview(copy) == {}, "the same files in another place"
 
     # Plumbing: a field of an error, a setting, a line of a log.
@@ -90,12 +98,12 @@ def test_edits_recompute_what_they_change_and_nothing_else(checkout: Path, tmp_p
     assert _preview(copy) == {"shouting": "compute", "select": "compute", "tokenise": "depends"}
 
 
-def test_a_column_added_to_tables_that_hold_data_is_null_there_and_an_incompatible_one_is_refused(checkout: Path, tmp_path: Path) -> None:
-    _adopted(checkout, tmp_path)
-    places = {"base": str(tmp_path / "checkout"), "lake": {"root": str(tmp_path / "lake")}, "runs": str(tmp_path / "runs")}
-    (tmp_path / "headrace.yaml").write_text(yaml.safe_dump(places), encoding="utf-8")
-    copy = Copy.of(checkout, tmp_path / "checkout", tmp_path / "headrace.yaml")
-    before = {f: f.stat().st_mtime_ns for f in (tmp_path / "lake" / "data").rglob("*.parquet")}
+def test_a_column_added_to_tables_that_hold_data_is_null_there_and_an_incompatible_one_is_refused(
+    checkout: Path, adopted: Path, tmp_path: Path
+) -> None:
+    copy = _copy(checkout, adopted, tmp_path)
+    before = {f: f.stat().st_mtime_ns for f in (adopted / "lake" / "data").rglob("*.parquet")}
+    assert before
     text, tokens = "governance/headrace_governance/text/tables.py", "tokenizers/headrace_tokenizers/tables.py"
     added = 'field("vowels", INT64, "added by a test", null=True),\n            '
     for file, neighbour in (
@@ -117,9 +125,11 @@ def test_a_column_added_to_tables_that_hold_data_is_null_there_and_an_incompatib
         assert {row["vowels"] for row in filtered["rows"]} == {None}, "also where rows are filtered"
 
     late = Slice("mill", "2026-11-02")
-    lake = Lake.open(Settings.model_validate(places | {"base": str(checkout)}))
+    lake = Lake.open(
+        Settings.model_validate({"base": str(checkout), "lake": {"root": str(adopted / "lake")}, "runs": str(adopted / "runs")})
+    )
     licence = {"id": "CC0-1.0", "class": "public", "basis": "written for this test", "evidence": {"text": "public domain"}}
-    fetch = {"kind": "folder", "path": str(tmp_path / "pages")}
+    fetch = {"kind": "folder", "path": str(adopted / "pages")}
     fetch_slice(lake, Source.model_validate({"id": "mill", "licence": licence, "fetch": fetch}), late)
     copy.answer("slice", "run", "text", str(late))
     new = copy.answer("table", "show", "documents", "--slice", str(late))["rows"]

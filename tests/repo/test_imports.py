@@ -92,6 +92,6 @@ def _third_party(file: Path) -> Iterator[str]:
             names = [node.module]
         for name in names:
             top = name.split(".")[0]
-            local = any((folder / f"{top}.py").exists() for folder in (file.parent, file.parent.parent))
+            local = any((folder / f"{top}.py").exists() for folder in list(file.parents)[:4])
             if top not in sys.stdlib_module_names and not re.match(r"headrace_", top) and not local:
                 yield top

@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace_lake.errors import InputError, StageError
-from headrace_lake.schemas import TABLES
 from headrace_lake.strict import load_yaml
+from headrace_lake.tables import TABLES
 from headrace_tokenizers.store import Passports, ShardReader, ShardWriter
-from headrace_tokenizers.tokenise import Tokenise, TokeniseParams
-from headrace_tokenizers.vocabulary import load_spec
+from headrace_tokenizers.text.tokenise import Tokenise, TokeniseParams
+from headrace_tokenizers.text.vocabulary import load_spec
 
 SPEC = Path(__file__).parents[2] / "tokenizers" / "configs" / "qwen_text.yaml"
 DOCUMENTS = st.lists(st.lists(st.integers(0, 2**31 - 1), min_size=1, max_size=30), min_size=1, max_size=20)
@@ -64,7 +64,7 @@ def test_megatron_reads_our_files_and_writes_the_same_bytes(tmp_path: Path) -> N
 def test_a_half_written_or_foreign_shard_is_named(tmp_path: Path) -> None:
     b, i = write(tmp_path, [[1, 2], [3]])
     for file, data, message in (
-        (b, b.read_bytes()[:-1], "no whole number"), (b, b.read_bytes()[:-4], "do not match"), (i, i.read_bytes()[:-1], "half-written"),
+        (b, b.read_bytes()[:-1], "not a whole number"), (b, b.read_bytes()[:-4], "do not match"), (i, i.read_bytes()[:-1], "half-written"),
         (i, i.read_bytes()[:10], "shorter than its header"), (i, b"X" * 60, "not a Megatron"),
     ):  # fmt: skip
         good = file.read_bytes()

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace_lake.errors import ConfigError, InputError
-from headrace_tokenizers import vocabulary as module
-from headrace_tokenizers.bpe import encoder
-from headrace_tokenizers.huggingface import write_hf_tokenizer
-from headrace_tokenizers.vocabulary import Vocabulary, load_spec, load_vocabulary, vocabulary
+from headrace_tokenizers.text import vocabulary as module
+from headrace_tokenizers.text.bpe import encoder
+from headrace_tokenizers.text.huggingface import write_hf_tokenizer
+from headrace_tokenizers.text.vocabulary import Vocabulary, load_spec, load_vocabulary, vocabulary
 
 SPEC = Path(__file__).parents[2] / "tokenizers" / "configs" / "qwen_text.yaml"
 HOSTILE = [
@@ -121,12 +121,13 @@ def test_ten_megabytes_of_one_letter_are_a_document_like_any_other(qwen: Vocabul
 
 def test_a_memory_that_is_emptied_all_the_time_changes_no_id(qwen: Vocabulary, monkeypatch: pytest.MonkeyPatch) -> None:
     text = Path(__file__).read_text(encoding="utf-8") * 2
+    ranks, whole = module.read_ranks(qwen.spec), qwen.encode(text)
     for name, size in (("MEMORY_SLOTS", 16), ("MEMORY_TEXT_BYTES", 64), ("MEMORY_IDS", 8), ("CHUNK_BYTES", 100)):
         with monkeypatch.context() as patch:
             patch.setattr(encoder, name, size)
-            small = encoder.Encoder(module.read_ranks(qwen.spec), nfc=True)
+            small = encoder.Encoder(ranks, nfc=True)
             ids, starts = small.encode(["", text, "a", text])
-        assert ids[starts[1] : starts[2]].tolist() == ids[starts[3] : starts[4]].tolist() == qwen.encode(text), name
+        assert ids[starts[1] : starts[2]].tolist() == ids[starts[3] : starts[4]].tolist() == whole, name
         assert starts.tolist()[:2] == [0, 0]
 
 
@@ -164,7 +165,7 @@ def test_other_ranks_than_the_specified_are_refused_and_the_digest_is_about_mean
     [
         ({"padded_to": 151936}, "multiple of 1024"),
         ({"special": {"<|endoftext|>": 5}}, "inside the ordinary ids"),
-        ({"eod": "<eos>"}, "no special token"),
+        ({"eod": "<eos>"}, "not a special token"),
     ],
 )
 def test_an_inconsistent_specification_is_refused(change: dict[str, object], message: str) -> None:
@@ -177,7 +178,7 @@ def test_an_inconsistent_specification_is_refused(change: dict[str, object], mes
 def test_the_command_line_encodes_decodes_shows_and_exports(tmp_path: Path) -> None:
     from typer.testing import CliRunner
 
-    from headrace_tokenizers.cli import app
+    from headrace_tokenizers.text.cli import app
 
     def call(*words: str) -> str:
         result = CliRunner().invoke(app, [*words, "--vocabulary", str(SPEC)])

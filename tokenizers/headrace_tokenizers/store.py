@@ -199,7 +199,7 @@ def _whole(path: Path) -> bool:
     except OSError as exc:
         raise InputError(f"{path.name}: {exc.strerror}", "tokenise the slice again") from exc
     if size % ITEM:
-        raise InputError(f"{path.name}: {size} bytes are no whole number of int32 ids", _AGAIN)
+        raise InputError(f"{path.name}: {size} bytes are not a whole number of int32 ids", _AGAIN)
     return size > 0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headrace_lake.schemas.fields import INT64, ROW, SLICE, STRING, field, spec
+from headrace_lake.tables.fields import INT64, ROW, SLICE, STRING, field, spec
 
 TABLES = [
     spec(

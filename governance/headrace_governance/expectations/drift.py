@@ -21,9 +21,9 @@ import pyarrow.compute as pc
 from pyiceberg.expressions import And, EqualTo, LessThan
 
 from headrace_lake.lake import Lake
-from headrace_lake.schemas import table_spec
-from headrace_lake.shards import parse_shard_path, read_shard
 from headrace_lake.slices import Slice
+from headrace_lake.tables import table_spec
+from headrace_lake.tables.shards import parse_shard_path, read_shard
 
 LEAST_SHARE = 1e-4
 

@@ -26,13 +26,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-import yaml
 from pydantic import Field, model_validator
 
 from headrace_lake.errors import ConfigError
 from headrace_lake.fingerprint import digest_of
-from headrace_lake.schemas import TABLES
-from headrace_lake.strict import StrictModel, load_yaml, read_yaml
+from headrace_lake.strict import StrictModel, load_yaml, read_yaml_file
+from headrace_lake.tables import TABLES
 
 Severity = Literal["warning", "error"]
 Share = Annotated[float, Field(gt=0, le=1)]
@@ -233,8 +232,8 @@ def load_suite(file: Path) -> Suite:
 def _check_names(file: Path) -> None:
     """Before anything else: pydantic would list every name there is for one that is misspelt."""
     try:
-        data = read_yaml(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        data = read_yaml_file(file)
+    except ConfigError:
         return  # load_yaml says what is wrong
     entries = data.get("expectations") if isinstance(data, dict) else None
     for i, entry in enumerate(entries if isinstance(entries, list) else []):

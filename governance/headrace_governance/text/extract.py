@@ -24,15 +24,15 @@ from typing import IO, Any
 
 import pyarrow as pa
 
+from headrace_governance.encoding.charsets import UTF_16, encoding_of
+from headrace_governance.encoding.decode import Decoded, decode
 from headrace_governance.text import parser_process
-from headrace_governance.text.charsets import UTF_16, encoding_of
-from headrace_governance.text.decode import Decoded, decode
 from headrace_governance.text.formats.convert import MEDIA_TYPES, ConversionRules
 from headrace_governance.text.parser_process import Answer, Request
 from headrace_governance.text.text_format import MARKDOWN, PLAIN
 from headrace_governance.text.warc_record import body_at
-from headrace_lake.schemas import TABLES
 from headrace_lake.stage import DROP_DETAIL, DROP_REASON, Inputs, PartWriter, Resources, Stage
+from headrace_lake.tables import TABLES
 
 _HTML = ("text/html", "application/xhtml+xml")
 _AUTHORS_MARKDOWN = ("text/markdown", "text/x-markdown")

@@ -176,10 +176,10 @@ def _receive(stream: IO[bytes]) -> tuple[dict[str, Any], bytes] | None:
 
 def serve(seconds: float, memory_bytes: int) -> None:
     """The child's loop."""
-    from headrace_governance.text.markdown import read_page
+    from headrace_governance.text.html.markdown import read_page
 
     said: dict[str, Any] = {}
-    rules: Any = None  # made of what was said at the first document that is no page: pages need neither them nor what they load
+    rules: Any = None  # made of what was said at the first document that is not a page: pages need neither them nor what they load
 
     def told(message: dict[str, Any]) -> None:
         nonlocal said, rules
@@ -252,12 +252,12 @@ def _answer(head: dict[str, Any], body: bytes, rules: Any) -> tuple[dict[str, An
 
 
 def _read(markup: bytes, *, xml: bool) -> tuple[dict[str, Any], bytes]:
-    from headrace_governance.text.markdown import read_page
+    from headrace_governance.text.html.markdown import read_page
 
     page = read_page(markup, xml=xml)
     answer: dict[str, Any] = {"title": page.title, "hostile": page.hostile, "fields": {}}
     if page.hostile is None and b"ld+json" in markup:
-        from headrace_governance.text.formats.news import page_facts
+        from headrace_governance.text.formats.news.convert import page_facts
 
         answer["fields"] = page_facts(markup.decode("utf-8", "replace"))
     return answer, page.text.encode("utf-8", "replace")

@@ -2,7 +2,7 @@
 
 The reason of a drop is the first verdict, in the order of `verdicts`, that does not keep the document
 (`gopher_quality:gopher_short_doc`). A document without a row in a verdict (it was quarantined there) is dropped as
-`<verdict>:missing`: no verdict is no licence to train. No text is read.
+`<verdict>:missing`: no verdict is not a licence to train. No text is read.
 """
 
 from __future__ import annotations

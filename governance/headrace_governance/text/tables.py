@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from headrace_lake.schemas.fields import BOOL, FLOAT64, INT64, ROW, STRING, counts, field, spec, verdict
+from headrace_lake.tables.fields import BOOL, FLOAT64, INT64, ROW, STRING, counts, field, spec, verdict
 
 _STATISTICS = [
     field("language", STRING, "ISO 639-1 code by which words were split"),

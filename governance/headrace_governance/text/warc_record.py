@@ -45,7 +45,7 @@ def body_at(file: IO[bytes], path: str, offset: int, length: int, limit: int) ->
 
 
 def _plain_body(data: bytes, limit: int) -> bytes | None:
-    """The body, at most `limit` + 1 bytes, or None if this is no plain record."""
+    """The body, at most `limit` + 1 bytes, or None if this is not a plain record."""
     reader = zlib.decompressobj(wbits=31)
     try:
         record = reader.decompress(data, _HEAD_BYTES + limit + 1)

@@ -7,7 +7,7 @@
 
 from headrace_lake.engine.counts import run_counts
 from headrace_lake.engine.guard import Guard, run_guards
-from headrace_lake.engine.pipeline import Pipeline, load_pipeline
+from headrace_lake.engine.pipeline import Pipeline, load_pipeline, register_stage_tables
 from headrace_lake.engine.plan import Step, preview_pipeline
 from headrace_lake.engine.prove_equal import NotEqualError, Proof, prove_equal
 from headrace_lake.engine.run import RunReport, StageReport, run_pipeline, run_slices
@@ -30,6 +30,7 @@ __all__ = [
     "load_pipeline",
     "preview_pipeline",
     "prove_equal",
+    "register_stage_tables",
     "run_counts",
     "run_guards",
     "run_pipeline",

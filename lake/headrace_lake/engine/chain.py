@@ -12,12 +12,12 @@ from headrace_lake.engine.part import PartOutcome, PartTask, StageOutcome, store
 from headrace_lake.engine.pipeline import Pipeline, looks_beyond
 from headrace_lake.engine.plan import Ready, fingerprint_of, shared_refs, table_digest
 from headrace_lake.engine.stage_code import StageCodes, output_columns, same_recipe
-from headrace_lake.errors import StageError
 from headrace_lake.fingerprint import digest_of
 from headrace_lake.lake import Lake, content_digest
-from headrace_lake.receipts import Counts, InputRef, Receipt, ShardFile, alarms, here, new_run_id
+from headrace_lake.receipts import Counts, InputRef, Receipt, ShardFile, alarms, new_run_id
 from headrace_lake.slices import Slice
 from headrace_lake.stage import Resources, Stage
+from headrace_lake.stage_run import StageRun
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Chain:
         files: the committed files that the stages read, by table: listed once, so that receipts name what the parts were made from.
         history: the slice's receipts when the chain was made.
         pipeline: where the stages are declared.
-        tasks: one for each part of the first stage's primary input.
+        tasks: one for each part.
         shared: of each stage, what it was given beside its input.
         codes: code identities as they were when it was made.
         outcomes: of the parts that are done, in any order.
@@ -97,7 +97,7 @@ class Chain:
         """The receipts of all stages, once the chain is complete.
 
         Raises:
-            StageError: the parts have other rows than the committed input.
+            StageError: the parts have other rows than the committed input, or the counts of a stage do not add up.
         """
         outcomes = sorted(self.outcomes, key=lambda o: o.part)
         files = dict(self.files)
@@ -113,35 +113,30 @@ class Chain:
             for table in owned:
                 files[table] = [f for f in outputs if f.table == table]
                 producers[table] = fingerprint
-            params = stage.params.model_dump(mode="json")
+            run = StageRun(
+                self.slice_,
+                stage.name,
+                stage.version,
+                self.codes.digest(stage),
+                stage.params.model_dump(mode="json"),
+                output_columns(stage),
+                self.pipeline,
+                self.run_id,
+                self.started,
+            )
             receipts.append(
-                Receipt(
-                    run_id=self.run_id,
-                    stage=stage.name,
-                    version=stage.version,
-                    source=self.slice_.source,
-                    slice=self.slice_.interval,
-                    fingerprint=fingerprint,
-                    code=self.codes.digest(stage),
-                    columns=output_columns(stage),
-                    params=params,
-                    params_digest=digest_of(params),
-                    inputs=inputs,
+                run.receipt(
+                    fingerprint,
                     outputs=outputs,
                     tables=("exclusions", "quarantine", *owned),
-                    counts=counts,
-                    started_at=self.started,
-                    finished_at=datetime.now(UTC),
+                    read=counts.read,
+                    kept=counts.kept,
+                    reasons=counts.reasons,
+                    failed=counts.failed,
+                    inputs=inputs,
                     notes=alarms(counts),
                     looked_at=self.ready.looked_at if i == 0 else (),
-                    pipeline=self.pipeline,
-                    **here(),
                 )
-            )
-        if receipts[0].counts.read != self.rows:
-            raise StageError(
-                f"stage {self.stages[0].name}, slice {self.slice_}: {receipts[0].counts.read} rows processed of {self.rows}",
-                "the input changed meanwhile; run again",
             )
         return receipts
 
@@ -182,7 +177,8 @@ def part_tasks(
     shared: Sequence[dict[str, pa.Table]],
     key: str,
 ) -> list[PartTask]:
-    """A task for each part of the first stage's primary input.
+    """A task for each part of what the stages read row by row and what is committed already: a table that an earlier run wrote may lack a
+    part that another has, for all of its rows may have failed there.
 
     Args:
         files: of the tables that are committed already.
@@ -194,7 +190,7 @@ def part_tasks(
         for stage, tables in zip(chain, shared, strict=True)
         if tables
     }
-    parts = sorted({f.part for f in files[chain[0].inputs().primary]})
+    parts = sorted({f.part for stage in chain for f in files.get(stage.inputs().primary, ())})
     return [
         PartTask(
             settings=lake.settings,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from heapq import heappop, heappush
 from typing import Any, Literal, Protocol
 
 from headrace_lake.engine.part import PartOutcome, PartTask, run_part
@@ -19,6 +20,10 @@ ExecutorName = Literal["local", "ray"]
 _RETRIES = 3
 _PARTS_A_CPU = 6
 """Parts that wait in Ray for each CPU: enough that no worker falls idle, few enough that the driver is not ahead by hours."""
+_HELD = 2048
+"""Parts that wait in this process for a worker of their kind, at most."""
+_Kind = tuple[Resources, bool]
+"""What the workers of a pool have in common: their resources, and whether they keep stages from part to part."""
 
 
 @dataclass(frozen=True)
@@ -57,48 +62,39 @@ class LocalExecutor:
 class RayExecutor:
     """Parts on a Ray cluster: as tasks, or on actors where a stage holds a model, so that each loads it once.
 
-    A worker that dies is replaced, and its part done again; its half-written files are invisible orphans. An actor has one part at a time
-    and gets the next when it has ended it: a part of twenty times the size keeps one actor busy, and no other waits for it.
+    A worker that dies is replaced, and its part done again; its half-written files are invisible orphans. No part waits for one that needs
+    another kind of worker. Of those that wait for the same kind the largest begins first, so that a part of twenty times the size is under
+    way while the others are done, not begun when they are (longest processing time first, Graham 1969).
+
+    A part is never split: its shards are written as one, and how large a part may be is decided where it is made (`lake.parts`).
     """
 
     def map(self, demands: Iterable[Demand]) -> Iterator[tuple[PartTask, PartOutcome]]:
         connect()
         import ray
 
-        total = ray.cluster_resources()
-        room = _PARTS_A_CPU * max(1, int(total.get("CPU", 0)))
-        pools: dict[tuple[Resources, bool], _Pool] = {}
-        waiting: dict[Any, tuple[PartTask, _Pool]] = {}
+        parts = _Parts(ray.cluster_resources())
         source = iter(demands)
-        held: Demand | None = None  # taken, but its pool has no worker free
         more = True
         try:
-            while more or waiting:
-                while more and len(waiting) < room:
-                    demand = held if held is not None else next(source, None)
-                    held = None
+            while True:
+                begun = parts.begin_one()
+                if not begun and more and parts.want_more():
+                    demand = next(source, None)
                     if demand is None:
                         more = False
-                        break
-                    kind = (demand.resources, demand.keeps)
-                    if kind not in pools:
-                        pools[kind] = (_Actors if demand.keeps else _Tasks)(demand.resources, total)
-                    pool = pools[kind]
-                    done = pool.submit(demand.task.model_dump_json())
-                    if done is None:
-                        held = demand
-                        break
-                    waiting[done] = demand.task, pool
-                    if ray.wait([*waiting], num_returns=1, timeout=0)[0]:
-                        break
-                if not waiting:
+                    else:
+                        parts.hold(demand)
+                    begun = True
+                ended = bool(parts.running) and bool(ray.wait([*parts.running], num_returns=1, timeout=0)[0])
+                if begun and not ended:
+                    continue  # as long as nothing has ended, there may be room for more
+                if not parts.running:
                     return
-                if not ray.wait([*waiting], num_returns=1, timeout=0)[0]:
-                    for each in pools.values():
-                        each.release()  # what idle workers hold may be what a part or another worker waits for
-                [done], _ = ray.wait([*waiting], num_returns=1)
-                task, pool = waiting.pop(done)
-                pool.ended(done)
+                if not ended:
+                    parts.release()  # what idle workers hold may be what a part or another worker waits for
+                [done], _ = ray.wait([*parts.running], num_returns=1)
+                task = parts.ended(done)
                 yield task, PartOutcome.model_validate_json(ray.get(done))
         except ray.exceptions.RayTaskError as exc:
             cause = exc.cause if getattr(exc, "cause", None) is not None else exc
@@ -109,19 +105,91 @@ class RayExecutor:
                 "see the worker's log; smaller parts need less memory ('lake.parts' in the settings, then fetch the slice with --refresh)",
             ) from exc
         finally:
-            # After a failure the other parts would go on computing for nobody; what they finished so far is recorded.
-            for part in waiting:
-                with suppress(ray.exceptions.RayError):
-                    ray.cancel(part)
-            for pool in pools.values():
-                pool.close()
+            parts.close()
+
+
+class _Parts:
+    """Parts that wait for a worker, by kind of worker, and those that workers have.
+
+    Attributes:
+        running: Ray's reference of a part that a worker has → the part and its pool.
+    """
+
+    def __init__(self, total: Mapping[str, float]) -> None:
+        self._total = total
+        self._room = _PARTS_A_CPU * max(1, int(total.get("CPU", 0)))
+        self._pools: dict[_Kind, _Pool] = {}
+        self._waiting: dict[_Kind, list[tuple[int, int, PartTask]]] = {}
+        self._taken = self._held = 0
+        self.running: dict[Any, tuple[PartTask, _Pool]] = {}
+
+    def want_more(self) -> bool:
+        """Whether to take another part: to keep workers busy, or to find one for a CPU or GPU that nothing taken so far can use."""
+        import ray
+
+        if self._held + len(self.running) < self._room:
+            return True
+        if self._held >= _HELD:
+            return False
+        free = ray.available_resources()
+        return any(free.get(name, 0) >= 1 for name in ("CPU", "GPU"))
+
+    def hold(self, demand: Demand) -> None:
+        """Let a part wait for a worker of its kind.
+
+        Raises:
+            ConfigError: the cluster has no room for such a worker.
+        """
+        kind = (demand.resources, demand.keeps)
+        if kind not in self._pools:
+            self._pools[kind] = _Actors(kind[0], self._total) if demand.keeps else _Tasks(kind[0], self._total, self._room)
+            self._waiting[kind] = []
+        self._taken += 1
+        self._held += 1
+        heappush(self._waiting[kind], (-demand.task.size, self._taken, demand.task))
+
+    def begin_one(self) -> bool:
+        """Give the largest part of some kind to a worker; False if no worker is free for any that waits."""
+        for kind, waiting in self._waiting.items():
+            pool = self._pools[kind]
+            if waiting and pool.has_room():
+                task = heappop(waiting)[2]
+                self._held -= 1
+                self.running[pool.submit(task.model_dump_json())] = task, pool
+                return True
+        return False
+
+    def ended(self, done: Any) -> PartTask:
+        """Note that a part has ended, well or not; which it was."""
+        task, pool = self.running.pop(done)
+        pool.ended(done)
+        return task
+
+    def release(self) -> None:
+        """Let the workers go that have nothing to do."""
+        for pool in self._pools.values():
+            pool.release()
+
+    def close(self) -> None:
+        """Stop what is still running: after a failure nobody would wait for it, and what has ended so far is recorded."""
+        import ray
+
+        for part in self.running:
+            with suppress(ray.exceptions.RayError):
+                ray.cancel(part)
+        for pool in self._pools.values():
+            pool.close()
 
 
 class _Pool(Protocol):
     """Where parts of one kind of worker run."""
 
+    def has_room(self) -> bool:
+        """Whether it can be given another part now."""
+        ...
+
     def submit(self, task: str) -> Any:
-        """The reference of a part that was handed over; None if no worker is free."""
+        """Hand a part over; its reference."""
         ...
 
     def ended(self, done: Any) -> None:
@@ -138,19 +206,28 @@ class _Pool(Protocol):
 
 
 class _Tasks:
-    """Ray tasks: one of Ray's functions for each kind of worker, for it ships a new one to the cluster every time."""
+    """Ray tasks: one of Ray's functions for each kind of worker, for it ships a new one to the cluster every time.
 
-    def __init__(self, needs: Resources, total: Mapping[str, float]) -> None:
+    Args:
+        room: parts that are handed to Ray before their turn, at most.
+    """
+
+    def __init__(self, needs: Resources, total: Mapping[str, float], room: int) -> None:
         import ray
 
         options = _options(needs, total)
         self._function = ray.remote(**options, max_retries=_RETRIES, name="headrace-part")(_remote_part)
+        self._room = room
+
+    def has_room(self) -> bool:
+        return self._room > 0
 
     def submit(self, task: str) -> Any:
+        self._room -= 1
         return self._function.remote(task)
 
     def ended(self, done: Any) -> None:
-        pass
+        self._room += 1
 
     def release(self) -> None:
         pass
@@ -172,17 +249,16 @@ class _Actors:
         self._free: list[Any] = []
         self._busy: dict[Any, Any] = {}
 
+    def has_room(self) -> bool:
+        return bool(self._free) or (len(self._busy) < self._most and (not self._busy or self._fits()))
+
     def submit(self, task: str) -> Any:
-        if not self._free:
-            if len(self._busy) >= self._most or (self._busy and not self._room()):
-                return None
-            self._free.append(self._class.remote())
-        worker = self._free.pop()
+        worker = self._free.pop() if self._free else self._class.remote()
         done = worker.run.remote(task)
         self._busy[done] = worker
         return done
 
-    def _room(self) -> bool:
+    def _fits(self) -> bool:
         """Whether the cluster has room for one more now: a part that is given to a worker that cannot start waits for all others."""
         import ray
 

@@ -102,7 +102,7 @@ def _condition(interval: str, where: str) -> pc.Expression | None:
     from pyiceberg.schema import Schema
     from pyiceberg.types import NestedField, StringType
 
-    from headrace_lake.lake import expression_columns, row_filter
+    from headrace_lake.row_filters import expression_columns, row_filter
 
     if not where:
         return None

@@ -20,12 +20,12 @@ from headrace_lake.engine.worker import here
 from headrace_lake.errors import HeadraceError, StageError
 from headrace_lake.lake import Lake
 from headrace_lake.receipts import Counts, ShardFile
-from headrace_lake.schemas import table_spec
 from headrace_lake.settings import Settings
-from headrace_lake.shards import ShardStore, conform, read_shard, store_conformed
 from headrace_lake.slices import Slice
 from headrace_lake.stage import DROP_DETAIL, DROP_REASON, Stage
 from headrace_lake.strict import StrictModel
+from headrace_lake.tables import table_spec
+from headrace_lake.tables.shards import ShardStore, conform, read_shard, store_conformed
 
 _ROW_JSON_LIMIT = 2000
 _MACHINE_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EIO}
@@ -50,6 +50,11 @@ class PartTask(StrictModel):
     files: dict[str, tuple[ShardFile, ...]]
     shared: dict[str, dict[str, str]]
     key: str
+
+    @property
+    def size(self) -> int:
+        """Bytes of the files that it may read: what is known of the work beforehand."""
+        return sum(f.bytes for files in self.files.values() for f in files)
 
 
 class StageOutcome(StrictModel):
@@ -162,7 +167,7 @@ def _run_stage(
             # What the next fused stage gets is what it would read from the lake: declared columns in declared types.
             conformed = conform(table, spec, slice_, task.part).combine_chunks()
             outputs.append(store_conformed(store, spec, slice_, task.part, conformed))
-            if name in owned:  # exclusions and quarantine are of many stages, so they are no stage's input
+            if name in owned:  # exclusions and quarantine are of many stages, so they are not stage's input
                 memory[name] = conformed
     counts = Counts(
         read=rows.read,

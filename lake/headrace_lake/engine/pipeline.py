@@ -9,9 +9,9 @@ Adding a filter is one small file and one line here:
         params: {max_share: 0.1}
         params_from: filters/no_lorem.yaml   # merged below `params`
     guards:                                  # checked after a run; see `headrace_lake.engine.guard`
-      - use: headrace_governance.court.wipe_out:WipeOut
+      - use: headrace_governance.audit.drop_rate_guard:DropRateGuard
     validator:                               # optional: judges every table before it is committed
-      use: headrace_governance.expectations.validator:GreatExpectations
+      use: headrace_governance.expectations.validator:SuiteValidator
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from headrace_lake.engine.guard import Guard
 from headrace_lake.engine.validator import Validator
 from headrace_lake.errors import ConfigError
 from headrace_lake.nearest import did_you_mean
-from headrace_lake.schemas import TABLES, table_spec
 from headrace_lake.settings import Settings
 from headrace_lake.stage import Stage
 from headrace_lake.strict import StrictModel, load_yaml, parse, read_yaml
+from headrace_lake.tables import TABLES, table_spec
 
 
 class StageEntry(StrictModel):
@@ -166,11 +166,26 @@ def load_pipeline(settings: Settings, name: str | Path) -> Pipeline:
     return Pipeline(written.name, stages, specs, guards, validator, reference)
 
 
+def register_stage_tables(settings: Settings) -> list[str]:
+    """Make the tables known that stages of the pipelines declare themselves (`Stage.tables`).
+
+    Returns:
+        For people: the pipelines that cannot be read, each with the reason; tables of their stages stay unknown.
+    """
+    unread = []
+    for file in sorted(settings.resolve(settings.pipelines).glob("*.yaml")):
+        try:
+            load_pipeline(settings, file.stem)
+        except ConfigError as exc:
+            unread.append(f"pipeline '{file.stem}' cannot be read, so tables of its own stages are not known: {exc.what}")
+    return unread
+
+
 def make_stage(use: str, params: dict[str, Any], *, where: str) -> Stage:
     """Import `module:Class` and make the stage with checked parameters."""
     cls = _imported(use, "stage", where)
     if not (isinstance(cls, type) and issubclass(cls, Stage)):
-        raise ConfigError(f"{where}: '{use}' is no stage", "write module:Class of a subclass of headrace_lake.stage.Stage")
+        raise ConfigError(f"{where}: '{use}' is not a stage", "write module:Class of a subclass of headrace_lake.stage.Stage")
     try:
         TABLES.register(*cls.tables)
         for table in (*([cls.output] if cls.output else []), *cls.also):
@@ -184,14 +199,14 @@ def make_guard(use: str, params: dict[str, Any], *, where: str) -> Guard:
     """Import `module:Class` and make the guard with checked parameters."""
     cls = _imported(use, "guard", where)
     if not (isinstance(cls, type) and issubclass(cls, Guard)):
-        raise ConfigError(f"{where}: '{use}' is no guard", "write module:Class of a subclass of headrace_lake.engine.guard.Guard")
+        raise ConfigError(f"{where}: '{use}' is not a guard", "write module:Class of a subclass of headrace_lake.engine.guard.Guard")
     return cls(parse(params, cls.Params, where=where))
 
 
 def _make_validator(settings: Settings, entry: ValidatorEntry, *, where: str) -> Validator:
     cls = _imported(entry.use, "validator", where)
     if not (isinstance(cls, type) and issubclass(cls, Validator)):
-        raise ConfigError(f"{where}: '{entry.use}' is no validator", "write module:Class of a subclass of Validator")
+        raise ConfigError(f"{where}: '{entry.use}' is not a validator", "write module:Class of a subclass of Validator")
     return cls(settings, parse(entry.params, cls.Params, where=where))
 
 

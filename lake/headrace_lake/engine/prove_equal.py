@@ -27,11 +27,11 @@ from headrace_lake.engine.worker import holds
 from headrace_lake.errors import HeadraceError, InputError
 from headrace_lake.fingerprint import digest_of
 from headrace_lake.lake import Lake
-from headrace_lake.progress import progress
 from headrace_lake.receipts import Artifact, Receipt, ShardFile, new_run_id
-from headrace_lake.shards import read_shard
 from headrace_lake.slices import Slice
 from headrace_lake.stage import Stage
+from headrace_lake.tables.shards import read_shard
+from headrace_lake.terminal.progress import progress
 
 PARTS = 60
 """Parts that are compared by default: at most 5 % differ then."""

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from headrace_lake.errors import ConfigError, ServiceError
-from headrace_lake.interrupt import handlers_kept
 from headrace_lake.loopback import require_own_listener
+from headrace_lake.terminal.interrupt import handlers_kept
 
 ADDRESS_ENV = "RAY_ADDRESS"
 """Ray sets it for every job: `host:port` of the control store."""
@@ -33,7 +33,7 @@ def connect() -> None:
     """Connect this process to the cluster that it is a job of; ends the process if that takes more than `CONNECT_WITHIN_S`.
 
     Raises:
-        ConfigError: this process is no job of a Ray cluster, and no address is named.
+        ConfigError: this process is not a job of a Ray cluster, and no address is named.
         ServiceError: nothing listens there, or another user of this machine does.
     """
     with handlers_kept():  # Ray would make exit code 15 of SIGTERM

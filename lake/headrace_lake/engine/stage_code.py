@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from headrace_lake.fingerprint import code_digest, digest_of
 from headrace_lake.receipts import Artifact, Receipt
-from headrace_lake.schemas import table_spec
 from headrace_lake.stage import Stage
+from headrace_lake.tables import table_spec
 
 if TYPE_CHECKING:
     from headrace_lake.lake import Lake

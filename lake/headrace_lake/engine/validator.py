@@ -10,15 +10,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import ClassVar
 
 from headrace_lake.errors import ExpectationError, InputError
 from headrace_lake.lake import Lake, StageCommit
-from headrace_lake.receipts import ExpectationResult, Receipt, ShardFile, here, new_run_id
+from headrace_lake.receipts import ExpectationResult, Receipt, ShardFile
 from headrace_lake.settings import Settings
 from headrace_lake.slices import Slice
 from headrace_lake.stage import NoParams
+from headrace_lake.stage_run import renewed
 from headrace_lake.strict import StrictModel
 
 NOTE = "expectation: "
@@ -79,17 +79,16 @@ def check_slice(lake: Lake, validator: Validator, slice_: Slice, *, record: bool
         raise InputError(f"slice {slice_} has no receipt", "'headrace slice status' lists the slices that have")
     judged = [r for r in _judge(lake, validator, current) if r.expectations]
     if record:
-        now = datetime.now(UTC)
         before = {r.stage: r.run_id for r in current}
-        judged = [_again(r, now) for r in judged]
+        judged = [_again(r) for r in judged]
         lake.commit(*(StageCommit(r, expects=before[r.stage]) for r in judged))
     return judged
 
 
-def _again(receipt: Receipt, now: datetime) -> Receipt:
+def _again(receipt: Receipt) -> Receipt:
     """A receipt of its own for a second judgement; the fingerprint tells when the data themselves were made."""
     notes = (*(n for n in receipt.notes if not n.startswith(_AGAIN)), f"{_AGAIN}{receipt.run_id}")
-    return receipt.model_copy(update={"run_id": new_run_id(), "started_at": now, "finished_at": now, "notes": notes, **here()})
+    return renewed(receipt, notes=notes)
 
 
 def _judge(lake: Lake, validator: Validator, receipts: Sequence[Receipt]) -> list[Receipt]:

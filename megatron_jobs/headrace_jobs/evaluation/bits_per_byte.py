@@ -5,7 +5,7 @@
 The encoded text is what the tokenizer was given: a document's text with personal data masked and passages cut, before NFC
 (`passports.encoded_bytes`). The first token is predicted from the end-of-document token; the closing end-of-document token is no
 part of the text and is not counted. That is `bits_per_byte` of the Language Model Evaluation Harness (`lm_eval`, task type
-`loglikelihood_rolling`), and `tests/megatron_jobs/test_bits_per_byte_lm_eval.py` holds the two equal.
+`loglikelihood_rolling`), and `tests/megatron_jobs/evaluation/test_bits_per_byte_lm_eval.py` holds the two equal.
 
 The number does not depend on the vocabulary, so models with different tokenizers compare. Intervals are percentile
 bootstrap intervals, documents resampled whole (tokens of one document are not independent). Two models are compared on

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
-import html
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from headrace_governance.audit.reports.html import page, render
 from headrace_jobs.evaluation.bits_per_byte import definition_line
 
 
@@ -49,27 +49,11 @@ def _plot(result: dict[str, Any], file: Path) -> None:
 
 
 def _page(result: dict[str, Any], chart: bytes) -> str:
-    columns = ("language", "bits per byte", "95 % interval", "unigram", "better", "documents", "bytes")
-    lines = []
-    for r in [*result["languages"], result["overall"]]:
-        cells = (
-            r["language"],
-            f"{r['bits_per_byte']:.4f}",
-            f"{r['low']:.4f} to {r['high']:.4f}",
-            f"{r['unigram']:.4f}",
-            "yes" if r["better"] else "no",
-            f"{r['documents']:,}",
-            f"{r['bytes']:,}",
-        )
-        lines.append("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in cells) + "</tr>")
-    head = "".join(f"<th>{c}</th>" for c in columns)
-    picture = base64.b64encode(chart).decode("ascii")
-    name = html.escape(f"{result['checkpoint']['name']} on held-out documents of {result['mix']['name']}")
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{name}</title>'
-        "<style>body{font:15px system-ui;margin:2em;max-width:60em}td,th{padding:.2em .8em;text-align:right}"
-        "td:first-child,th:first-child{text-align:left}img{max-width:100%}</style>"
-        f"<h1>{name}</h1><p>{html.escape(definition_line(result))} Baseline: {html.escape(result['baseline'])}.</p>"
-        f'<img alt="bits per byte by language" src="data:image/png;base64,{picture}">'
-        f"<table><tr>{head}</tr>{''.join(lines)}</table></html>\n"
+    body = render(
+        "headrace_jobs.evaluation/report.html.j2",
+        definition=definition_line(result),
+        baseline=result["baseline"],
+        chart=base64.b64encode(chart).decode("ascii"),
+        rows=[*result["languages"], result["overall"]],
     )
+    return page(f"{result['checkpoint']['name']} on held-out documents of {result['mix']['name']}", body, pictures=True)

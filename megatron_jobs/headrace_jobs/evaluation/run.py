@@ -73,7 +73,7 @@ def evaluate_recipe(lake: Lake, recipe: str, params: EvaluationParams) -> tuple[
     found = _stored(lake, fingerprint)
     if found is not None:
         return found, "adopted"
-    from headrace_jobs.trainer.checkpoint import load_for_inference
+    from headrace_jobs.trainer.inference import load_for_inference
 
     scorer: Scorer = load_for_inference(checkpoint_folder(lake, checkpoint))
     return evaluate(lake, load_mix(lake, mix_artifact), checkpoint, scorer, params)

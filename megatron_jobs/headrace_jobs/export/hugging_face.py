@@ -4,7 +4,7 @@ Legend: L = layers, H = hidden, N = query heads, G = key/value heads, Q = N / G,
 
 Megatron keeps the queries, key and value of each group together ([G, Q + 2, D, H] flattened to rows) and the SwiGLU's gate above
 its up projection ([2F, H]); Hugging Face has one matrix for each. Names and shapes are checked by loading them strictly into
-transformers' own class, which also writes the files. tests/megatron_jobs/test_export_generate.py compares logits.
+transformers' own class, which also writes the files. tests/megatron_jobs/export/test_export_generate.py compares logits.
 """
 
 from __future__ import annotations

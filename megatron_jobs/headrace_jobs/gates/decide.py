@@ -18,15 +18,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from headrace_jobs.gates.evidence import EVIDENCE_KIND, SIGN_AGAIN, GateEvidence, read_evidence
-from headrace_jobs.gates.policy import (
-    AUTOMATIC_SIGNER,
-    GatePolicy,
-    changed_fields,
-    known_gates,
-    load_policy,
-    may_sign,
-    refuse_reason,
-)
+from headrace_jobs.gates.policy import AUTOMATIC_SIGNER, GatePolicy, changed_fields, known_gates, load_policy, may_sign, refuse_reason
 from headrace_lake.errors import GateError, InputError
 from headrace_lake.fingerprint import digest_of
 from headrace_lake.lake import Lake

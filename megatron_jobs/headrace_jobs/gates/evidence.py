@@ -8,6 +8,7 @@ from __future__ import annotations
 from headrace_jobs.gates.policy import GatePolicy
 from headrace_lake.errors import GateError
 from headrace_lake.fingerprint import digest_of
+from headrace_lake.foreign_text import markdown
 from headrace_lake.receipts import Artifact
 from headrace_lake.strict import StrictModel, parse
 
@@ -64,6 +65,16 @@ def number(value: float | int | str | None) -> str:
     if value is None:
         return "-"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def rules_table(evidence: GateEvidence) -> list[str]:
+    """The lines of a Markdown table of what the rules measured."""
+    lines = ["| rule | value | 95 % interval | holds | measured on |", "|---|---|---|---|---|"]
+    for r in evidence.rules:
+        interval = f"{number(r.low)} to {number(r.high)}" if r.low is not None and r.high is not None else "-"
+        holds, measured_on = "yes" if r.passed else "**no**", markdown(", ".join(r.inputs)) or "-"
+        lines.append(f"| {markdown(r.rule)} | {markdown(number(r.value))} | {interval} | {holds} | {measured_on} |")
+    return lines
 
 
 def read_evidence(found: Artifact) -> tuple[GateEvidence, GatePolicy]:

@@ -7,16 +7,15 @@ import operator
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from headrace_governance.court.evidence import court_on
+from headrace_governance.audit.removals.evidence import audit_on
 from headrace_jobs.evaluation.bits_per_byte import require_comparable
 from headrace_jobs.evaluation.run import newest_checkpoint
-from headrace_jobs.gates.evidence import EVIDENCE_KIND, SIGN_AGAIN, GateEvidence, RuleResult, number, read_evidence
+from headrace_jobs.gates.evidence import EVIDENCE_KIND, SIGN_AGAIN, GateEvidence, RuleResult, read_evidence, rules_table
 from headrace_jobs.gates.policy import GatePolicy, Rule, changed_fields
 from headrace_jobs.mix.compile import mix_slices, newest_mix
 from headrace_jobs.mix.recipe import DEFAULT_GATE
 from headrace_lake.errors import ConfigError, GateError, InputError
 from headrace_lake.fingerprint import code_digest, digest_of
-from headrace_lake.foreign_text import markdown
 from headrace_lake.lake import Lake
 from headrace_lake.receipts import Artifact
 
@@ -47,13 +46,13 @@ def _judge(rule: Rule, path: str, parent: Mapping[str, Any], field: str, names: 
     value = _field(parent, field, path)
     measured = _field(parent, _ENDS[rule.use] or field, path)
     if rule.use != "value" and _interval(parent, value) == (None, None) and _finite(value):
-        raise ConfigError(f"gate rule on {path}: 'low' and 'high' beside it are no interval of this metric", "write 'use: value'")
+        raise ConfigError(f"gate rule on {path}: 'low' and 'high' beside it are not an interval of this metric", "write 'use: value'")
     threshold: Any = (
         _field(parent, rule.threshold, path) if isinstance(rule.threshold, str) and rule.threshold in parent else rule.threshold
     )
     if isinstance(threshold, str) and isinstance(measured, int | float):
         raise ConfigError(f"gate rule on {path}: no field '{threshold}' to compare with", f"fields: {', '.join(sorted(parent))}")
-    # NaN compares false with everything, infinities are no measurement: neither may pass.
+    # NaN compares false with everything, infinities are not measurements: neither may pass.
     finite = _finite(measured) and _finite(value)
     shown = f"{threshold:.4g}" if isinstance(threshold, float) else str(threshold)
     label = f" ({rule.threshold})" if isinstance(rule.threshold, str) and rule.threshold != shown else ""
@@ -115,7 +114,7 @@ def _where(rule: Rule) -> str:
 
 def gather(lake: Lake, policy: GatePolicy, recipe: str) -> dict[str, Artifact]:
     """Kind → the artifact that the gate looks at: the recipe's newest mix, its newest checkpoint, and what belongs to it; for
-    `court`, the newest verdict on removals that covers every slice of the mix and is still about what the lake holds. A gate that
+    `audit`, the newest verdict on removals that covers every slice of the mix and is still about what the lake holds. A gate that
     opens a release is always about a checkpoint, whatever its rules look at.
 
     Raises:
@@ -123,9 +122,9 @@ def gather(lake: Lake, policy: GatePolicy, recipe: str) -> dict[str, Artifact]:
     """
     mix = newest_mix(lake, recipe)
     found = {"mix": mix}
-    if "court" in policy.evidence:
-        found["court"] = court_on(lake, mix_slices(lake, mix))
-    if set(policy.evidence) - {"mix", "court"} or "release" in policy.opens:
+    if "audit" in policy.evidence:
+        found["audit"] = audit_on(lake, mix_slices(lake, mix))
+    if set(policy.evidence) - {"mix", "audit"} or "release" in policy.opens:
         checkpoint = newest_checkpoint(lake, mix.fingerprint)
         found["checkpoint"] = checkpoint
         for run in lake.artifacts("run"):
@@ -230,13 +229,6 @@ def evidence_markdown(evidence: GateEvidence) -> str:
         f"### Gate `{evidence.gate}`: {'**Go**, every rule holds' if evidence.passed else '**No-Go**'}",
         "",
         *(["This policy is automatic: it signs a Go by itself, no human is asked.", ""] if evidence.automatic else []),
-        "| rule | value | 95 % interval | holds | measured on |",
-        "|---|---|---|---|---|",
+        *rules_table(evidence),
     ]
-    for r in evidence.rules:
-        interval = f"{number(r.low)} to {number(r.high)}" if r.low is not None and r.high is not None else "-"
-        measured_on = markdown(", ".join(r.inputs)) or "-"
-        lines.append(
-            f"| {markdown(r.rule)} | {markdown(number(r.value))} | {interval} | {'yes' if r.passed else '**no**'} | {measured_on} |"
-        )
     return "\n".join(lines)

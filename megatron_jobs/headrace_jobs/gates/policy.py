@@ -82,7 +82,7 @@ class GatePolicy(StrictModel):
 
     name: str = Field(pattern="^[a-z0-9_-]+$")
     opens: tuple[Literal["release", "train"], ...] = ("release",)
-    evidence: tuple[Literal["mix", "court", "run", "checkpoint", "evaluation"], ...] = ("evaluation", "mix")
+    evidence: tuple[Literal["mix", "audit", "run", "checkpoint", "evaluation"], ...] = ("evaluation", "mix")
     rules: tuple[Rule, ...] = Field(min_length=1)
     approvers: tuple[str, ...] = ()
     self_approval: bool = False
@@ -215,7 +215,7 @@ def may_sign(policy: GatePolicy, triggered_by: str | tuple[str, ...], signer: st
     """Whether `signer` may answer the gate of a run that `triggered_by` started (one name, or all that are known).
 
     Raises:
-        GateError: nobody signed, the signer is no approver, or signs his own run where the policy forbids it.
+        GateError: nobody signed, the signer is not an approver, or signs his own run where the policy forbids it.
     """
     if not signer.strip() or signer == AUTOMATIC_SIGNER:
         raise GateError(f"gate {policy.name}: nobody has signed", "give --signer")
@@ -229,4 +229,4 @@ def may_sign(policy: GatePolicy, triggered_by: str | tuple[str, ...], signer: st
     if any(same_person(signer, name) for name in starters) and not policy.self_approval:
         raise GateError(f"gate {policy.name}: {signer} triggered the run and cannot sign its gate", "ask somebody else")
     if policy.approvers and signer not in policy.approvers:
-        raise GateError(f"gate {policy.name}: {signer} is no approver", f"approvers: {', '.join(policy.approvers)}")
+        raise GateError(f"gate {policy.name}: {signer} is not an approver", f"approvers: {', '.join(policy.approvers)}")

@@ -25,7 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from headrace_governance.licences.policy import LicencePolicy
+from headrace_governance.sources.licences.policy import LicencePolicy
 from headrace_jobs.mix.held_out import held_out_mask, uid_bytes
 from headrace_jobs.mix.licences import allowed_mask, derived, described, policy_of, refused_rows
 from headrace_jobs.mix.plan import Bucket, PhasePlan, check_closing, grouped, phase_weights
@@ -38,11 +38,11 @@ from headrace_lake.lake import Lake
 from headrace_lake.receipts import Artifact
 from headrace_lake.slices import Slice
 from headrace_lake.strict import parse
-from headrace_tokenizers.vocabulary import load_spec
+from headrace_tokenizers.text.vocabulary import load_spec
 
 _TABLES = ("passports", "token_shards")
 _QUALITY = "verdict_quality"
-_COMPUTES = ("headrace_jobs.mix", "headrace_governance.licences")
+_COMPUTES = ("headrace_jobs.mix", "headrace_governance.sources.licences")
 """Whose code decides what a mix is; readers of shards and vocabularies only bring its input."""
 _COLUMNS = ["uid", "source", "slice", "part", "ordinal", "token_count", "encoded_bytes", "language", "licence", "licence_class"]
 

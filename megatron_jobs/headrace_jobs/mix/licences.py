@@ -10,9 +10,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headrace_governance.licences.policy import LicencePolicy, load_licence_policy
-from headrace_governance.licences.rules import LicenceClass
-from headrace_governance.licences.terms import Terms, accepts
+from headrace_governance.sources.licences.policy import LicencePolicy, load_licence_policy
+from headrace_governance.sources.licences.rules import LicenceClass
+from headrace_governance.sources.licences.terms import Terms, accepts
 from headrace_lake.errors import InputError
 from headrace_lake.lake import Lake
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from headrace_governance.licences.rules import LicenceClass
+from headrace_governance.sources.licences.rules import LicenceClass
 from headrace_lake.errors import ConfigError
 from headrace_lake.nearest import did_you_mean
 from headrace_lake.settings import Settings

@@ -5,13 +5,11 @@ A successor of GPTModel (Megatron-Core 0.19 announces HybridModel) is adopted by
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from headrace_jobs.model.config import ModelConfig
+from headrace_jobs.model.layout import ParallelConfig
 from headrace_lake.errors import ConfigError
-
-if TYPE_CHECKING:
-    from headrace_jobs.trainer.config import ParallelConfig
 
 
 def transformer_config(model: ModelConfig, parallel: ParallelConfig, *, training: bool = True) -> Any:
@@ -99,7 +97,7 @@ def check_layout(model: ModelConfig, parallel: ParallelConfig) -> None:
     """What does not divide is said before a process group is made."""
     if model.vocabulary % (128 * parallel.tensor):
         wanted = -(-model.vocabulary // (128 * parallel.tensor)) * 128 * parallel.tensor
-        what = f"model {model.name}: vocabulary {model.vocabulary} is no multiple of 128 x TP {parallel.tensor}"
+        what = f"model {model.name}: vocabulary {model.vocabulary} is not a multiple of 128 x TP {parallel.tensor}"
         raise ConfigError(what, f"use {wanted}")
     for name, count in (("heads", model.heads), ("kv_heads", model.kv_heads)):
         if count % parallel.tensor:
@@ -124,7 +122,7 @@ def _spec(config: Any, model: ModelConfig) -> Any:
         from megatron.core.models.gpt.gpt_layer_specs import get_gpt_layer_with_transformer_engine_spec
 
         return get_gpt_layer_with_transformer_engine_spec(qk_layernorm=model.qk_norm)
-    from headrace_jobs.cpu.layers import portable_spec
+    from headrace_jobs.portable.layers import portable_spec
 
     return portable_spec(config, qk_norm=model.qk_norm)
 

@@ -58,7 +58,7 @@ class ModelConfig(StrictModel):
         if self.head_size % 2:
             raise ValueError("head_size must be even: rotary positions turn pairs")
         if self.vocabulary % 128:
-            raise ValueError(f"vocabulary {self.vocabulary} is no multiple of 128; the next one is {-(-self.vocabulary // 128) * 128}")
+            raise ValueError(f"vocabulary {self.vocabulary} is not a multiple of 128; the next one is {-(-self.vocabulary // 128) * 128}")
         return self
 
     def layer_parameters(self) -> int:

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from headrace_governance.sources import load_sources
+from headrace_governance.sources.source import load_sources
 from headrace_jobs.evaluation.run import checkpoint_folder, load_evaluation
 from headrace_jobs.gates.decide import require_go
 from headrace_jobs.gates.judge import own_gate
@@ -34,8 +34,8 @@ from headrace_lake.errors import StorageError
 from headrace_lake.fingerprint import code_digest, digest_of
 from headrace_lake.lake import Lake
 from headrace_lake.receipts import Artifact
-from headrace_tokenizers.huggingface import write_hf_tokenizer
-from headrace_tokenizers.vocabulary import load_vocabulary
+from headrace_tokenizers.text.huggingface import write_hf_tokenizer
+from headrace_tokenizers.text.vocabulary import load_vocabulary
 
 MODEL = "model"
 Exporter = Callable[[Path, Path], Any]

@@ -40,7 +40,7 @@ def digest_folder(folder: Path) -> Digests:
     """Digests of a folder's files, links refused.
 
     Raises:
-        InputError: the folder holds a link or something that is no file.
+        InputError: the folder holds a link or something that is not a file.
     """
     files: dict[str, FileDigest] = {}
     for path in sorted(folder.rglob("*")):

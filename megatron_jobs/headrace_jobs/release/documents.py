@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from importlib import metadata
 from typing import Any
 
-from headrace_governance.licences.policy import LicencePolicy, require_licence
-from headrace_governance.sources import Source
+from headrace_governance.sources.licences.policy import LicencePolicy, require_licence
+from headrace_governance.sources.source import Source
 from headrace_jobs.evaluation.bits_per_byte import definition_line
 from headrace_jobs.release.licences import check_rows
 from headrace_lake.errors import InputError

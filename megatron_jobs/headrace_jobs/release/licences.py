@@ -12,9 +12,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from headrace_governance.licences.policy import LicencePolicy
-from headrace_governance.licences.rules import CLASSES, LicenceClass
-from headrace_governance.licences.terms import accepts
+from headrace_governance.sources.licences.policy import LicencePolicy
+from headrace_governance.sources.licences.rules import CLASSES, LicenceClass
+from headrace_governance.sources.licences.terms import accepts
 from headrace_lake.errors import InputError
 
 POLICY_FILE = "licence_policy.json"

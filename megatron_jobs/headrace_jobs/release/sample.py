@@ -34,7 +34,7 @@ def greedy(model: Any, ids: Sequence[int], *, new_tokens: int = NEW_TOKENS) -> l
     out = list(ids)
     with torch.no_grad():
         for _ in range(new_tokens):
-            logits_BSV = model(input_ids=torch.tensor([out])).logits
+            logits_BSV = model(input_ids=torch.tensor([out]), logits_to_keep=1).logits  # of the last place only
             out.append(int(torch.argmax(logits_BSV[0, -1])))
     return out[len(ids) :]
 

@@ -27,7 +27,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headrace_jobs.evaluation.scoring import Scorer
 from headrace_jobs.model.config import ModelConfig
 from headrace_jobs.trainer.config import TrainConfig
 from headrace_jobs.trainer.safe_loading import safe_loading
@@ -35,7 +34,7 @@ from headrace_jobs.trainer.segment import Segment
 from headrace_jobs.trainer.writing import in_this_process
 from headrace_lake.errors import InputError
 from headrace_lake.fingerprint import digest_of, file_digest
-from headrace_lake.storage import explained
+from headrace_lake.storage.storage import explained
 from headrace_lake.strict import StrictModel, parse
 
 if TYPE_CHECKING:
@@ -45,7 +44,6 @@ CERTIFICATE = "certificate.json"
 STATE = "state.json"
 PARTIAL = ".partial-"
 MODEL_KEYS = ("embedding.", "decoder.", "output_layer.")
-OPTIMIZER = "optimizer."
 _SHARDING = {"distrib_optim_sharding_type": "fully_reshardable"}
 
 
@@ -173,17 +171,6 @@ def load_weights(folder: Path) -> dict[str, Any]:
         wanted = {k: v for k, v in dist_checkpointing.load_tensors_metadata(str(folder)).items() if k.startswith(MODEL_KEYS)}
         loaded = dist_checkpointing.load(wanted, str(folder), validate_access_integrity=False)
     return {k: loaded[k] for k in wanted}
-
-
-def load_for_inference(folder: Path) -> Scorer:
-    """A scorer with the checkpoint's weights in this process, in fp32, whatever layout wrote them.
-
-    Raises:
-        InputError: damaged, or asking to run code.
-    """
-    from headrace_jobs.trainer.inference import MegatronScorer
-
-    return MegatronScorer(folder)
 
 
 def load_into(wanted: dict[str, Any], folder: Path) -> None:

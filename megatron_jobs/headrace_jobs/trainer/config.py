@@ -6,30 +6,8 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from headrace_jobs.model.layout import ParallelConfig
 from headrace_lake.strict import StrictModel, parse
-
-
-class ParallelConfig(StrictModel):
-    """How the model is laid over processes. Data parallelism is what is left of the world.
-
-    Attributes:
-        tensor: ranks that share each matrix (TP).
-        pipeline: ranks that share the layers (PP).
-        context: ranks that share each row (CP); needs a sequence length that 2 x context divides.
-        sequence: also split norms and residuals over the tensor ranks (SP).
-        distributed_optimizer: share optimizer state over the data ranks (ZeRO stage 1).
-    """
-
-    tensor: int = Field(default=1, ge=1)
-    pipeline: int = Field(default=1, ge=1)
-    context: int = Field(default=1, ge=1)
-    sequence: bool = False
-    distributed_optimizer: bool = True
-
-    @property
-    def model_ranks(self) -> int:
-        """Processes that hold one copy of the model."""
-        return self.tensor * self.pipeline * self.context
 
 
 class OptimizerSettings(StrictModel):
@@ -119,7 +97,7 @@ class TrainConfig(StrictModel):
     @model_validator(mode="after")
     def _divides(self) -> TrainConfig:
         if self.global_batch % self.micro_batch:
-            raise ValueError(f"global_batch {self.global_batch} is no multiple of micro_batch {self.micro_batch}")
+            raise ValueError(f"global_batch {self.global_batch} is not a multiple of micro_batch {self.micro_batch}")
         if self.parallel.context > 1 and self.sequence_length % (2 * self.parallel.context):
             raise ValueError(f"sequence_length {self.sequence_length} does not divide by 2 x context {self.parallel.context}")
         if self.parallel.sequence and self.sequence_length % (self.parallel.tensor * self.parallel.context):
@@ -134,7 +112,9 @@ class TrainConfig(StrictModel):
         """
         each, rest = divmod(self.global_batch, self.micro_batch * data_ranks)
         if rest or not each:
-            raise ValueError(f"global_batch {self.global_batch} is no multiple of micro_batch {self.micro_batch} x {data_ranks} data ranks")
+            raise ValueError(
+                f"global_batch {self.global_batch} is not a multiple of micro_batch {self.micro_batch} x {data_ranks} data ranks"
+            )
         return each
 
     def identity(self) -> dict[str, Any]:

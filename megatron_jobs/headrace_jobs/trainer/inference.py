@@ -14,8 +14,8 @@ import numpy.typing as npt
 from headrace_jobs.model.build import build_model
 from headrace_jobs.model.equal_rows import equal_rows
 from headrace_jobs.model.inputs import forbidden
+from headrace_jobs.model.layout import ParallelConfig
 from headrace_jobs.trainer import checkpoint
-from headrace_jobs.trainer.config import ParallelConfig
 from headrace_jobs.trainer.parallel import single_process
 
 
@@ -54,3 +54,12 @@ class MegatronScorer:
         with torch.no_grad():
             out: Any = self.model(*(t.to(device) for t in (tokens, positions, mask)), labels=labels.to(device), loss_mask=counts.to(device))
         return np.pad(np.asarray(out[1].float().cpu().numpy(), dtype=np.float32), ((0, 0), (0, 1)))
+
+
+def load_for_inference(folder: Path) -> MegatronScorer:
+    """A scorer with the checkpoint's weights in this process, in fp32, whatever layout wrote them.
+
+    Raises:
+        InputError: damaged, or asking to run code.
+    """
+    return MegatronScorer(folder)

@@ -17,10 +17,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
-from headrace_jobs.trainer.loop import RunPlan
 from headrace_jobs.trainer.parallel import RENDEZVOUS
 from headrace_lake.errors import ServiceError
+
+if TYPE_CHECKING:
+    from headrace_jobs.trainer.loop import RunPlan
 
 PARENT = "HEADRACE_PARENT"
 _GRACE_SECONDS = 10.0

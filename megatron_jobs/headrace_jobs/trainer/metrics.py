@@ -8,13 +8,13 @@ A resumed run cuts the file back to the step it goes on from, so each step has o
 from __future__ import annotations
 
 import base64
-import html
 import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from headrace_governance.audit.reports.html import page, render
 from headrace_jobs.trainer.loop import StepRecord
 
 METRICS = "metrics.jsonl"
@@ -90,22 +90,15 @@ def _plot(records: Sequence[StepRecord], file: Path, vocabulary: int) -> None:
 
 
 def _page(records: Sequence[StepRecord], chart: bytes, title: str, vocabulary: int, notes: Sequence[str]) -> str:
-    rows = records if len(records) <= 40 else [*records[:: max(1, len(records) // 40)], records[-1]]
-    columns = ("step", "tokens", "phase", "loss", "gradient norm", "learning rate", "tokens/s")
-    lines = []
-    for r in rows:
-        norm = "" if r.grad_norm is None else f"{r.grad_norm:.3f}"
-        cells = (r.step, f"{r.total_tokens:,}", r.phase, f"{r.loss:.4f}", norm, f"{r.lr:.2e}", f"{r.tokens_per_second:,.0f}")
-        lines.append("<tr>" + "".join(f"<td>{html.escape(str(c))}</td>" for c in cells) + "</tr>")
-    head = "".join(f"<th>{c}</th>" for c in columns)
-    picture = base64.b64encode(chart).decode("ascii")
-    fell = math.log(vocabulary) - mean_loss(records[-LAST_STEPS:])
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
-        "<style>body{font:15px system-ui;margin:2em;max-width:60em}td,th{padding:.2em .8em;text-align:right}img{max-width:100%}</style>"
-        f"<h1>{html.escape(title)}</h1><p>{len(records)} steps; the last {min(LAST_STEPS, len(records))} lie {fell:.2f} nats below "
-        f"ln {vocabulary:,} = {math.log(vocabulary):.2f}, the loss of a model that knows nothing.</p>"
-        f"{''.join(f'<p>{html.escape(note)}</p>' for note in notes)}"
-        f'<img alt="loss by tokens" src="data:image/png;base64,{picture}">'
-        f"<table><tr>{head}</tr>{''.join(lines)}</table></html>\n"
+    nothing = math.log(vocabulary)
+    body = render(
+        "headrace_jobs.trainer/metrics.html.j2",
+        steps=len(records),
+        last=min(LAST_STEPS, len(records)),
+        below=f"{nothing - mean_loss(records[-LAST_STEPS:]):.2f}",
+        level=f"ln {vocabulary:,} = {nothing:.2f}",
+        notes=notes,
+        chart=base64.b64encode(chart).decode("ascii"),
+        rows=records if len(records) <= 40 else [*records[:: max(1, len(records) // 40)], records[-1]],
     )
+    return page(title, body, pictures=True)

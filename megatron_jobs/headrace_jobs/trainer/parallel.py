@@ -6,16 +6,18 @@ Processes find each other through MASTER_ADDR and MASTER_PORT (torchrun and othe
 
 from __future__ import annotations
 
+import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from headrace_jobs.cpu import shim
-from headrace_jobs.trainer.config import ParallelConfig
+from headrace_jobs.model.layout import ParallelConfig
 from headrace_jobs.trainer.threads import use_free_cores
 from headrace_lake.errors import ConfigError
 
 RENDEZVOUS = "HEADRACE_RENDEZVOUS"
+_undo: list[Callable[[], object]] = []
+"""Called by `stop`, the last first."""
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
@@ -58,16 +60,43 @@ def single_process(*, seed: int = 1) -> None:
         _start(ParallelConfig(), seed=seed, threads=0, alone=True)
 
 
+def at_stop(undo: Callable[[], object]) -> None:
+    """Have something undone when the groups are taken down: what would keep them, and with them a model, alive."""
+    _undo.append(undo)
+
+
 def stop() -> None:
-    """Take the groups and the stand-ins down, and give freed memory back."""
+    """Take the groups and the stand-ins down, and give freed memory back; nothing where nothing is up."""
     import torch.distributed as dist
+
+    from headrace_jobs.portable import shim
+
+    if not (dist.is_initialized() or shim.installed() or _undo):
+        return
     from megatron.core import parallel_state
 
+    while _undo:
+        _undo.pop()()
     parallel_state.destroy_model_parallel()
+    _forget_groups()
     if dist.is_initialized():
         dist.destroy_process_group()
     shim.remove()
     _give_freed_memory_back()
+
+
+def _forget_groups() -> None:
+    """Let go of the groups that Megatron-Core 0.16 forgets: two of its variables, and those in the arguments that `lru_cache` keeps."""
+    from megatron.core import parallel_state
+    from megatron.core.models.common.embeddings.rotary_pos_embedding import RotaryEmbedding
+
+    for name in ("_INTRA_PARTIAL_DATA_PARALLEL_GROUP_WITH_CP", "_INTRA_PARTIAL_DATA_PARALLEL_GROUP_WITH_CP_GLOO"):
+        if hasattr(parallel_state, name):
+            setattr(parallel_state, name, None)
+    for method in vars(RotaryEmbedding).values():
+        clear = getattr(method, "cache_clear", None)
+        if clear is not None:
+            clear()
 
 
 def _keep_freed_memory() -> None:
@@ -84,7 +113,6 @@ def _keep_freed_memory() -> None:
 def _give_freed_memory_back() -> None:
     """Return what `_keep_freed_memory` had glibc keep: half a gigabyte of a small model's training."""
     import ctypes
-    import gc
 
     gc.collect()
     libc = ctypes.CDLL(None)
@@ -96,6 +124,8 @@ def _start(parallel: ParallelConfig, *, seed: int, threads: int, alone: bool = F
     import torch
     import torch.distributed as dist
     from torch._C._distributed_c10d import FileStore, HashStore
+
+    from headrace_jobs.portable import shim
 
     shim.quiet_imports()
     on_cpu = shim.install()

@@ -9,7 +9,7 @@ from typing import Any
 from headrace_jobs.trainer.loop import Observer, StepRecord
 from headrace_jobs.trainer.pace import EARLY_SECONDS, EARLY_STEPS, Pace, Share, duration, estimate
 from headrace_jobs.trainer.segment import Segment, changes
-from headrace_lake.console import text_console
+from headrace_lake.terminal.console import text_console
 
 LINE_SECONDS = 30.0
 """A log says something at least this often, however slow the steps are, and once in `log_every` steps."""

@@ -33,7 +33,7 @@ from headrace_lake.errors import InputError, LakeError
 from headrace_lake.fingerprint import digest_of, file_digest
 from headrace_lake.lake import Lake
 from headrace_lake.receipts import Artifact
-from headrace_lake.storage import explained
+from headrace_lake.storage.storage import explained
 
 MIX_END, MAX_STEPS = "mix", "max_steps"
 """What ended a run: its mix, or the step that was asked for."""

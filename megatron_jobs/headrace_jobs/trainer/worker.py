@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from headrace_lake.foreign_text import one_line
+from headrace_lake.garbage import collect_rarely
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -19,6 +20,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--run", default="", help="fingerprint that must come out, so that nothing moved since the launch")
     parser.add_argument("--settings", type=Path)
     words = parser.parse_args(argv)
+    collect_rarely()
 
     from headrace_jobs.trainer.local import end_with_parent
     from headrace_lake.errors import HeadraceError

@@ -3,7 +3,7 @@
     /lake                                       which lake, what it holds, what runs, what wants attention
     /ledger   /docs/...   /training   /stale    what each source gave; expectations; loss curves; what is out of date
     /slices   /slices/SOURCE/INTERVAL           a slice → /receipts/STAGE → /drops → /documents/UID → /lineage
-    /runs/RUN_ID?dag_id=                        the tab of a DAG run: its receipts and Ray jobs
+    /runs/RUN_ID?dag_id=                        the tab of a DAG run: its receipts and remote jobs
 
 Every route depends on `GetUserDep`: without a signed-in user Airflow answers 401. Pages are made on the server, need no script, send no
 request elsewhere, and show foreign text escaped. No route opens a file by a name that a request gives.
@@ -20,10 +20,10 @@ from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse
 
-from headrace_governance.reports.foreign import named
-from headrace_governance.reports.html import el
-from headrace_governance.reports.links import Links
-from headrace_governance.reports.slice_pages import Cut, Dropped, as_rows, cut, drops_body, receipt_body, slice_body
+from headrace_governance.audit.reports.foreign import named
+from headrace_governance.audit.reports.html import link
+from headrace_governance.audit.reports.links import Links
+from headrace_governance.audit.reports.slice_pages import Cut, Dropped, as_rows, cut, drops_body, receipt_body, slice_body
 from headrace_lake.errors import HeadraceError, InputError, ServiceError
 from headrace_lake.receipts import Receipt
 from headrace_lake.slices import Slice
@@ -47,7 +47,7 @@ def explain(request: Request, problem: HeadraceError) -> HTMLResponse:
 
 @app.exception_handler(RequestValidationError)
 def explain_query(request: Request, problem: RequestValidationError) -> HTMLResponse:
-    """A query that is no number where one belongs."""
+    """A query that is not a number where one belongs."""
     where = ", ".join(str(e["loc"][-1]) for e in problem.errors())
     return error_page(InputError(f"the address is wrong: {where[:200]}", "follow the links of the pages"), _links(request), status=400)
 
@@ -77,7 +77,7 @@ def lake_page(request: Request, user: GetUserDep) -> HTMLResponse:
 @app.get("/ledger")
 def ledger_page(request: Request, user: GetUserDep) -> HTMLResponse:
     """What each source and language declared, brought, lost and gave."""
-    from headrace_governance.reports.ledger_dashboard import ledger_sections
+    from headrace_governance.audit.reports.ledger_dashboard import ledger_sections
 
     view, links = current_view(), _links(request)
     sections = ledger_sections(view.receipts(), view.ledger(), now=datetime.now(UTC), links=links)
@@ -87,8 +87,8 @@ def ledger_page(request: Request, user: GetUserDep) -> HTMLResponse:
 @app.get("/docs/{name:path}")
 def docs_page(request: Request, user: GetUserDep, name: str) -> HTMLResponse:
     """A page of the data docs, made from the receipts; the name is one of those that there are, never a path."""
+    from headrace_governance.audit.reports.data_docs import DataDocs
     from headrace_governance.expectations.suite import load_suites
-    from headrace_governance.reports.data_docs import DataDocs
 
     view, links = current_view(), _links(request)
     suites = load_suites(view.settings.resolve(view.settings.policies) / "expectations")
@@ -97,15 +97,15 @@ def docs_page(request: Request, user: GetUserDep, name: str) -> HTMLResponse:
         doc = docs.page(name or "index.html")
     except KeyError as exc:
         raise InputError(f"the data docs have no page '{name[:200]}'", "the page Data docs lists tables and slices") from exc
-    crumbs = [] if doc.back is None else [el("a", "Data docs", href=links.docs()), doc.title]
+    crumbs = [link("Data docs", links.docs()), doc.title] if doc.back else []
     return respond(doc.title, doc.body, links, tab="docs", crumbs=crumbs)
 
 
 @app.get("/training")
 def training_page(request: Request, user: GetUserDep) -> HTMLResponse:
     """All training runs."""
-    from headrace_jobs.training_report import training_body
-    from headrace_jobs.training_runs import training_runs
+    from headrace_jobs.trainer.report import training_body
+    from headrace_jobs.trainer.runs import training_runs
 
     view, links = current_view(), _links(request)
     runs = training_runs(view.lake, view.artifacts(), now=time.time())
@@ -115,13 +115,13 @@ def training_page(request: Request, user: GetUserDep) -> HTMLResponse:
 @app.get("/training/{run_id}")
 def training_run_page(request: Request, user: GetUserDep, run_id: str, by: str = "tokens") -> HTMLResponse:
     """One training run: loss curve, evaluations, launches."""
-    from headrace_jobs.training_report import run_body as training_run_body
-    from headrace_jobs.training_runs import find_run, training_runs
+    from headrace_jobs.trainer.report import run_body as training_run_body
+    from headrace_jobs.trainer.runs import find_run, training_runs
 
     view, links = current_view(), _links(request)
     run = find_run(training_runs(view.lake, view.artifacts(), now=time.time()), run_id)
     body = training_run_body(run, view.artifacts(), links, by=by)
-    crumbs = [el("a", "Training", href=links.training), run.id]
+    crumbs = [link("Training", links.training), run.id]
     return respond(run.recipe, body, links, tab="training", crumbs=crumbs, refresh=30 if run.running else None)
 
 
@@ -150,7 +150,7 @@ def slice_page(request: Request, user: GetUserDep, source: str, interval: str) -
     view, links = current_view(), _links(request)
     slice_, history = _slice(view, source, interval)
     body = slice_body(slice_, history, view.tokens().get((source, interval), {}), links)
-    return respond(str(slice_), body, links, tab="slices", crumbs=[el("a", "Slices", href=links.slices()), str(slice_)])
+    return respond(str(slice_), body, links, tab="slices", crumbs=[link("Slices", links.slices()), str(slice_)])
 
 
 @app.get("/slices/{source}/{interval}/receipts/{stage}")
@@ -182,8 +182,8 @@ def drops_page(
 @app.get("/slices/{source}/{interval}/documents/{uid}")
 def document_page(request: Request, user: GetUserDep, source: str, interval: str, uid: str, at: int = 0) -> HTMLResponse:
     """One document: text, verdicts, provenance, tokens."""
-    from headrace_governance.documents import story
-    from headrace_governance.reports.document_page import document_body
+    from headrace_governance.audit.document_trace import story
+    from headrace_governance.audit.reports.document_page import document_body
 
     view, links = current_view(), _links(request)
     slice_ = Slice(source, interval)
@@ -199,7 +199,7 @@ def document_page(request: Request, user: GetUserDep, source: str, interval: str
 def lineage_page(request: Request, user: GetUserDep, source: str, interval: str, uid: str) -> HTMLResponse:
     """Which mixes, checkpoints and releases a document went into."""
     if not (uid.isascii() and uid.isalnum()):
-        raise InputError("that is no document's id", "the slice's page leads to its documents")
+        raise InputError("that is not a document's id", "the slice's page leads to its documents")
     try:
         from headrace_jobs import lineage
     except ModuleNotFoundError as exc:  # the image of Airflow's own processes leaves out what training needs
@@ -209,7 +209,7 @@ def lineage_page(request: Request, user: GetUserDep, source: str, interval: str,
     slice_ = Slice(source, interval)
     with view.lock:
         nodes = lineage.down(view.lake, uid)
-    crumbs = [*_crumbs(links, slice_, el("a", uid[:12], href=links.document(uid, slice_))), "lineage"]
+    crumbs = [*_crumbs(links, slice_, link(uid[:12], links.document(uid, slice_))), "lineage"]
     return respond(f"Lineage of {uid[:12]}", lineage_body(nodes), links, tab="slices", crumbs=crumbs)
 
 
@@ -218,7 +218,7 @@ def lineage_page(request: Request, user: GetUserDep, source: str, interval: str,
 
 @app.get("/runs/{run_id:path}")
 def run_page(request: Request, user: GetUserDep, run_id: str, dag_id: str = "", page: int = 1) -> HTMLResponse:
-    """The tab of a DAG run: its receipts and its jobs on Ray."""
+    """The tab of a DAG run: its receipts and its remote jobs."""
     from urllib.parse import quote, urlencode
 
     view, links = current_view(), _links(request)
@@ -237,7 +237,7 @@ def _slice(view: LakeView, source: str, interval: str) -> tuple[Slice, list[Rece
 
 
 def _crumbs(links: Links, slice_: Slice, last: Any) -> list[Any]:
-    return [el("a", "Slices", href=links.slices()), el("a", str(slice_), href=links.slice_(slice_)), last]
+    return [link("Slices", links.slices()), link(str(slice_), links.slice_(slice_)), last]
 
 
 def _dropped(

@@ -1,25 +1,27 @@
-"""The tab of a DAG run: the receipts that it left in the lake, and its jobs on Ray.
+"""The tab of a DAG run: the receipts that it left in the lake, and its remote jobs.
 
-A receipt names the task that it was made for (`Receipt.origin`), so the list stays when Ray forgets its jobs. What the run found done
-already left no receipt: the jobs' results say `adopted`.
+A receipt names the task that it was made for (`Receipt.origin`), so the list stays when a launcher forgets its jobs. What the run found
+done already left no receipt: the jobs' results say `adopted`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from headrace_governance.reports.foreign import visible
-from headrace_governance.reports.html import Child, Element, cell, el, prose, table, tag, tiles
-from headrace_governance.reports.links import Links
-from headrace_governance.reports.slice_pages import cut, pager, seconds
+from markupsafe import Markup
+
+from headrace_governance.audit.reports.foreign import visible
+from headrace_governance.audit.reports.html import render
+from headrace_governance.audit.reports.links import Links
+from headrace_governance.audit.reports.slice_pages import cut, seconds
 from headrace_lake.errors import HeadraceError
-from headrace_lake.receipts import Receipt
-from headrace_operators.plugin.overview import RAY_ANSWERS_WITHIN_S
+from headrace_operators.launchers import Job, Launcher, launcher_of, result_of
+from headrace_operators.plugin.overview import A_PAGE_WAITS
 from headrace_operators.plugin.view import LakeView
-from headrace_operators.ray_jobs import Job, RayJobs, result_of
 
 RECEIPTS = 100
 """On one page."""
@@ -28,7 +30,7 @@ _NOT_TOLD = ("page", "checkpoint", "path", "fingerprint", "tag", "vocabulary", "
 _STATES = {"SUCCEEDED": "good", "FAILED": "bad", "STOPPED": "warn"}
 
 
-def run_body(view: LakeView, dag_id: str, run_id: str, links: Links, *, page_: int, here: str) -> list[Child]:
+def run_body(view: LakeView, dag_id: str, run_id: str, links: Links, *, page_: int, here: str) -> Markup:
     """The sections of the tab.
 
     Args:
@@ -37,72 +39,53 @@ def run_body(view: LakeView, dag_id: str, run_id: str, links: Links, *, page_: i
     mine = [r for r in view.receipts() if r.origin is not None and r.origin.run_id == run_id and dag_id in ("", r.origin.dag_id)]
     mine.reverse()  # the last committed first
     at = cut(len(mine), page_, RECEIPTS)
-    slices = {r.slice_ for r in mine}
-    sections: list[Child] = []
-    if mine:
-        counts = [(sum(getattr(r.counts, k) for r in mine), f"rows {k}") for k in ("kept", "dropped", "failed")]
-        sections.append(tiles((len(mine), "receipts"), (len(slices), "slices"), *counts))
-    sections += [
-        _jobs(view, dag_id, run_id),
-        _receipts(mine[at.first : at.last], links),
-        pager(at, len(mine), f"{here}&page={at.page - 1}", f"{here}&page={at.page + 1}"),
-    ]
-    return sections
-
-
-def _receipts(receipts: Sequence[Receipt], links: Links) -> Element:
-    rows: list[Sequence[Child]] = []
-    for r in receipts:
-        c = r.counts
-        dropped = cell(el("a", c.dropped, href=links.drops(r.slice_, r.stage)), c.dropped, class_="n") if c.dropped else 0
-        rows.append(
-            [
-                r.origin.task_id if r.origin else "",
-                el("a", str(r.slice_), href=links.slice_(r.slice_)),
-                el("a", r.stage, href=links.receipt(r)),
-                *(c.read, c.kept, dropped, c.failed or ""),
-                cell(seconds(r), (r.finished_at - r.started_at).total_seconds(), class_="n"),
-                f"{r.finished_at:%H:%M:%S}",
-            ]
-        )
-    heads = [("task", False), ("slice", False), ("stage", False), ("read", True), ("kept", True), ("dropped", True), ("failed", True)]
-    heads += [("took", True), ("finished (UTC)", False)]
-    none = (
-        "No receipt names this run: what it asked for was done already (`adopted` above), it has not committed yet, or it ran before "
-        "receipts recorded whom they were made for."
+    launcher = launcher_of(view.settings, patience=A_PAGE_WAITS)
+    counts = [(sum(getattr(r.counts, k) for r in mine), f"rows {k}") for k in _COUNTS]
+    return render(
+        "headrace_operators.plugin/run.html.j2",
+        figures=[(len(mine), "receipts"), (len({r.slice_ for r in mine}), "slices"), *counts],
+        receipts=mine[at.first : at.last],
+        total=len(mine),
+        at=at,
+        here=here,
+        links=links,
+        seconds=seconds,
+        visible=visible,
+        jobs=_jobs(launcher, dag_id, run_id),
+        launcher=launcher,
     )
-    why = "What this run computed and committed, the last commit first; stages that ran in one pass began together."
-    return el("section", el("h2", "Receipts"), prose(why) if rows else None, table(heads, rows, name="receipts", none=prose(none)))
 
 
-def _jobs(view: LakeView, dag_id: str, run_id: str) -> Element:
-    title = el("h2", "Jobs on Ray")
-    jobs = RayJobs.of(view.settings)
-    quick = RayJobs(jobs.address, jobs.token_file, timeout_s=RAY_ANSWERS_WITHIN_S, user=jobs.user)
-    if not quick.alive():
-        said = f"Ray at {jobs.address} does not answer: `headrace services status` tells why. Receipts stay in the lake."
-        return el("section", title, prose(said))
+@dataclass(frozen=True)
+class _Jobs:
+    """Jobs of a run: rows of their table, or why they cannot be shown (`trouble`, or `error` in another's words)."""
+
+    rows: Sequence[dict[str, Any]] = ()
+    trouble: str = ""
+    error: str = ""
+
+
+def _jobs(launcher: Launcher, dag_id: str, run_id: str) -> _Jobs:
+    if not launcher.alive():
+        return _Jobs(trouble=f"{launcher.where} does not answer: `headrace services status` tells why. Receipts stay in the lake.")
     try:
-        mine = [j for j in quick.jobs() if j.metadata.get("run_id") == run_id and dag_id in ("", j.metadata.get("dag_id"))]
+        mine = [j for j in launcher.jobs() if j.metadata.get("run_id") == run_id and dag_id in ("", j.metadata.get("dag_id"))]
         mine.sort(key=lambda j: j.started or 0.0)
-        rows = [_job_row(j, result_of(quick.logs(j.submission_id)) if j.terminal else {}) for j in mine]
+        return _Jobs([_job_row(j, result_of(launcher.logs(j.submission_id)) if j.terminal else {}) for j in mine])
     except HeadraceError as exc:
-        return el("section", title, el("p", str(exc), class_="quiet"))
-    heads = [("task", False), ("state", False), ("started (UTC)", False), ("took", True), ("result", False), ("Ray job", False)]
-    none = "Ray knows no job of this run: it forgets them when its head is restarted. Receipts stay in the lake."
-    return el("section", title, table(heads, rows, name="jobs", find=False, none=none))
+        return _Jobs(error=str(exc))
 
 
-def _job_row(j: Job, result: dict[str, Any]) -> Sequence[Child]:
-    took = f"{j.ended - j.started:,.1f} s" if j.started and j.ended else ""
-    return [
-        j.metadata.get("task_id", ""),
-        tag(_STATES.get(j.status, "none"), j.status.lower()),
-        f"{datetime.fromtimestamp(j.started, UTC):%H:%M:%S}" if j.started else "",
-        took,
-        visible(told(result), 300),
-        el("td", el("code", j.submission_id), class_="id"),
-    ]
+def _job_row(j: Job, result: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "task": j.metadata.get("task_id", ""),
+        "kind": _STATES.get(j.status, "none"),
+        "state": j.status.lower(),
+        "started": f"{datetime.fromtimestamp(j.started, UTC):%H:%M:%S}" if j.started else "",
+        "took": f"{j.ended - j.started:,.1f} s" if j.started and j.ended else "",
+        "result": told(result),
+        "id": j.submission_id,
+    }
 
 
 def told(result: dict[str, Any]) -> str:

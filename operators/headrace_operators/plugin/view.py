@@ -100,8 +100,8 @@ class LakeView:
 
     def ledger(self) -> pa.Table:
         """The ledger; sources that are declared and have nothing are in it."""
-        from headrace_governance.ledger import ledger
-        from headrace_governance.sources import load_sources
+        from headrace_governance.audit.ledger import ledger
+        from headrace_governance.sources.source import load_sources
 
         def make() -> pa.Table:
             declared = {s.id: s.declared_tokens for s in load_sources(self.settings.resolve(self.settings.sources)).values()}

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from headrace_lake.console import echo
 from headrace_lake.errors import ConfigError
+from headrace_lake.terminal.console import echo
 from headrace_operators.poc.note import NoteFile
 
 

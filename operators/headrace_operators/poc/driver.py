@@ -1,6 +1,6 @@
 """`headrace poc`: build the samples, start the services, run the DAG `poc` or attach to a run that is under way, report.
 
-Nothing is faked: the DAG's tasks are the commands of the handbook, run as Ray jobs. A second run adopts everything by
+Nothing is faked: the DAG's tasks are the commands of the handbook, run as remote jobs. A second run adopts everything by
 fingerprint. The services stay up afterwards, so that the run can be looked at in the Airflow UI.
 
 The command only watches: services and run live in processes of their own. Ended by Ctrl-C, SIGTERM or `kill -9` in any phase and started
@@ -17,12 +17,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from headrace_lake.console import text_console
 from headrace_lake.errors import HeadraceError, ServiceError
-from headrace_lake.interrupt import Interrupted, interruptible
 from headrace_lake.lines import data_lines
 from headrace_lake.settings import SETTINGS_FILE
+from headrace_lake.terminal.console import text_console
+from headrace_lake.terminal.interrupt import Interrupted, interruptible
 from headrace_operators.airflow_api import AirflowApi
+from headrace_operators.launchers import launcher_of
 from headrace_operators.operator_env import SETTINGS_ENV
 from headrace_operators.poc.note import NoteFile
 from headrace_operators.poc.plan import PocPlan, load_poc_plan, plan_digest
@@ -30,7 +31,6 @@ from headrace_operators.poc.progress import Follower
 from headrace_operators.poc.report import print_report
 from headrace_operators.poc.runs import DAG_ID, active_runs, one_at_a_time, remote_job, stop_run
 from headrace_operators.poc.upkeep import Upkeep
-from headrace_operators.ray_jobs import RayJobs
 from headrace_operators.services.local import LocalServices
 
 TAIL_LINES = 25
@@ -39,7 +39,7 @@ PLAIN_WIDTH = 150
 
 
 def run_poc(folder: Path, root: Path, *, down: bool = False, fresh: bool = False) -> int:
-    """Run the proof of concept; returns the exit code: 0 only if every task succeeded and every bar holds.
+    """Run the proof of concept; returns the exit code: 0 only if every task succeeded and every acceptance check holds.
 
     Args:
         down: stop the services at the end.
@@ -61,7 +61,7 @@ def stop_poc(folder: Path, root: Path) -> int:
         api = poc.airflow_if_up()
         if api is not None:
             for run in active_runs(api):
-                stop_run(api, poc.jobs, run["dag_run_id"], poc.say)
+                stop_run(api, poc.launcher, run["dag_run_id"], poc.say)
             poc.note.forget()
             api.close()
         elif (known := poc.note.read()) is not None:
@@ -87,7 +87,7 @@ class Poc:
         self.clock: Callable[[], float] = lambda: time.monotonic() - began
         self.services = services
         os.environ[SETTINGS_ENV] = str(self.services.settings_file)
-        self.jobs = RayJobs.of(self.services.settings)
+        self.launcher = launcher_of(self.services.settings)
         self.note = NoteFile(self.services.folder)
         self.run_id = ""
 
@@ -119,7 +119,7 @@ class Poc:
         known = self.note.read()
         with one_at_a_time(self.folder, self.say):
             api, attached = self._begin(plan, under_way=known is not None)
-        follower = Follower(api, self.jobs, self.run_id, _order(api), self.console, self.clock, self.note)
+        follower = Follower(api, self.launcher, self.run_id, _order(api), self.console, self.clock, self.note)
         if attached:
             self._say_attached(api, follower)
         state = follower.follow(Upkeep(self.services, api, self.run_id, self.say))
@@ -149,7 +149,7 @@ class Poc:
                 return api, True
             self.say(f"{why}: a new run is started")
             for run in runs:
-                stop_run(api, self.jobs, run["dag_run_id"], self.say)
+                stop_run(api, self.launcher, run["dag_run_id"], self.say)
         api.unpause(DAG_ID)
         self.run_id = api.trigger(DAG_ID, {"base_url": self.services.site.address, "plan": plan_digest(plan)})
         self.note.write(self.run_id, {})
@@ -190,7 +190,7 @@ class Poc:
 
     def build_samples(self, plan: PocPlan) -> None:
         """Build the sample site; what was fetched and laid out before is kept."""
-        from headrace_governance.samples.build import build_site
+        from headrace_governance.acquire.samples.build import build_site
 
         samples = self.services.site.samples
         sections = tuple(sorted({source.rpartition("-")[0] for source in plan.sources}))
@@ -222,8 +222,8 @@ class Poc:
             self._explain(api, task)
         missed = print_report(self.services, api, plan, self.run_id, self.console, seconds=self.clock())
         api.close()
-        for bar in missed:
-            self.console.print(f"headrace poc: not met: {bar.name}: {bar.found}", style="bold red", markup=False, soft_wrap=True)
+        for check in missed:
+            self.console.print(f"headrace poc: not met: {check.name}: {check.found}", style="bold red", markup=False, soft_wrap=True)
         return 0 if state == "success" and not missed else 1
 
     def _explain(self, api: AirflowApi, task: dict[str, Any]) -> None:
@@ -234,7 +234,7 @@ class Poc:
             return
         sid = remote_job(api, self.run_id, name)
         try:
-            lines = data_lines(self.jobs.logs(sid)) if sid else ["(it was never submitted)"]
+            lines = data_lines(self.launcher.logs(sid)) if sid else ["(it was never submitted)"]
         except HeadraceError as exc:
             lines = [f"(no remote log: {exc})"]
         self.console.print("\n".join(lines[-TAIL_LINES:]), markup=False)

@@ -8,7 +8,7 @@ from headrace_lake.fingerprint import digest_of
 from headrace_lake.slices import Slice
 from headrace_lake.strict import StrictModel, load_yaml
 from headrace_operators.operator_env import current_settings
-from headrace_operators.poc.bars import Bars
+from headrace_operators.poc.acceptance import AcceptanceLimits
 
 
 class PocPlan(StrictModel):
@@ -19,7 +19,7 @@ class PocPlan(StrictModel):
         groups: how many tasks the sources are dealt out to.
         recipe: name in `megatron_jobs/configs/recipes`.
         gate: name of the gate's policy.
-        bars: what the run must show, or `headrace poc` exits with 1 and names what is missed.
+        acceptance: what the run must show, or `headrace poc` exits with 1 and names what is missed.
     """
 
     slice: str
@@ -27,7 +27,7 @@ class PocPlan(StrictModel):
     groups: int = Field(default=2, ge=1)
     recipe: str
     gate: str
-    bars: Bars = Bars()
+    acceptance: AcceptanceLimits = AcceptanceLimits()
 
     @property
     def slices(self) -> list[str]:

@@ -15,11 +15,11 @@ from rich.text import Text
 
 from headrace_lake.errors import ServiceError
 from headrace_operators.airflow_api import RUN_ENDED, AirflowApi
+from headrace_operators.launchers import Launcher, last_words
 from headrace_operators.poc.note import NoteFile
 from headrace_operators.poc.runs import DAG_ID, remote_job
 from headrace_operators.poc.states import STYLE, TaskWords, active, duration, since, took
 from headrace_operators.poc.upkeep import Upkeep
-from headrace_operators.ray_jobs import RayJobs, last_words
 
 SAY_EVERY_S = 30.0
 """A wait in which nothing changes is told again after so long."""
@@ -37,11 +37,18 @@ class Follower:
     """
 
     def __init__(
-        self, api: AirflowApi, jobs: RayJobs, run_id: str, order: list[str], console: Console, clock: Callable[[], float], note: NoteFile
+        self,
+        api: AirflowApi,
+        launcher: Launcher,
+        run_id: str,
+        order: list[str],
+        console: Console,
+        clock: Callable[[], float],
+        note: NoteFile,
     ) -> None:
-        self.api, self.jobs, self.run_id, self.order = api, jobs, run_id, order
+        self.api, self.launcher, self.run_id, self.order = api, launcher, run_id, order
         self.console, self.clock, self.note = console, clock, note
-        self.words = TaskWords(self._came_back)
+        self.words = TaskWords(self._came_back, on=launcher.on)
         self._shown: dict[str, str] = {}
         self._doing: dict[str, str] = {}
         self._changed = self._told = time.monotonic()
@@ -103,7 +110,7 @@ class Follower:
         if not sid:
             return False
         with contextlib.suppress(ServiceError):
-            job = self.jobs.job(sid)
+            job = self.launcher.describe(sid)
             return job is None or job.terminal
         return False
 
@@ -143,5 +150,5 @@ class Follower:
         for task in active(tasks):
             if task["state"] == "deferred" and (sid := remote_job(self.api, self.run_id, str(task["task_id"]))):
                 with contextlib.suppress(ServiceError):
-                    return last_words(self.jobs.logs(sid))
+                    return last_words(self.launcher.logs(sid))
         return ""

@@ -1,4 +1,4 @@
-"""What `headrace poc` prints at the end: what the lake and the run hold, never what was hoped for; and the bars it must meet."""
+"""What `headrace poc` prints at the end: what the lake and the run hold, never what was hoped for; and its acceptance checks."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from headrace_lake.engine import load_pipeline
 from headrace_lake.errors import HeadraceError
 from headrace_lake.lake import Lake
 from headrace_operators.airflow_api import AirflowApi
-from headrace_operators.poc import bars
-from headrace_operators.poc.bars import Bar
+from headrace_operators.launchers import launcher_of, result_of
+from headrace_operators.operator_env import JOB_XCOM
+from headrace_operators.poc import acceptance
+from headrace_operators.poc.acceptance import AcceptanceCheck
 from headrace_operators.poc.plan import PocPlan
 from headrace_operators.poc.runs import DAG_ID
 from headrace_operators.poc.states import seconds_of
-from headrace_operators.ray_jobs import RayJobs, result_of
 from headrace_operators.services.local import LocalServices
 
 PIPELINE = "text"
@@ -29,8 +30,10 @@ FETCH_STAGE = "crawl"
 """What a source's slice begins with: its receipt comes from the crawler or an importer, not from the pipeline."""
 
 
-def print_report(services: LocalServices, api: AirflowApi, plan: PocPlan, run_id: str, console: Console, *, seconds: float) -> list[Bar]:
-    """Print the closing tables and where to look further; returns the bars that are missed, none of them silently."""
+def print_report(
+    services: LocalServices, api: AirflowApi, plan: PocPlan, run_id: str, console: Console, *, seconds: float
+) -> list[AcceptanceCheck]:
+    """Print the closing tables and where to look further; returns the acceptance checks that fail, none of them silently."""
     lake = Lake.open(services.settings)
     tasks = api.tasks(DAG_ID, run_id)
     states = {str(t["task_id"]): str(t["state"]) for t in tasks}
@@ -38,32 +41,32 @@ def print_report(services: LocalServices, api: AirflowApi, plan: PocPlan, run_id
     held = {name: result for name, result in recorded_results(lake, plan.recipe).items() if states.get(name) == "success"}
     if "verify" in results:
         held["verify"] = results["verify"]
-    judged = [*lake_bars(lake, plan, console), *result_bars(held, plan, console), bars.every_task_succeeded(states)]
-    print_bars(judged, console)
+    judged = [*lake_checks(lake, plan, console), *result_checks(held, plan, console), acceptance.every_task_succeeded(states)]
+    print_checks(judged, console)
     console.print(f"\nwork     {work_done(results)}")
     console.print(f"tasks    {task_times(tasks)}", soft_wrap=True, markup=False)
     console.print(f"took     {seconds:.0f} s")
     console.print(f"Airflow  {services.airflow.address}/dags/{DAG_ID}/runs/{run_id}", soft_wrap=True)
     console.print(f"         sign in as admin; the password is in {services.airflow.passwords_file}", soft_wrap=True)
     console.print("         `headrace services down` stops everything; the lake stays")
-    return [bar for bar in judged if not bar.holds]
+    return [check for check in judged if not check.holds]
 
 
 def task_times(tasks: Sequence[Mapping[str, Any]]) -> str:
-    """How long each task took from its start to its end, its time on Ray included; minutes where it was more than one."""
+    """How long each task took from its start to its end, the time of its remote job included; minutes where it was more than one."""
     timed = [(str(t["task_id"]), s) for t in sorted(tasks, key=lambda t: str(t.get("start_date"))) if (s := seconds_of(t)) is not None]
     return ", ".join(f"{name} {s:.0f} s" if s < 60 else f"{name} {s / 60:.1f} min" for name, s in timed)
 
 
 def task_results(services: LocalServices, api: AirflowApi, run_id: str, states: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """Task → what its job's log says; nothing but how much was computed, and whether the bundle was verified, is taken from there."""
-    jobs = RayJobs.of(services.settings)
+    launcher = launcher_of(services.settings)
     found: dict[str, dict[str, Any]] = {}
     for name, state in states.items():
         if state != "success" or name == "gate":
             continue
         try:
-            found[name] = dict(result_of(jobs.logs(api.xcom(DAG_ID, run_id, name, "ray_job")["submission_id"])))
+            found[name] = dict(result_of(launcher.logs(api.xcom(DAG_ID, run_id, name, JOB_XCOM)["submission_id"])))
         except (HeadraceError, TypeError, ValueError, KeyError):
             found[name] = {}
     return found
@@ -95,7 +98,7 @@ def recorded_results(lake: Lake, recipe: str) -> dict[str, dict[str, Any]]:
 # -- the data's half -------------------------------------------------------------------------------------------------
 
 
-def lake_bars(lake: Lake, plan: PocPlan, console: Console) -> list[Bar]:
+def lake_checks(lake: Lake, plan: PocPlan, console: Console) -> list[AcceptanceCheck]:
     """Stages and languages of the plan's slices, printed and judged."""
     receipts = _current_receipts(lake, plan)
     stages = [FETCH_STAGE, *(stage.name for stage in load_pipeline(lake.settings, PIPELINE).stages)]
@@ -104,10 +107,10 @@ def lake_bars(lake: Lake, plan: PocPlan, console: Console) -> list[Bar]:
     _print_languages(totals, console)
     aside = {"dropped": _rows_by_stage(lake, "exclusions", plan), "failed": _rows_by_stage(lake, "quarantine", plan)}
     return [
-        bars.every_stage_ran(receipts, plan.sources, stages),
-        bars.counts_add_up(receipts),
-        bars.nothing_lost(receipts, aside),
-        bars.enough_languages(totals, plan.bars),
+        acceptance.every_stage_ran(receipts, plan.sources, stages),
+        acceptance.counts_add_up(receipts),
+        acceptance.nothing_lost(receipts, aside),
+        acceptance.enough_languages(totals, plan.acceptance),
     ]
 
 
@@ -150,7 +153,7 @@ def _print_languages(totals: Mapping[str, tuple[int, int]], console: Console) ->
 # -- the model's half ------------------------------------------------------------------------------------------------
 
 
-def result_bars(results: Mapping[str, Mapping[str, Any]], plan: PocPlan, console: Console) -> list[Bar]:
+def result_checks(results: Mapping[str, Mapping[str, Any]], plan: PocPlan, console: Console) -> list[AcceptanceCheck]:
     """Training, evaluation, gate and release as `recorded_results` finds them, printed and judged."""
     evaluation = results.get("evaluate", {})
     languages = list(evaluation.get("languages") or [])
@@ -158,10 +161,10 @@ def result_bars(results: Mapping[str, Mapping[str, Any]], plan: PocPlan, console
     _print_gate(results.get("gate", {}), console)
     console.print(f"release  {results.get('release', {}).get('path') or 'none'}", soft_wrap=True, markup=False)
     return [
-        bars.loss_fell(results.get("train", {}), plan.bars),
-        bars.better_than_unigram(languages, plan.bars),
-        bars.gate_is_open(results.get("gate", {})),
-        bars.release_is_verified(results.get("release", {}), results.get("verify", {})),
+        acceptance.loss_fell(results.get("train", {}), plan.acceptance),
+        acceptance.better_than_unigram(languages, plan.acceptance),
+        acceptance.gate_is_open(results.get("gate", {})),
+        acceptance.release_is_verified(results.get("release", {}), results.get("verify", {})),
     ]
 
 
@@ -184,11 +187,11 @@ def _print_gate(result: Mapping[str, Any], console: Console) -> None:
     console.print(f"gate     {result.get('gate')}: {result.get('decision')}, signed by {result.get('signer')} ({how})", markup=False)
 
 
-def print_bars(judged: list[Bar], console: Console) -> None:
-    """One line a bar, the missed ones in red."""
-    table = Table("what must hold", "", "found", title="bars", title_justify="left")
-    for bar in judged:
-        table.add_row(bar.name, "[green]yes[/]" if bar.holds else "[bold red]NO[/]", escape(bar.found))
+def print_checks(judged: list[AcceptanceCheck], console: Console) -> None:
+    """One line a check, the failed ones in red."""
+    table = Table("what must hold", "", "found", title="acceptance checks", title_justify="left")
+    for check in judged:
+        table.add_row(check.name, "[green]yes[/]" if check.holds else "[bold red]NO[/]", escape(check.found))
     console.print(table)
 
 

@@ -12,8 +12,9 @@ from typing import Any
 
 from headrace_lake.errors import HeadraceError, ServiceError
 from headrace_operators.airflow_api import AirflowApi
+from headrace_operators.launchers import Launcher
+from headrace_operators.operator_env import JOB_XCOM
 from headrace_operators.poc.states import ENDED
-from headrace_operators.ray_jobs import RayJobs
 
 DAG_ID = "poc"
 ACTIVE = ("running", "queued")
@@ -34,7 +35,7 @@ def active_runs(api: AirflowApi) -> list[dict[str, Any]]:
     return sorted(found, key=lambda run: (ACTIVE.index(run["state"]), str(run.get("run_after") or run.get("queued_at") or "")))
 
 
-def stop_run(api: AirflowApi, jobs: RayJobs, run_id: str, say: Say) -> None:
+def stop_run(api: AirflowApi, launcher: Launcher, run_id: str, say: Say) -> None:
     """Mark a run failed, and wait until none of its tasks and remote jobs runs any more.
 
     Raises:
@@ -45,24 +46,26 @@ def stop_run(api: AirflowApi, jobs: RayJobs, run_id: str, say: Say) -> None:
     began = time.monotonic()
     while True:
         passed = time.monotonic() - began
-        mine = _jobs_of(jobs, run_id)
+        mine = _jobs_of(launcher, run_id)
         busy = [*(t["task_id"] for t in api.tasks(DAG_ID, run_id) if str(t["state"]) not in ENDED | {"None", "scheduled"}), *mine]
         if not busy:
             break
         if passed > STOP_WITHIN_S:
             raise ServiceError(f"run {run_id} did not stop: {', '.join(busy)}", "look at it in the Airflow UI")
         for sid in mine if passed > KILL_WITHIN_S else []:
-            say(f"stopping Ray job {sid}")
-            jobs.stop_and_wait(sid)
+            say(f"stopping {launcher.called} {sid}")
+            launcher.cancel_and_wait(sid)
         time.sleep(0.5)
     say(f"run {run_id} is stopped; what it had finished is in the lake and will be adopted")
 
 
-def _jobs_of(jobs: RayJobs, run_id: str) -> list[str]:
-    if not jobs.alive():
+def _jobs_of(launcher: Launcher, run_id: str) -> list[str]:
+    if not launcher.alive():
         return []
     return [
-        j.submission_id for j in jobs.jobs() if not j.terminal and j.metadata.get("dag_id") == DAG_ID and j.metadata.get("run_id") == run_id
+        j.submission_id
+        for j in launcher.jobs()
+        if not j.terminal and j.metadata.get("dag_id") == DAG_ID and j.metadata.get("run_id") == run_id
     ]
 
 
@@ -80,7 +83,7 @@ def one_at_a_time(folder: Path, say: Say) -> Iterator[None]:
 
 
 def remote_job(api: AirflowApi, run_id: str, task_id: str) -> str:
-    """The Ray job of a task's current attempt, or ''."""
+    """The remote job of a task's current attempt, or ''."""
     with suppress(HeadraceError, TypeError, KeyError, json.JSONDecodeError):
-        return str(api.xcom(DAG_ID, run_id, task_id, "ray_job")["submission_id"])
+        return str(api.xcom(DAG_ID, run_id, task_id, JOB_XCOM)["submission_id"])
     return ""

@@ -1,7 +1,7 @@
 """States of a run's tasks in words that never go backwards.
 
 Airflow's state of a deferred task goes queued, running, deferred, queued, running, success: the second `running` is a process that takes
-over the result of the Ray job, for a second or two. Shown as they are, a task seemed to start again when it was about to end.
+over the result of the remote job, for a second or two. Shown as they are, a task seemed to start again when it was about to end.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ STYLE = {
 ENDED = frozenset({"success", "failed", "upstream_failed", "skipped", "removed"})
 _AWAY = frozenset({"deferred", "awaiting_input"})
 _WORD = {
-    "deferred": "running on Ray",
     "awaiting_input": "waiting for a human",
     "upstream_failed": "not reached",
     "up_for_retry": "failed, will be tried again",
@@ -35,10 +34,12 @@ class TaskWords:
 
     Args:
         came_back: whether a task that is `running` when it is first seen has a remote job that ended: then it is not starting.
+        on: where remote jobs run.
     """
 
-    def __init__(self, came_back: Callable[[str], bool] = lambda _: False) -> None:
+    def __init__(self, came_back: Callable[[str], bool] = lambda _: False, *, on: str = "Ray") -> None:
         self._came_back = came_back
+        self._words = {**_WORD, "deferred": f"running on {on}"}
         self._away: set[tuple[str, int]] = set()
         self._seen: set[tuple[str, int]] = set()
 
@@ -55,7 +56,7 @@ class TaskWords:
             return "finishing" if this in self._away else "" if state == "None" else "queued" + again
         if state == "running":
             return ("finishing" if this in self._away else "starting") + again
-        return _WORD.get(state, state) + again
+        return self._words.get(state, state) + again
 
 
 def active(tasks: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -70,7 +71,7 @@ def took(task: Mapping[str, Any]) -> str:
 
 
 def seconds_of(task: Mapping[str, Any]) -> float | None:
-    """Seconds that an ended task took, its time on Ray included; None while it runs."""
+    """Seconds that an ended task took, the time of its remote job included; None while it runs."""
     started, ended = _time(task.get("start_date")), _time(task.get("end_date"))
     if started is None or ended is None or str(task.get("state")) not in ENDED:
         return None

@@ -10,7 +10,6 @@ What it costs: about 1 GB of memory, 20-60 s until ready on 2 cores.
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import signal
 import sys
@@ -23,6 +22,7 @@ import httpx
 
 from headrace_lake.errors import ServiceError
 from headrace_operators.services.process import Daemon, free_port, port_in_use
+from headrace_operators.services.secret_file import write_once
 
 COMPONENTS: dict[str, list[str]] = {
     "api-server": ["api-server"],
@@ -144,7 +144,7 @@ class LocalAirflow:
         environment = {**env, **self.environment()}
         url = urlsplit(self.address)
         if url.hostname != "127.0.0.1" or url.port is None:
-            raise ServiceError(f"airflow.address {self.address} is no loopback address with a port", "write http://127.0.0.1:PORT")
+            raise ServiceError(f"airflow.address {self.address} is not a loopback address with a port", "write http://127.0.0.1:PORT")
         server = self.daemons["api-server"]
         if server.busy(url.port, READY_WITHIN_S):
             with suppress(ServiceError):
@@ -217,9 +217,4 @@ def _revision(database: str) -> str:
 
 def write_passwords(file: Path) -> None:
     """Random passwords for the local users, once."""
-    if file.exists():
-        return
-    file.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as out:
-        json.dump({user: secrets.token_urlsafe(12) for user in USERS}, out)
+    write_once(file, json.dumps({user: secrets.token_urlsafe(12) for user in USERS}))

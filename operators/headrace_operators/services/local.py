@@ -18,8 +18,9 @@ import yaml
 
 from headrace_lake.catalog_address import with_password
 from headrace_lake.errors import ServiceError
-from headrace_lake.private_folder import private_folder
 from headrace_lake.settings import EMBEDDED, SETTINGS_FILE, Settings, load_settings
+from headrace_lake.storage.private_folder import private_folder
+from headrace_operators.launchers import launcher_of
 from headrace_operators.operator_env import SETTINGS_ENV
 from headrace_operators.services.airflow import LocalAirflow
 from headrace_operators.services.embedded_postgres import EmbeddedPostgres
@@ -102,6 +103,7 @@ class LocalServices:
             "ray": {"address": f"http://127.0.0.1:{ports['ray']}", "token_file": str(here / "ray" / "token")},
             "airflow": {"address": f"http://127.0.0.1:{ports['airflow']}", "user": "admin"},
             "runs": str(here / "runs"),
+            "jobs": {"folder": str(here / "jobs")},
             "sample_site": f"http://127.0.0.1:{ports['site']}",
             **overrides,
         }
@@ -204,11 +206,22 @@ class LocalServices:
 
         Airflow's own database stops with it; one that also holds the lake's catalog only when it is named.
         """
-        stop = {"airflow": self.airflow.stop, "ray": self.ray.stop, "site": self.site.stop, "postgres": self.postgres.stop}
+        stop = {"airflow": self.airflow.stop, "ray": self._stop_ray, "site": self.site.stop, "postgres": self.postgres.stop}
         wanted = {*names, "postgres"} if "airflow" in names and self.databases == [AIRFLOW_DATABASE] else set(names)
         for name, function in stop.items():
             if name in wanted:
                 say(f"{name}: {'stopped' if function() else 'was not running'}")
+
+    def _stop_ray(self) -> bool:
+        """Stop Ray with its jobs; and jobs of the launcher `local`, which stand in for it. Whether Ray ran."""
+        if self.settings.jobs.launcher == "local":
+            launcher = launcher_of(self.settings)
+            running = [job.submission_id for job in launcher.jobs() if not job.terminal]
+            for sid in running:
+                launcher.cancel(sid)
+            for sid in running:
+                launcher.cancel_and_wait(sid)
+        return self.ray.stop()
 
     def status(self) -> list[ServiceState]:
         """State of each service."""

@@ -22,7 +22,8 @@ import psutil
 
 from headrace_lake.errors import ServiceError
 from headrace_lake.lines import last_line
-from headrace_lake.private_folder import private_folder
+from headrace_lake.storage.private_folder import private_folder
+from headrace_operators.process_identity import MARK_ENV, born
 
 _CHILDREN: dict[int, subprocess.Popen[bytes]] = {}
 """Processes started by this very process: they must be waited for, or they stay as zombies."""
@@ -42,8 +43,6 @@ def port_in_use(port: int, host: str = "127.0.0.1") -> bool:
         return sock.connect_ex((host, port)) == 0
 
 
-MARK_ENV = "HEADRACE_SERVICE"
-"""Environment variable by which the processes of a service are known."""
 LEFT_WITHIN_S = 5.0
 """How long what a service left behind may take to end on SIGTERM."""
 
@@ -123,11 +122,11 @@ class Daemon:
     def pid(self) -> int | None:
         """The pid if the process that we started is alive."""
         try:
-            pid_text, born = self.pid_file.read_text(encoding="ascii").split()
+            pid_text, since = self.pid_file.read_text(encoding="ascii").split()
         except (FileNotFoundError, ValueError):
             return None
         pid = int(pid_text)
-        return pid if _born(pid) == born else None
+        return pid if born(pid) == since else None
 
     @property
     def died(self) -> bool:
@@ -149,7 +148,7 @@ class Daemon:
             return False
         with Path("/proc/uptime").open(encoding="ascii") as file:
             up_s = float(file.read().split()[0])
-        age_s = up_s - int(_born(pid) or 0) / os.sysconf("SC_CLK_TCK")
+        age_s = up_s - int(born(pid) or 0) / os.sysconf("SC_CLK_TCK")
         return age_s < within_s or port_in_use(port)
 
     def start(self, argv: Sequence[str], env: Mapping[str, str], cwd: Path, *, run_as: RunAs | None = None) -> int:
@@ -158,7 +157,7 @@ class Daemon:
 
         def before_program() -> None:
             # The child notes its own pid: a parent that is killed now leaves no process that nobody finds.
-            self.pid_file.write_text(f"{os.getpid()} {_born(os.getpid())}", encoding="ascii")
+            self.pid_file.write_text(f"{os.getpid()} {born(os.getpid())}", encoding="ascii")
             # A command run in the background inherits an ignored SIGINT, and Python then never hears ours.
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -250,7 +249,7 @@ class Daemon:
             return
         _reap(pid)
         # Linux gives no new process the number of a group that still lives; if a process bears it, the group is not ours.
-        if not _born(pid):
+        if not born(pid):
             _send(os.killpg, pid, signal.SIGKILL)
 
     def tail(self) -> str:
@@ -284,12 +283,3 @@ def _reap(pid: int) -> None:
     child = _CHILDREN.get(pid)
     if child is not None and child.poll() is not None:
         del _CHILDREN[pid]
-
-
-def _born(pid: int) -> str:
-    """Start time of a living process in clock ticks since boot ('' if it is gone or a zombie)."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
-    return "" if fields[0] == "Z" else fields[19]

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
 import signal
@@ -18,9 +17,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from headrace_lake.errors import ServiceError
-from headrace_lake.private_folder import remembered_folder
-from headrace_operators.ray_jobs import RayJobs
+from headrace_lake.storage.private_folder import remembered_folder
+from headrace_operators.launchers.ray import RayLauncher
 from headrace_operators.services.process import Daemon, free_port, port_in_use
+from headrace_operators.services.secret_file import write_once
 
 OBJECT_STORE_BYTES = 200 << 20
 """Small: our workers exchange files of the lake, not objects."""
@@ -58,7 +58,7 @@ class RayHead:
         self.cpus = cpus
         self.gpus = gpus
         self.daemon = Daemon("ray", folder, signal.SIGTERM, 20.0)
-        self.jobs = RayJobs(address, token_file, timeout_s=10.0)
+        self.jobs = RayLauncher(address, token_file, timeout_s=10.0)
 
     def healthy(self) -> bool:
         """Is our head alive and answering with our token?"""
@@ -74,7 +74,7 @@ class RayHead:
             return
         url = urlsplit(self.address)
         if url.hostname != "127.0.0.1" or url.port is None:
-            raise ServiceError(f"ray.address {self.address} is no loopback address with a port", "write http://127.0.0.1:PORT")
+            raise ServiceError(f"ray.address {self.address} is not a loopback address with a port", "write http://127.0.0.1:PORT")
         if self.token_file.exists() and self.daemon.busy(url.port, READY_WITHIN_S):
             with suppress(ServiceError):
                 self.daemon.wait_until(self.jobs.has_node, READY_WITHIN_S)
@@ -104,12 +104,12 @@ class RayHead:
 
     def _stop_jobs(self) -> None:
         """Let jobs end in good order, all at once; a head that no longer answers is not waited for."""
-        jobs = RayJobs(self.address, self.token_file, timeout_s=JOBS_ASKED_WITHIN_S, retry_for_s=0)
+        jobs = RayLauncher(self.address, self.token_file, timeout_s=JOBS_ASKED_WITHIN_S, retry_for_s=0)
         deadline = time.monotonic() + JOBS_STOPPED_WITHIN_S
         with suppress(ServiceError):
             open_jobs = {job.submission_id for job in jobs.jobs() if not job.terminal}
             for sid in open_jobs:
-                jobs.stop(sid)
+                jobs.cancel(sid)
             while open_jobs and time.monotonic() < deadline:
                 time.sleep(0.3)
                 open_jobs &= {job.submission_id for job in jobs.jobs() if not job.terminal}
@@ -153,9 +153,4 @@ def token_environment(token_file: Path) -> dict[str, str]:
 
 def write_token(file: Path) -> None:
     """Create the token once, readable by its owner only."""
-    if file.exists():
-        return
-    file.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as out:
-        out.write(secrets.token_hex(32))
+    write_once(file, secrets.token_hex(32))

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pyarrow as pa
 from pydantic import Field
 
-from headrace_governance.text.filters.rule_verdict import measured, verdict_table
-from headrace_lake.stage import Inputs, PartWriter, Resources, Stage
+from headrace_governance.text.filters.rule_verdict import measured
+from headrace_lake.stage import Inputs, PartWriter, Resources
 from headrace_lake.strict import StrictModel
+from headrace_lake.verdict_stage import Verdicts, VerdictStage
 
 _CITATION = re.compile(r"\[\d*]|\[edit]|\[citation needed]")
 _END = (".", "?", "!", '"', "'")
@@ -54,7 +55,7 @@ class C4Params(StrictModel):
     languages: dict[str, C4Thresholds] = Field(default_factory=dict)
 
 
-class C4(Stage):
+class C4(VerdictStage):
     """Documents and their language → `verdict_c4`."""
 
     name = "c4"
@@ -69,18 +70,18 @@ class C4(Stage):
         return Inputs("documents", ("uid", "text", "format"), {"verdict_language": ("language",)})
 
     def begin(self, part: PartWriter, shared: Mapping[str, pa.Table]) -> None:
-        from headrace_governance.text.filters.words import words_of
         from headrace_governance.text.statistics.prose import prose_of
+        from headrace_governance.text.statistics.tokenisers import words_of
 
         self._words_of, self._prose_of = words_of, prose_of
 
-    def process(self, batch: pa.Table) -> pa.Table:
+    def judge(self, batch: pa.Table) -> Verdicts:
         languages = [language or "und" for language in batch["verdict_language.language"].to_pylist()]
-        verdicts = [self.judge(t, language) for t, language in zip(self._prose_of(batch).texts.to_pylist(), languages, strict=True)]
-        return verdict_table(batch["uid"], [v[0] for v in verdicts], [v[1] for v in verdicts])
+        verdicts = [self.judge_text(t, language) for t, language in zip(self._prose_of(batch).texts.to_pylist(), languages, strict=True)]
+        return Verdicts([reason for reason, _ in verdicts], [value for _, value in verdicts])
 
-    def judge(self, text: str, language: str) -> tuple[str | None, str | None]:
-        """Reason (None: kept) and, for a drop, the measured value as JSON, of a text without markup."""
+    def judge_text(self, text: str, language: str) -> tuple[str | None, dict[str, Any] | None]:
+        """Reason (None: kept) and, for a drop, the measured value, of a text without markup."""
         if not text.strip():
             return "empty", None
         t = self.params.languages.get(language, self.params.default)

@@ -19,10 +19,11 @@ import numpy.typing as npt
 import pyarrow as pa
 from pydantic import Field
 
-from headrace_governance.text.filters.rule_verdict import measured, verdict_table
+from headrace_governance.text.filters.rule_verdict import measured
 from headrace_governance.text.statistics.lines import COUNTER, LINE_COLUMNS, MARK_COLUMNS
-from headrace_lake.stage import Inputs, Resources, Stage
+from headrace_lake.stage import Inputs, Resources
 from headrace_lake.strict import StrictModel
+from headrace_lake.verdict_stage import Verdicts, VerdictStage
 
 Ints = npt.NDArray[np.int64]
 
@@ -56,7 +57,7 @@ class RefinedWebParams(StrictModel):
     languages: dict[str, RefinedWebThresholds] = Field(default_factory=dict)
 
 
-class RefinedWeb(Stage):
+class RefinedWeb(VerdictStage):
     """`line_statistics` → `verdict_refinedweb`; no text is read."""
 
     name = "refinedweb"
@@ -70,7 +71,7 @@ class RefinedWeb(Stage):
     def inputs(self) -> Inputs:
         return Inputs("line_statistics", ("uid", "language", "blank", "words", *LINE_COLUMNS, *MARK_COLUMNS))
 
-    def process(self, batch: pa.Table) -> pa.Table:
+    def judge(self, batch: pa.Table) -> Verdicts:
         languages = batch["language"].to_pylist()
         thresholds = [self.params.languages.get(language, self.params.default) for language in languages]
         lines = _Lists.of(batch, LINE_COLUMNS)
@@ -81,16 +82,13 @@ class RefinedWeb(Stage):
         for row in marked.tolist():
             removed[row] += self._marks(batch.slice(row, 1), thresholds[row], cuts[row])
         reasons: list[str | None] = []
-        details: list[str | None] = []
+        details: list[dict[str, Any] | None] = []
         values = zip(languages, thresholds, batch["blank"].to_pylist(), batch["words"].to_pylist(), removed.tolist(), strict=True)
         for language, t, blank, words, gone in values:
             dropped = words > 0 and gone / words > t.max_removed
             reasons.append("empty" if blank else "word_removal_ratio" if dropped else None)
             details.append(measured(language, gone / words) if dropped and not blank else None)
-        spans = pa.list_(pa.int64())
-        table = verdict_table(batch["uid"], reasons, details)
-        table = table.append_column("starts", pa.array([[s for s, _ in c] for c in cuts], spans))
-        return table.append_column("ends", pa.array([[e for _, e in c] for c in cuts], spans))
+        return Verdicts(reasons, details, {"starts": [[s for s, _ in c] for c in cuts], "ends": [[e for _, e in c] for c in cuts]})
 
     def _broken(self, lines: _Lists, thresholds: list[RefinedWebThresholds]) -> npt.NDArray[np.bool_]:
         """Which of the kept lines go."""

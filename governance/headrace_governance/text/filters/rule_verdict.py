@@ -6,7 +6,6 @@ field's default, which is the published English value. No text is read: a verdic
 
 from __future__ import annotations
 
-import json
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from headrace_lake.stage import DROP_DETAIL, DROP_REASON, Inputs, Stage
+from headrace_lake.stage import Inputs
+from headrace_lake.verdict_stage import Verdicts, VerdictStage
 
 Column = npt.NDArray[Any]
 
@@ -37,7 +37,7 @@ def share(part: Column, whole: Column) -> Column:
     return out
 
 
-class RuleVerdict(Stage):
+class RuleVerdict(VerdictStage):
     """A table of statistics → a verdict table; reasons and their order are those of the rules' source."""
 
     batch_rows = 65536
@@ -58,13 +58,13 @@ class RuleVerdict(Stage):
         params: Any = self.params
         return params.languages.get(language, params.default)
 
-    def process(self, batch: pa.Table) -> pa.Table:
+    def judge(self, batch: pa.Table) -> Verdicts:
         languages = batch["language"].combine_chunks().dictionary_encode()
         codes = languages.indices.to_numpy(zero_copy_only=False)
         blank = batch["blank"].combine_chunks().to_numpy(zero_copy_only=False)
         values = {name: batch[name].to_numpy() for name in self.columns}
         reasons: list[str | None] = ["empty" if b else None for b in blank]
-        details: list[str | None] = [None] * batch.num_rows
+        details: list[dict[str, Any] | None] = [None] * batch.num_rows
         for code, language in enumerate(languages.dictionary.to_pylist()):
             rows = np.flatnonzero((codes == code) & ~blank)
             open_ = np.ones(len(rows), np.bool_)
@@ -73,16 +73,9 @@ class RuleVerdict(Stage):
                     reasons[rows[i]] = rule.reason
                     details[rows[i]] = measured(language, rule.value[i].item())
                 open_ &= ~rule.broken
-        return verdict_table(batch["uid"], reasons, details)
+        return Verdicts(reasons, details)
 
 
-def measured(language: str, value: float | int | None) -> str:
+def measured(language: str, value: float | int | None) -> dict[str, Any]:
     """The measured value of a broken rule, as verdicts and exclusions keep it."""
-    return json.dumps({"language": language, "value": round(value, 4) if isinstance(value, float) else value})
-
-
-def verdict_table(uids: pa.ChunkedArray, reasons: list[str | None], details: list[str | None]) -> pa.Table:
-    """A verdict's columns; who has a reason is not kept."""
-    reason, detail = pa.array(reasons, pa.string()), pa.array(details, pa.string())
-    keep = pa.array([r is None for r in reasons], pa.bool_())
-    return pa.table({"uid": uids, "keep": keep, "reason": reason, "measured": detail, DROP_REASON: reason, DROP_DETAIL: detail})
+    return {"language": language, "value": round(value, 4) if isinstance(value, float) else value}

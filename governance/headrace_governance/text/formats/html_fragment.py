@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from headrace_governance.importers.containers import local_name
+from headrace_governance.text.formats.hostile import hostile
 from headrace_governance.text.formats.mathml import latex
 from headrace_governance.text.formats.tree import TreeWriter, fenced, kinds
-from headrace_governance.text.hostile import hostile
+from headrace_governance.text.xml_tree import local_name
 
 
 class HtmlWriter(TreeWriter):

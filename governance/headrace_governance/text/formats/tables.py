@@ -27,7 +27,7 @@ class Cell:
 
 
 def spans(columns: object, rows: object) -> tuple[int, int]:
-    """The numbers that a cell's attributes `colspan` and `rowspan` say; what is no number is 1."""
+    """The numbers that a cell's attributes `colspan` and `rowspan` say; what is not a number is 1."""
     wide, tall = _number(columns), _number(rows)
     return max(1, min(WIDEST, 1 if wide is None else wide)), min(_TALLEST, 1 if tall is None else tall)
 

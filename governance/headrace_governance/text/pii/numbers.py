@@ -1,7 +1,7 @@
 """Numbers of people and their things: resident identity numbers, payment cards, passports, number plates, Chinese mobile numbers.
 
 The first two have check digits, a passport's machine-readable zone too. Others need more than their form: a cue before them, a boundary
-that is no word's middle, or the form that their standard gives them (GA 36-2018 for plates).
+that is not a word's middle, or the form that their standard gives them (GA 36-2018 for plates).
 """
 
 from __future__ import annotations

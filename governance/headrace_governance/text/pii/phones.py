@@ -1,7 +1,7 @@
 """Telephone numbers: a form or a cue, then the country's plan (E.164 and national plans, by `phonenumbers`).
 
 A number with a country code counts if the plan knows it. Without one it needs a cue word before it (`Tel.`, never inside another
-word) or the form in which its country writes numbers; and it is no date, decimal, netmask, range of years, or part of a row of numbers.
+word) or the form in which its country writes numbers; and it is not a date, decimal, netmask, range of years, or part of a row of numbers.
 Chinese mobile numbers are a kind of their own, `mobile`.
 """
 

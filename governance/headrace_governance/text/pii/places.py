@@ -180,7 +180,7 @@ def names(text: str, language: str) -> Iterator[Span]:
 
 
 def _labels_people(text: str, start: int) -> bool:
-    """Whether a label is no thing's, as in `Package name:`, `Upstream-Name:`, `host name:`."""
+    """Whether a label is not a thing's, as in `Package name:`, `Upstream-Name:`, `host name:`."""
     last, mark = text[max(0, start - 2) : max(0, start - 1)], text[max(0, start - 1) : start]
     if mark == "-":
         return not last.isalnum() or text.startswith("Contact", start)

@@ -1,12 +1,11 @@
 """Stage `pii`: documents → `verdict_pii`, the typed spans of each document.
 
 A document is kept whatever it holds, because its spans are masked when shards are cut; it is dropped as `dense` only if it
-has many and more than `max_per_thousand` characters of a thousand are PII: directories and leaked lists are no text to learn from.
+has many and more than `max_per_thousand` characters of a thousand are PII: directories and leaked lists are not text to learn from.
 """
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from typing import Any, ClassVar
 
@@ -15,8 +14,9 @@ from pydantic import Field, field_validator
 
 from headrace_governance.text.pii.detect import KINDS, candidates, chosen, find
 from headrace_governance.text.pii.spans import Span
-from headrace_lake.stage import DROP_DETAIL, DROP_REASON, Inputs, Resources, Stage
+from headrace_lake.stage import Inputs, Resources
 from headrace_lake.strict import StrictModel
+from headrace_lake.verdict_stage import Verdicts, VerdictStage
 
 NER_LANGUAGES = ("en", "zh")
 """Languages with a model for names."""
@@ -28,7 +28,7 @@ class PiiParams(StrictModel):
     Attributes:
         kinds: what to look for.
         names: whether models look for names in running text, and for Chinese addresses (`names.py`): English and Chinese documents then
-            take 20 to 40 times as long. Names then count for no density: a text about people is no directory.
+            take 20 to 40 times as long. Names then count for no density: a text about people is not a directory.
         max_per_thousand: characters in findings of a thousand of the document; a letter with sender, recipient and
             telephone has about 150, an address list above 500.
         dense_from: findings from which a document can be `dense`; a line with one address is none.
@@ -48,7 +48,7 @@ class PiiParams(StrictModel):
         return tuple(k for k in KINDS if k in kinds)
 
 
-class Pii(Stage):
+class Pii(VerdictStage):
     """Documents and their language → `verdict_pii`."""
 
     name = "pii"
@@ -62,7 +62,7 @@ class Pii(Stage):
     def inputs(self) -> Inputs:
         return Inputs("documents", ("uid", "text"), {"verdict_language": ("language",)})
 
-    def process(self, batch: pa.Table) -> pa.Table:
+    def judge(self, batch: pa.Table) -> Verdicts:
         texts = batch["text"]
         languages = batch["verdict_language.language"].to_pylist()
         maybe = {kind: found.to_pylist() for kind, found in candidates(texts).items() if kind in self.params.kinds}
@@ -77,22 +77,8 @@ class Pii(Stage):
 
                 spans = chosen([*spans, *(s for s in recogniser(language).find(text) if s.kind in self.params.kinds)])
             rows.append(self._row(text, spans))
-        columns = {name: [r[name] for r in rows] for name in rows[0]}
-        reasons = pa.array(columns["reason"], pa.string())
-        details = pa.array(columns["measured"], pa.string())
-        return pa.table(
-            {
-                "uid": batch["uid"],
-                "keep": pa.array([r is None for r in columns["reason"]], pa.bool_()),
-                "reason": reasons,
-                "measured": details,
-                "kinds": pa.array(columns["kinds"], pa.list_(pa.string())),
-                "starts": pa.array(columns["starts"], pa.list_(pa.int64())),
-                "ends": pa.array(columns["ends"], pa.list_(pa.int64())),
-                DROP_REASON: reasons,
-                DROP_DETAIL: details,
-            }
-        )
+        columns = {name: [r[name] for r in rows] for name in ("kinds", "starts", "ends")}
+        return Verdicts([r["reason"] for r in rows], [r["measured"] for r in rows], columns)
 
     def _row(self, text: str, spans: list[Span]) -> dict[str, Any]:
         covered = sum(s.end - s.start for s in spans if s.kind != "name" or not self.params.names)
@@ -102,7 +88,7 @@ class Pii(Stage):
         dense = share > self.params.max_per_thousand and len(spans) >= self.params.dense_from
         return {
             "reason": "dense" if dense else None,
-            "measured": json.dumps({"per_thousand": round(share, 1), **counts}) if spans else None,
+            "measured": {"per_thousand": round(share, 1), **counts} if spans else None,
             "kinds": [s.kind for s in spans],
             "starts": starts,
             "ends": ends,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from headrace_lake.console import JsonOption, SettingsOption, echo, emit_result, open_lake, show_table
+from headrace_lake.terminal.console import JsonOption, SettingsOption, echo, emit_result, open_lake, show_table
 
 app = typer.Typer(help="Quality models: train them, show their cards.", no_args_is_help=True)
 

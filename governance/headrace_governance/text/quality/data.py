@@ -163,7 +163,7 @@ def _json_lines(path: Path, entry: JsonLinesEntry, origin: dict[str, Any]) -> It
 
 
 def _from_package(entry: DebianEntry, place: Place, origin: dict[str, Any]) -> Iterator[str]:
-    from headrace_governance.samples.build import fetch_package, unpack
+    from headrace_governance.containers.debian import fetch_package, unpack
 
     deb = fetch_package(entry.package, place.cache, lambda _: None)
     origin["package"] = {"file": deb.name, "digest": file_digest(deb)}
@@ -211,7 +211,7 @@ def _read(file: Path, how: str, language: str) -> Iterator[str]:
         return
     text = data.decode("utf-8", "replace")
     if how == "html":
-        from headrace_governance.text.markdown import page_text
+        from headrace_governance.text.html.markdown import page_text
 
         text = page_text(text)[0]
     if how == "changelog":
@@ -274,8 +274,8 @@ def catalogue(data: bytes) -> Iterator[tuple[str, str]]:
 
 def without_near_duplicates(sides: Sequence[list[Document]]) -> list[list[Document]]:
     """The sides without near duplicates within and between them; of two alike the one of the earlier side stays."""
-    from headrace_governance.text.near_duplicates.signatures import MinhashParams, Signer
-    from headrace_governance.text.near_duplicates.verdict import Matcher, NearDuplicateParams
+    from headrace_governance.duplicates.near.signatures import MinhashParams, Signer
+    from headrace_governance.duplicates.near.verdict import Matcher, NearDuplicateParams
 
     ranked = {f"{number:02}{d.digest}": d for number, side in enumerate(sides) for d in side}
     uids = sorted(ranked)

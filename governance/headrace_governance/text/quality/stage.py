@@ -21,8 +21,9 @@ from headrace_governance.text.quality.models import Classifier, Perplexity, grad
 from headrace_governance.text.quality.tokens import TOKENS, tokens_of
 from headrace_lake.errors import InputError
 from headrace_lake.slices import Slice
-from headrace_lake.stage import DROP_DETAIL, DROP_REASON, Inputs, PartWriter, Resources, SliceReader, Stage
+from headrace_lake.stage import Inputs, PartWriter, Resources, SliceReader
 from headrace_lake.strict import StrictModel
+from headrace_lake.verdict_stage import Verdicts, VerdictStage
 
 _MODELS = "models"
 _SCHEMA = pa.schema(
@@ -60,7 +61,7 @@ class QualityParams(StrictModel):
     languages: dict[str, LanguageModels] = Field(default_factory=dict)
 
 
-class Quality(Stage):
+class Quality(VerdictStage):
     """Documents and their language → `verdict_quality`."""
 
     name = "quality"
@@ -123,7 +124,7 @@ class Quality(Stage):
             raise InputError(f"quality model of {row['language']} has no tier '{wanted}'", f"its tiers: {', '.join(cuts)}")
         return cuts
 
-    def process(self, batch: pa.Table) -> pa.Table:
+    def judge(self, batch: pa.Table) -> Verdicts:
         texts, languages = batch["text"].to_pylist(), batch["verdict_language.language"].to_pylist()
         rows: list[dict[str, Any]] = [{} for _ in texts]
         for language in sorted({x for x in languages if x in self._classifiers or x in self._perplexities}):
@@ -131,23 +132,8 @@ class Quality(Stage):
             for i, row in zip(mine, self._measure(language, [texts[i] for i in mine]), strict=True):
                 rows[i] = row
         reasons = [self._reason(language, row) for language, row in zip(languages, rows, strict=True)]
-        measured = [json.dumps(_short(row)) if row else None for row in rows]
-        text, real = pa.string(), pa.float64()
-        return pa.table(
-            {
-                "uid": batch["uid"],
-                "keep": pa.array([r is None for r in reasons], pa.bool_()),
-                "reason": pa.array(reasons, text),
-                "measured": pa.array(measured, text),
-                "score": pa.array([r.get("score") for r in rows], real),
-                "tier": pa.array([r.get("tier") for r in rows], text),
-                "classifier": pa.array([r.get("classifier") for r in rows], text),
-                "perplexity": pa.array([r.get("perplexity") for r in rows], real),
-                "language_model": pa.array([r.get("language_model") for r in rows], text),
-                DROP_REASON: pa.array(reasons, text),
-                DROP_DETAIL: pa.array([m if r else None for m, r in zip(measured, reasons, strict=True)], text),
-            }
-        )
+        columns = {name: [r.get(name) for r in rows] for name in ("score", "tier", "classifier", "perplexity", "language_model")}
+        return Verdicts(reasons, [_short(row) if row else None for row in rows], columns)
 
     def _measure(self, language: str, texts: list[str]) -> list[dict[str, Any]]:
         """Columns of documents of one language."""

@@ -2,7 +2,7 @@
 
 For features only, the text is folded: NFKC (full width to half width), lower case, every digit to 0 so that no number is learnt by
 heart. Spaced languages are cut at word characters and single marks; Chinese by jieba (`statistics.segmenter`). A line of the text is a
-line of words. Layout is no feature: line breaks, indentation and length of lines are the rule filters' business.
+line of words. Layout is not a feature: line breaks, indentation and length of lines are the rule filters' business.
 
 Speed: 18 MB/s English, 4.6 MB/s Chinese a core (benchmarks/text/bench_quality.py).
 """

@@ -208,7 +208,7 @@ def _ngram(lake: Lake, spec: NgramFile, place: Place, folder: Path) -> tuple[Art
 
 def _external(lake: Lake, spec: ExternalNgramFile, place: Place, folder: Path) -> tuple[Artifact, str]:
     if spec.package:
-        from headrace_governance.samples.build import fetch_package, unpack
+        from headrace_governance.containers.debian import fetch_package, unpack
 
         file = unpack(fetch_package(spec.package, place.cache, lambda _: None), folder / spec.package) / spec.file
     else:

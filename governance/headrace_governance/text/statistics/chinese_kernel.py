@@ -14,10 +14,10 @@ import numpy.typing as npt
 import pyarrow as pa
 from numba import njit
 
-from headrace_governance.text.character_classes import ALNUM, CODE_POINTS, DIGIT, SPACE, character_classes
+from headrace_governance.encoding.utf8 import buffers, code_point
+from headrace_governance.text.statistics.character_classes import ALNUM, CODE_POINTS, DIGIT, SPACE, character_classes
 from headrace_governance.text.statistics.kernels import BASE
 from headrace_governance.text.statistics.kernels import mixed as hashed
-from headrace_governance.text.utf8 import buffers, code_point
 
 COUNTS = (
     "characters",

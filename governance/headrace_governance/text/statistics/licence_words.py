@@ -16,10 +16,10 @@ import numpy.typing as npt
 import pyarrow as pa
 from numba import njit
 
-from headrace_governance.text.character_classes import ALNUM, UPPER, character_classes
+from headrace_governance.encoding.utf8 import buffers, code_point
+from headrace_governance.text.statistics.character_classes import ALNUM, UPPER, character_classes
 from headrace_governance.text.statistics.hash_table import HashTable
 from headrace_governance.text.statistics.kernels import BASE, get, mixed
-from headrace_governance.text.utf8 import buffers, code_point
 
 PASSAGE = 8
 """Words of a passage."""

@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from headrace_governance.text.character_classes import ALNUM, DIGIT, SPACE, UPPER, character_classes
+from headrace_governance.encoding.utf8 import buffers, code_point
+from headrace_governance.text.statistics.character_classes import ALNUM, DIGIT, SPACE, UPPER, character_classes
 from headrace_governance.text.statistics.prose import LINE_FROM, LINE_KIND, LINE_TO, Prose
 from headrace_governance.text.text_format import TEXT
-from headrace_governance.text.utf8 import buffers, code_point
 
 FACTS = ("starts", "ends", "tokens", "words", "characters", "uppercase", "digits")
 """What is known of a line: its bytes in the stored text, `str.split` tokens, tokens of fastText that begin with a letter or number,

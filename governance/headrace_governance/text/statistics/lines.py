@@ -54,7 +54,7 @@ class LineStatisticsParams(StrictModel):
 
     Attributes:
         skip_markup: keep no headings, list items and rows of tables, and look for no boilerplate in headings and rows: a title in
-            capitals, an item or a row of one word is no debris.
+            capitals, an item or a row of one word is not debris.
         languages: ISO 639-1 code → boilerplate; a language without an entry has only its lines counted.
     """
 

@@ -1,7 +1,7 @@
 """Text without its Markdown: what rules about prose measure, and where each line of it stands in the stored text.
 
 Left out are heading marks, list signs and numbers, quote signs, pipes and rule lines of tables, thematic breaks, marks of emphasis and of
-inline code, targets of links, and code blocks whole: code is no prose, and how much of a text it is stands in a statistic of its
+inline code, targets of links, and code blocks whole: code is not prose, and how much of a text it is stands in a statistic of its
 own. Words stay, also those of table cells, anchors and inline code. A text that is not Markdown (`documents.format`) passes as it is.
 
 Marks are those that our extraction writes (`html_blocks`, `formats/*`, trafilatura) and what authors of Markdown files use most; what
@@ -22,18 +22,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numba import njit
 
+from headrace_governance.encoding.utf8 import buffers
+from headrace_governance.text.statistics.inline_marks import run_length, without_inline_marks
 from headrace_governance.text.text_format import HEADING, ITEM, MARKDOWN, ROW, TEXT
-from headrace_governance.text.utf8 import buffers
 
 LINE_FROM, LINE_TO, LINE_KIND = range(3)
 _MARKS = 24
 """List and quote signs before one line."""
-_RUN = 16
-"""Back-ticks around inline code, at most."""
-_TARGET = 300
-"""Bytes of a link's target."""
-_OPEN = 8
-"""Emphases and brackets that are open at once; further ones stay as they are."""
 Ints = npt.NDArray[np.int64]
 
 
@@ -146,7 +141,7 @@ def _markdown(data: Any, first: int, last: int, out: Any, pos: int, origins: Any
         at = begin_text
         while at < e and (data[at] == 0x20 or data[at] == 0x09):
             at += 1
-        run = _run(data, at, e, 0x60)
+        run = run_length(data, at, e, 0x60)
         if run >= 3 and later[i] >= run and _none_after(data, at + run, e, 0x60):
             fence = run
             left_out = True
@@ -168,7 +163,7 @@ def _markdown(data: Any, first: int, last: int, out: Any, pos: int, origins: Any
             if is_row:
                 kind = ROW
             else:
-                level = _run(data, at, e, 0x23)
+                level = run_length(data, at, e, 0x23)
                 if 1 <= level <= 6 and at + level < e and data[at + level] == 0x20:
                     kind = HEADING
                     begin_text = at + level + 1
@@ -191,14 +186,14 @@ def _markdown(data: Any, first: int, last: int, out: Any, pos: int, origins: Any
                 pos += 1
                 special |= c == 0x60 or c == 0x2A or c == 0x5D or c == 0x5C
         if special:
-            pos = _inline(out, text_from, pos, origins, dead)
+            pos = without_inline_marks(out, text_from, pos, origins, dead)
         blank = True
         for k in range(text_from, pos):
             if out[k] != 0x20 and out[k] != 0x09:
                 blank = False
                 break
         if blank and (kind != TEXT or (left_out and text_end + 1 < pos) or (left_out and n == begin_line)):
-            # An empty cell row or heading is no line, nor is a second blank line where something between them was left out.
+            # An empty cell row or heading is not a line, nor is a second blank line where something between them was left out.
             left_out |= kind != TEXT
             pos = line_begin
             continue
@@ -233,7 +228,7 @@ def _closings(data: Any, first: int, last: int) -> tuple[Any, Any, int]:
         at = start
         while at < end and (data[at] == 0x20 or data[at] == 0x09 or data[at] == 0x3E):
             at += 1
-        run = _run(data, at, end, 0x60)
+        run = run_length(data, at, end, 0x60)
         if run >= 3:
             at += run
             while at < end and (data[at] == 0x20 or data[at] == 0x09):
@@ -245,15 +240,6 @@ def _closings(data: Any, first: int, last: int) -> tuple[Any, Any, int]:
     for i in range(n - 1, -1, -1):
         later[i] = max(later[i + 1], closing[i])
     return closing, later, longest
-
-
-@njit(cache=True)
-def _run(data: Any, at: int, end: int, byte: int) -> int:
-    """How often a byte stands here."""
-    k = at
-    while k < end and data[k] == byte:
-        k += 1
-    return k - at
 
 
 @njit(cache=True)
@@ -370,122 +356,3 @@ def _cells(data: Any, at: int, end: int, first: int, out: Any, pos: int, origins
         special |= c == 0x60 or c == 0x2A or c == 0x5D or c == 0x5C
         k += 1
     return pos, special
-
-
-@njit(cache=True)
-def _is_alnum(c: int) -> bool:
-    return 0x30 <= c <= 0x39 or 0x41 <= c <= 0x5A or 0x61 <= c <= 0x7A
-
-
-@njit(cache=True)
-def _inline(out: Any, a: int, b: int, origins: Any, dead: Any) -> int:
-    """Take the marks of inline code, emphasis and links out of a line, in place; returns its new end.
-
-    Args:
-        dead: flags, all False, of at least as many bytes as the line has.
-    """
-    next_run = np.full(_RUN + 1, -1, np.int64)
-    stars, lengths = np.empty(_OPEN, np.int64), np.empty(_OPEN, np.int64)
-    brackets = np.empty(_OPEN, np.int64)
-    n_stars = n_brackets = 0
-    i = a
-    while i < b:
-        c = out[i]
-        if c == 0x5C and i + 1 < b and (out[i + 1] == 0x2A or out[i + 1] == 0x23 or out[i + 1] == 0x5F or out[i + 1] == 0x60):
-            dead[i - a] = True
-            i += 2
-        elif c == 0x60:
-            run = _run(out, i, b, 0x60)
-            if run <= _RUN:
-                # Each length's search only moves on, so a line costs what its length does.
-                if next_run[run] < i + run:
-                    next_run[run] = _find_run(out, i + run, b, run)
-                close = next_run[run]
-                if close < b:
-                    _mark(dead, i - a, i + run - a)
-                    _mark(dead, close - a, close + run - a)
-                    i = close
-            i += run
-        elif c == 0x2A:
-            run = _run(out, i, b, 0x2A)
-            if run <= 3:
-                before = int(out[i - 1]) if i > a else 0x20
-                after = int(out[i + run]) if i + run < b else 0x20
-                closed = False
-                if before != 0x20 and not _is_alnum(after):
-                    for k in range(n_stars - 1, -1, -1):
-                        if lengths[k] == run:
-                            _mark(dead, stars[k] - a, stars[k] + run - a)
-                            _mark(dead, i - a, i + run - a)
-                            n_stars = k
-                            closed = True
-                            break
-                if not closed and after != 0x20 and not _is_alnum(before) and n_stars < _OPEN:
-                    stars[n_stars], lengths[n_stars] = i, run
-                    n_stars += 1
-            i += run
-        elif c == 0x5B:
-            if n_brackets < _OPEN:
-                brackets[n_brackets] = i
-                n_brackets += 1
-            i += 1
-        elif c == 0x5D:
-            if n_brackets > 0:
-                n_brackets -= 1
-                close = _target_end(out, i + 1, b)
-                if close > 0:
-                    opened = brackets[n_brackets]
-                    dead[opened - a] = True
-                    if opened > a and out[opened - 1] == 0x21:
-                        dead[opened - 1 - a] = True
-                    _mark(dead, i - a, close - a)
-                    i = close - 1
-            i += 1
-        else:
-            i += 1
-    at = a
-    for i in range(a, b):
-        if dead[i - a]:
-            dead[i - a] = False
-        else:
-            out[at] = out[i]
-            if len(origins):
-                origins[at] = origins[i]
-            at += 1
-    return at
-
-
-@njit(cache=True)
-def _mark(flags: Any, at: int, end: int) -> None:
-    for k in range(at, end):
-        flags[k] = True
-
-
-@njit(cache=True)
-def _find_run(out: Any, at: int, end: int, length: int) -> int:
-    """Where so many back-ticks, and no more, stand next; the end if nowhere."""
-    while at < end:
-        if out[at] == 0x60:
-            run = _run(out, at, end, 0x60)
-            if run == length:
-                return at
-            at += run
-        else:
-            at += 1
-    return end
-
-
-@njit(cache=True)
-def _target_end(out: Any, at: int, end: int) -> int:
-    """The place behind a link's target in brackets that begins here; 0 if none does: a target has a dot, slash or number sign."""
-    if at >= end or out[at] != 0x28:
-        return 0
-    place = False
-    for k in range(at + 1, min(end, at + _TARGET)):
-        c = out[k]
-        if c == 0x29:
-            return k + 1 if place else 0
-        if c <= 0x20 or c == 0x28 or c == 0x5B:
-            return 0
-        place |= c == 0x2E or c == 0x2F or c == 0x23
-    return 0

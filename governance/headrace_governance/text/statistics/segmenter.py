@@ -13,17 +13,24 @@ import numpy as np
 import numpy.typing as npt
 
 
+def import_jieba() -> Any:
+    """jieba, whose prepared dictionary lies in a folder of ours: it would believe any /tmp/jieba.cache, whoever wrote it."""
+    import jieba
+
+    from headrace_lake.storage.object_cache import cache_folder
+
+    jieba.setLogLevel(60)  # it announces its dictionary on standard error
+    jieba.dt.tmp_dir = str(cache_folder())
+    return jieba
+
+
 class Segmenter:
     """Cuts texts into words, with the dictionary that jieba loads by default and the model that it ships."""
 
     def __init__(self) -> None:
-        import jieba
-
         from headrace_governance.text.statistics import segmenter_kernels
-        from headrace_lake.object_cache import cache_folder
 
-        jieba.setLogLevel(60)  # it announces its dictionary on standard error
-        jieba.dt.tmp_dir = str(cache_folder())  # it would believe any /tmp/jieba.cache, whoever wrote it
+        jieba = import_jieba()
         jieba.dt.initialize()
         self._kernels = segmenter_kernels
         self._frequencies: dict[str, int] = jieba.dt.FREQ

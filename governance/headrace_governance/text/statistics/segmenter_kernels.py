@@ -59,7 +59,7 @@ def best_path(points: Any, slots: Any, values: Any, longest: int, total: float, 
                 if best_end < 0 or value >= best:
                     best, best_end = value, i + 1
         if best_end < 0:
-            # A character that is no entry counts as if it had been seen once.
+            # A character that is not an entry counts as if it had been seen once.
             best, best_end = 0.0 - total + route[k + 1], k + 1
         route[k] = best
         ends[k] = best_end

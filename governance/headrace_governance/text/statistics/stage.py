@@ -1,6 +1,6 @@
 """Stage `text_statistics`: documents and their language → `text_statistics`, one column a statistic.
 
-Everything is measured on the text without its markup (`prose`): heading marks and pipes are no symbols of the author's, and code is no
+Everything is measured on the text without its markup (`prose`): heading marks and pipes are not symbols of the author's, and code is no
 prose. Of what was left out the row says how much there was: characters of code, lines with a list sign.
 
 No threshold is known here. What is known is structure: which words are stop words in a language, and up to how many characters a
@@ -47,9 +47,9 @@ class TextStatistics(Stage):
         return Inputs("documents", ("uid", "text", "format"), {"verdict_language": ("language",)})
 
     def begin(self, part: PartWriter, shared: Mapping[str, pa.Table]) -> None:
-        from headrace_governance.text.filters.words import words_of
         from headrace_governance.text.statistics.licence_words import licence_words
         from headrace_governance.text.statistics.prose import item_lines, prose_of
+        from headrace_governance.text.statistics.tokenisers import words_of
 
         self._words_of, self._licence_words, self._prose_of, self._item_lines = words_of, licence_words, prose_of, item_lines
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from headrace_governance.text.spacy_import import import_spacy
 from headrace_governance.text.statistics.affixes import Affixes
 from headrace_governance.text.statistics.hash_table import HashTable
 from headrace_governance.text.statistics.word_flags import LETTER, MARK, SYMBOL, word_flags
@@ -51,6 +52,7 @@ class Words:
     """
 
     def __init__(self, tokenizer: Any) -> None:
+        import_spacy()
         from spacy.pipeline import Sentencizer
 
         from headrace_governance.text.statistics import kernels
@@ -98,8 +100,8 @@ class Words:
         return self._numbers.get(word, -1)
 
     def sentences(self, line: str) -> int:
-        """Sentences of a line, as spaCy's sentencizer cuts it: after a mark that ends one, at the next word that is no mark."""
-        # White space that is no single space between words is a token of its own to spaCy.
+        """Sentences of a line, as spaCy's sentencizer cuts it: after a mark that ends one, at the next word that is not a mark."""
+        # White space that is not a single space between words is a token of its own to spaCy.
         if not self._by_stretch or _ODD_SPACE.search(line):
             return len(self._tokenizer.sent_tokenize(line)) if line else 0
         return int(self._kernels.sentences(self.of(line), self.stops, self.marks))

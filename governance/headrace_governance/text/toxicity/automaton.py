@@ -22,8 +22,8 @@ import numpy.typing as npt
 import pyarrow as pa
 from numba import njit
 
+from headrace_governance.encoding.utf8 import buffers, code_point
 from headrace_governance.text.toxicity.terms import Pattern
-from headrace_governance.text.utf8 import buffers, code_point
 
 _LEFT, _RIGHT = 1, 2
 _UNSPACED = ((0x3005, 0x3007), (0x3041, 0x30FF), (0x31F0, 0x31FF), (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x2FFFF))

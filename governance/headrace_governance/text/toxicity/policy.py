@@ -123,7 +123,7 @@ class Dense(StrictModel):
 
     Attributes:
         tier: hits of this tier or worse count.
-        hits: so many at least; one slur in a dictionary or a court ruling is no reason.
+        hits: so many at least; one slur in a dictionary or a court ruling is not a reason.
         per_thousand: in a thousand words of the document, at least.
     """
 

@@ -10,7 +10,6 @@ Overlapping findings: an allowed phrase wins, then the worse tier, then the long
 
 from __future__ import annotations
 
-import json
 import sys
 from bisect import bisect_right
 from collections import Counter
@@ -22,7 +21,8 @@ from typing import Any, ClassVar
 import pyarrow as pa
 
 from headrace_governance.text.toxicity.policy import TIERS, ToxicityParams
-from headrace_lake.stage import DROP_DETAIL, DROP_REASON, Inputs, Resources, Stage
+from headrace_lake.stage import Inputs, Resources
+from headrace_lake.verdict_stage import Verdicts, VerdictStage
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Hit:
     category: str
 
 
-class Toxicity(Stage):
+class Toxicity(VerdictStage):
     """Documents, their language and their number of words → `verdict_toxicity`."""
 
     name = "toxicity"
@@ -55,7 +55,7 @@ class Toxicity(Stage):
         self._rules = self.params.model_dump_json(include={"languages", "restricted"})
         self._scorers = {name: load(name, spec) for name, spec in sorted(self.params.classifiers.items())}
 
-    def process(self, batch: pa.Table) -> pa.Table:
+    def judge(self, batch: pa.Table) -> Verdicts:
         texts = batch["text"].combine_chunks()
         texts = texts if isinstance(texts, pa.Array) else texts.chunk(0)
         languages = [code or "und" for code in batch["verdict_language.language"].to_pylist()]
@@ -65,24 +65,8 @@ class Toxicity(Stage):
         hits = self.hits(texts, languages)
         scores, raised = self._scores(texts, languages, hits)
         rows = [self._row(*row) for row in zip(hits, words, scores, raised, strict=True)]
-        columns: dict[str, list[Any]] = {name: [r[name] for r in rows] for name in rows[0]}
-        reasons, details = pa.array(columns["reason"], pa.string()), pa.array(columns["measured"], pa.string())
-        return pa.table(
-            {
-                "uid": batch["uid"],
-                "keep": pa.array([r is None for r in columns["reason"]], pa.bool_()),
-                "reason": reasons,
-                "measured": details,
-                "tier": pa.array(columns["tier"], pa.string()),
-                "categories": pa.array(columns["categories"], pa.list_(pa.string())),
-                "per_thousand": pa.array(columns["per_thousand"], pa.float64()),
-                "score": pa.array(scores, pa.float64()),
-                "starts": pa.array(columns["starts"], pa.list_(pa.int64())),
-                "ends": pa.array(columns["ends"], pa.list_(pa.int64())),
-                DROP_REASON: reasons,
-                DROP_DETAIL: details,
-            }
-        )
+        columns = {name: [r[name] for r in rows] for name in ("tier", "categories", "per_thousand", "starts", "ends")}
+        return Verdicts([r["reason"] for r in rows], [r["measured"] for r in rows], columns | {"score": scores})
 
     def hits(self, texts: pa.Array, languages: list[str]) -> list[list[Hit]]:
         """Findings of each text, by place."""
@@ -131,7 +115,7 @@ class Toxicity(Stage):
         measured = {tier: counts[tier] for tier in TIERS if counts[tier]} | {"words": words} | ({} if score is None else {"score": score})
         return {
             "reason": "toxic" if toxic else None,
-            "measured": json.dumps(measured) if hits or raised else None,
+            "measured": measured if hits or raised else None,
             "tier": TIERS[max([raised, *(h.tier for h in hits)])],
             "categories": sorted({h.category for h in hits}),
             "per_thousand": round(1000 * len(hits) / max(words, 1), 3),

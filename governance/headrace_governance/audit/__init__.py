@@ -1,0 +1,1 @@
+"""Audit: the removal audit, the drop-rate guard, what-if, the ledger, document traces and reports."""

@@ -1,0 +1,1 @@
+"""Opening packed files under limits of size, ratio and time: archives, compressed streams, long XML."""

@@ -1,0 +1,1 @@
+"""Character encodings: from bytes, and what they are declared as, to text."""

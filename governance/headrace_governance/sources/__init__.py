@@ -1,0 +1,1 @@
+"""Sources: the files that name them, their licences, and the policy of fetching."""

@@ -1,0 +1,1 @@
+"""Project Gutenberg books: `read` finds the records of a file, `convert` writes one as Markdown."""

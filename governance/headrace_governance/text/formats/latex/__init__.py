@@ -1,0 +1,1 @@
+"""LaTeX sources: `read` finds the records of a file, `convert` writes one as Markdown."""

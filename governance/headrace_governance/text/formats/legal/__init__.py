@@ -1,0 +1,1 @@
+"""Laws and government documents: `read` finds the records of a file, `convert` writes one as Markdown."""

@@ -1,0 +1,1 @@
+"""Stack Exchange posts: `read` finds the records of a file, `convert` writes one as Markdown."""

@@ -1,0 +1,1 @@
+"""HTML to Markdown: tokeniser, block writer, and the choice of a page's main content."""

@@ -1,0 +1,1 @@
+"""Stage `language`: language and script of documents, and what their source declares."""

@@ -1,0 +1,1 @@
+"""Remote jobs as the lake records them: who owns one, may it start, was it stopped."""

@@ -1,0 +1,1 @@
+"""Text: Qwen's vocabulary, its encoder, and the stage that turns documents into tokens."""

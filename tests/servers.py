@@ -20,6 +20,7 @@ from secrets import token_hex
 from typing import Any
 
 import psycopg2
+from patience import PATIENCE_S
 
 from headrace_lake.settings import S3Settings, Secret
 from headrace_operators.services.embedded_postgres import UNPRIVILEGED, EmbeddedPostgres, programs
@@ -128,7 +129,7 @@ def postgres(*databases: str) -> Iterator[Postgres]:
         server = subprocess.Popen(words, stdout=out, stderr=out, cwd="/", **who)
     try:
         found = Postgres(port, password)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE_S
         while True:
             try:
                 found.rows("postgres", "select 1")
@@ -141,7 +142,7 @@ def postgres(*databases: str) -> Iterator[Postgres]:
         yield found
     finally:
         server.send_signal(signal.SIGINT)  # fast shutdown: pooled connections of this process may still be open
-        server.wait(20)
+        server.wait(PATIENCE_S)
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from patience import PATIENCE_S
 
 from headrace_jobs.evaluation.bits_per_byte import DEFINITION
 from headrace_jobs.gates.judge import evaluate_gate
@@ -56,7 +57,7 @@ class Desk:
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=PATIENCE_S,
             env={**os.environ, **environment},
         )
 

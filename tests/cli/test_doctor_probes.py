@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 import s3fs
 import yaml
+from patience import PATIENCE_S
 from servers import Postgres, Store, free_port, object_store, postgres
 
 from headrace_cli import probe_catalog, probe_services, probe_settings, probe_store
@@ -317,7 +318,7 @@ def test_a_file_system_that_is_full_or_read_only_is_named(tmp_path: Path, checko
     )
     script = 'mount -t tmpfs -o size=64k none lake && dd if=/dev/zero of=lake/full bs=4k 2>/dev/null; "$@"; mount -o remount,ro lake; "$@"'
     words = ["unshare", "-rm", "sh", "-c", script, "sh", sys.executable, "-c", code]
-    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=120)
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=PATIENCE_S)
     full, read_only = done.stdout.splitlines()
     assert "No space left" in full and "setting='lake.root'" in full
     assert "Read-only file system" in read_only or "not writable" in read_only

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pytest
 import typer
 import yaml
+from patience import PATIENCE_S
 from typer.testing import CliRunner
 
 from headrace_cli import main
@@ -131,7 +132,7 @@ class Desk:
 def _run(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "headrace_cli", *words]
     env = {**os.environ, **environment}
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=300, env=env)
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=PATIENCE_S, env=env)
 
 
 @pytest.fixture(scope="module")
@@ -293,7 +294,7 @@ def test_reading_commands_say_nothing_on_standard_error(desk: Desk) -> None:
 def test_a_reader_that_leaves_early_ends_the_command_quietly(desk: Desk) -> None:
     command = f"{sys.executable} -m headrace_cli table show documents; echo $? >&2"
     done = subprocess.run(
-        ["sh", "-c", f"{{ {command}; }} | true"], cwd=desk.folder, capture_output=True, text=True, check=False, timeout=120
+        ["sh", "-c", f"{{ {command}; }} | true"], cwd=desk.folder, capture_output=True, text=True, check=False, timeout=PATIENCE_S
     )
     assert "Traceback" not in done.stderr and "Broken" not in done.stderr and "Exception" not in done.stderr
     assert int(done.stderr.split()[-1]) in (0, 1, 141)
@@ -316,7 +317,7 @@ def _at_terminal(folder: Path, code: str, **environment: str) -> str:
             break
         said += got
     os.close(leader)
-    assert child.wait(60) == 0
+    assert child.wait(PATIENCE_S) == 0
     return said.decode()
 
 
@@ -374,7 +375,7 @@ def test_help_imports_no_component_and_cuts_no_line(tmp_path: Path) -> None:
         "import sys, headrace_cli.main as m\nsys.argv = ['headrace', '--help']\ntry: m.main()\nexcept SystemExit: pass\n"
         "print(sorted({'pydantic', 'pyarrow', 'rich.console', 'yaml', 'headrace_lake.settings', 'headrace_lake.cli'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", probe], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", probe], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=PATIENCE_S)
     assert done.stdout.splitlines()[-1] == "[]" and "..." not in done.stdout.replace("[ARGS]...", "")
     grouped = _run(tmp_path, "slice", "--help").stdout
     assert "..." not in grouped.replace("[ARGS]...", "") and "without doing it." in grouped
@@ -409,9 +410,9 @@ def test_names_are_completed_and_nothing_is_created(words: str, found: str, desk
     env = {"_HEADRACE_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
     code = "import sys; sys.argv = ['headrace']; from headrace_cli.main import main; main()"
     run = [sys.executable, "-c", code]
-    done = subprocess.run(run, cwd=desk.folder, capture_output=True, text=True, check=False, timeout=60, env={**os.environ, **env})
+    done = subprocess.run(run, cwd=desk.folder, capture_output=True, text=True, check=False, timeout=PATIENCE_S, env={**os.environ, **env})
     assert found in done.stdout.split(), (done.stdout, done.stderr)
-    subprocess.run(run, cwd=tmp_path, capture_output=True, check=False, timeout=60, env={**os.environ, **env})
+    subprocess.run(run, cwd=tmp_path, capture_output=True, check=False, timeout=PATIENCE_S, env={**os.environ, **env})
     assert list(tmp_path.iterdir()) == []
 
 
@@ -420,7 +421,7 @@ def test_completion_of_slices_and_sources_needs_no_heavy_import(desk: Desk) -> N
         "import sys\nfrom headrace_lake.terminal import completion\nfound = completion.slices('mine/') + completion.recipes('')\n"
         "print(found, sorted({'pydantic', 'pyarrow', 'pyiceberg', 'rich'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", probe], cwd=desk.folder, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", probe], cwd=desk.folder, capture_output=True, text=True, check=True, timeout=PATIENCE_S)
     assert done.stdout == "['mine/', 'mine/2026-11-01'] []\n"
 
 
@@ -495,7 +496,7 @@ def test_a_signal_ends_a_run_with_one_line_that_says_what_stays_and_the_same_com
     assert child.stderr is not None
     assert child.stderr.readline().startswith("mine/2026-11-01 length: 0/3 rows")
     child.send_signal(number)
-    out, err = child.communicate(timeout=60)
+    out, err = child.communicate(timeout=PATIENCE_S)
     told = [line for line in err.splitlines() if line.startswith("headrace: ")]
     assert (child.returncode, out, "Traceback" in err) == (code, "", False), err
     assert told == [
@@ -510,8 +511,10 @@ def test_a_command_that_says_nothing_of_its_own_still_ends_in_one_line(number: i
         "import os, sys\nimport headrace_cli.main as m\n"
         "m._COMMANDS['wait'] = ('waiting', 'wait')\nsys.argv = ['headrace', 'wait']\nm.main()"
     )
-    waiting = f"import os, time\ndef wait() -> None:\n    '''Wait.'''\n    os.kill(os.getpid(), {int(number)})\n    time.sleep(30)\n"
+    waiting = f"import os, time\ndef wait() -> None:\n    '''Wait.'''\n    os.kill(os.getpid(), {int(number)})\n    time.sleep(900)\n"
     (tmp_path / "waiting.py").write_text(waiting, encoding="utf-8")
     env = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60, env=env)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=PATIENCE_S, env=env
+    )
     assert done.returncode == 128 + number and done.stderr.count("\n") == 1 and "Go on with: headrace wait" in done.stderr

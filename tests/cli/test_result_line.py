@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S
 
 from headrace_lake.settings import load_settings
 from headrace_lake.terminal.console import RESULT_PREFIX, emit_result, want_result
@@ -14,7 +15,7 @@ from headrace_lake.terminal.console import RESULT_PREFIX, emit_result, want_resu
 
 def _headrace(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "headrace_cli", *words], cwd=folder, capture_output=True, text=True, check=False, timeout=120
+        [sys.executable, "-m", "headrace_cli", *words], cwd=folder, capture_output=True, text=True, check=False, timeout=PATIENCE_S
     )
 
 

@@ -122,7 +122,7 @@ class Held(Length):
 
     def finish(self, part: PartWriter) -> dict[str, pa.Table]:
         assert isinstance(self.params, HeldParams)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         wanted = set(self.params.until.get(f"{part.source}:{part.part}", ()))
         while wanted:
             with open(self.params.marks, encoding="ascii") as there:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import write_documents
+from patience import PATIENCE_S
 
 from headrace_lake.engine import stale_stages
 from headrace_lake.lake import Lake
@@ -40,7 +41,7 @@ def lake_at(folder: Path, root: str) -> Lake:
 def headrace(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     env = {k: v for k, v in os.environ.items() if k != SETTINGS_ENV}
     return subprocess.run(
-        [sys.executable, "-m", "headrace_cli", *words], cwd=cwd, env=env, capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, "-m", "headrace_cli", *words], cwd=cwd, env=env, capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
 
 

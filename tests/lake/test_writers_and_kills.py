@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from conftest import write_documents
+from patience import PATIENCE_S
 from servers import object_store
 from stages_for_tests import Admit, Length, LengthParams
 
@@ -67,7 +68,7 @@ def write_at_once(settings: Settings, *writers: list[str]) -> list[tuple[str, st
     running = [processes.Process(target=commit_slices, args=(settings.model_dump(mode="json"), w, start, results)) for w in writers]
     for process in running:
         process.start()
-    found = [results.get(timeout=120) for w in writers for _ in w]
+    found = [results.get(timeout=PATIENCE_S) for w in writers for _ in w]
     for process in running:
         process.join(30)
     return found
@@ -141,7 +142,7 @@ def test_a_driver_killed_at_any_moment_leaves_nothing_half_done(tmp_path: Path) 
         event = processes.Event()
         driver = processes.Process(target=drive, args=(settings.model_dump(mode="json"), event))
         driver.start()
-        assert event.wait(60)
+        assert event.wait(PATIENCE_S)
         after = rng.uniform(0, length)
         driver.join(after)
         if driver.is_alive() and driver.pid is not None:

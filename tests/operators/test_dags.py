@@ -18,6 +18,7 @@ from airflow.models.dagrun import DagRun
 from airflow.sdk.exceptions import AirflowFailException, ParamValidationError
 from airflow.serialization.serialized_objects import DagSerialization
 from airflow.utils.types import DagRunType
+from patience import PATIENCE_S
 
 from headrace_lake.engine import load_pipeline
 from headrace_lake.settings import Settings
@@ -94,7 +95,7 @@ def test_a_dag_file_parses_in_milliseconds_without_the_heavy_parts(checkout: Pat
         " print(f.stem, time.process_time()-t)\n"
         "print('heavy', sorted({'torch','ray','megatron','datatrove','pyiceberg'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", probe], cwd=checkout, capture_output=True, text=True, check=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", probe], cwd=checkout, capture_output=True, text=True, check=True, timeout=PATIENCE_S)
     *times, heavy = done.stdout.strip().splitlines()
     assert heavy == "heavy []"
     assert {t.split()[0] for t in times} == EXPECTED

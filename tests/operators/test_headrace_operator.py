@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferred
 from gate_world import World
+from patience import PATIENCE_S
 
 from headrace_lake.jobs.ledger import JobLedger
 from headrace_lake.settings import load_settings
@@ -106,13 +107,13 @@ def test_only_exit_code_2_is_final(new_context: Context, code: int, final: bool)
 
 
 def test_killing_the_deferred_task_stops_the_remote_job(ray_settings: Path, new_context: Context, jobs: RayLauncher) -> None:
-    trigger = _defer(_operator("import time; time.sleep(120)"), new_context()).trigger
+    trigger = _defer(_operator("import time; time.sleep(900)"), new_context()).trigger
     asyncio.run(trigger.on_kill())
     assert _ended_stopped(jobs, trigger.submission_id)
 
 
 def test_killing_the_worker_before_it_defers_stops_the_remote_job(ray_settings: Path, new_context: Context, jobs: RayLauncher) -> None:
-    operator = _operator("import time; time.sleep(120)")
+    operator = _operator("import time; time.sleep(900)")
     trigger = _defer(operator, new_context()).trigger
     operator.on_kill()
     assert _ended_stopped(jobs, trigger.submission_id)
@@ -152,7 +153,7 @@ def test_a_job_begins_when_the_triggerer_has_its_task_and_one_that_never_is_gets
 
 
 def test_a_job_is_stopped_when_the_last_run_that_follows_it_is_killed(ray_settings: Path, new_context: Context, jobs: RayLauncher) -> None:
-    operator = _operator("import time; time.sleep(120)")
+    operator = _operator("import time; time.sleep(900)")
     first, second = (_defer(operator, new_context()).trigger for _ in range(2))
     assert first.submission_id == second.submission_id
     asyncio.run(first.on_kill())
@@ -164,7 +165,7 @@ def test_a_job_is_stopped_when_the_last_run_that_follows_it_is_killed(ray_settin
 
 
 def test_what_a_person_has_stopped_is_not_retried(ray_settings: Path, new_context: Context) -> None:
-    operator, context = _operator("import time; time.sleep(120)"), new_context()
+    operator, context = _operator("import time; time.sleep(900)"), new_context()
     trigger = _defer(operator, context).trigger
     ledger = JobLedger.of(load_settings(ray_settings))
     ledger.stop(trigger.submission_id, "stopped by alice with `headrace jobs stop`", by_hand=True)
@@ -174,7 +175,7 @@ def test_what_a_person_has_stopped_is_not_retried(ray_settings: Path, new_contex
 
 
 def test_a_job_of_another_run_is_not_stopped_by_this_one(ray_settings: Path, new_context: Context, jobs: RayLauncher) -> None:
-    operator = _operator("import time; time.sleep(120)")
+    operator = _operator("import time; time.sleep(900)")
     mine = _defer(operator, new_context()).trigger
     theirs = _defer(operator, new_context()).trigger
     assert (theirs.submission_id, theirs.owned) == (mine.submission_id, False)
@@ -225,7 +226,7 @@ def _ended_stopped(jobs: RayLauncher, sid: str) -> bool:
 
 
 def _status(jobs: RayLauncher, sid: str) -> str:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         job = jobs.describe(sid)
         if job is not None and job.terminal:

@@ -10,6 +10,7 @@ import uuid
 from pathlib import Path
 
 import yaml
+from patience import PATIENCE_S
 
 from headrace_governance.acquire.fetching import fetch_slice
 from headrace_governance.sources.source import Source
@@ -56,7 +57,7 @@ def test_ray_and_one_process_write_the_same_bytes(jobs: RayLauncher, checkout: P
     words = [sys.executable, "-m", "headrace_cli", "slice", "run", "text", *map(str, SLICES)]
     paths = {"PYTHONPATH": os.pathsep.join(sys.path)}
     here, local = lake_of(tmp_path / "local", checkout)
-    subprocess.run([*words, "--executor", "local", "--settings", str(here)], env=os.environ | paths, check=True, timeout=300)
+    subprocess.run([*words, "--executor", "local", "--settings", str(here)], env=os.environ | paths, check=True, timeout=PATIENCE_S)
     there, remote = lake_of(tmp_path / "ray", checkout)
     request = JobSpec([*words, "--executor", "ray", "--settings", str(there)], {"test": uuid.uuid4().hex}, paths)
     sid = jobs.ensure(request, Owner("d", "r", "t", generation=0, user="alice")).job.submission_id

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from patience import PATIENCE_S
 
 from headrace_lake.jobs.ledger import JobLedger
 from headrace_lake.lake import Lake
@@ -19,7 +20,7 @@ from headrace_lake.settings import load_settings
 from headrace_operators.janitor import Janitor, TaskState
 from headrace_operators.launchers import Job, JobSpec, Launcher, Owner, launcher_of
 
-SLEEP = "import time; print('working', flush=True); time.sleep(300)"
+SLEEP = "import time; print('working', flush=True); time.sleep(900)"
 DEAF = """
 import os, signal, sys, time
 from headrace_lake.lake import Lake
@@ -58,7 +59,7 @@ def _owner(run: str = "", generation: int = 0) -> Owner:
     return Owner("ingest_text", run or f"manual__{uuid.uuid4().hex[:8]}", "clean", generation=generation, user="alice")
 
 
-def _wait(true: Callable[[], Any], within_s: float = 150.0) -> Any:
+def _wait(true: Callable[[], Any], within_s: float = PATIENCE_S) -> Any:
     deadline = time.monotonic() + within_s
     while not (found := true()):
         assert time.monotonic() < deadline, "waited in vain"
@@ -168,7 +169,7 @@ def test_a_follower_of_a_log_ends_with_the_job_and_says_how(cluster: Launcher) -
 
 
 def _headrace(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "headrace_cli", *words], capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run([sys.executable, "-m", "headrace_cli", *words], capture_output=True, text=True, timeout=PATIENCE_S, check=False)
 
 
 def test_a_waiting_job_is_listed_as_waiting(cluster: Launcher) -> None:

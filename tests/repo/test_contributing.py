@@ -15,6 +15,7 @@ import pyarrow as pa
 import pytest
 import typer
 import yaml
+from patience import PATIENCE_S
 
 from headrace_cli.main import build
 from headrace_governance.sources.source import load_source
@@ -157,7 +158,12 @@ def test_the_dag_parses_and_starts_commands_that_exist(page: dict[str, list[str]
     (folder / "ledger_weekly.py").write_text(page["file=dags/ledger_weekly.py"][0], encoding="utf-8")
     home = {"AIRFLOW_HOME": str(tmp_path / "airflow"), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
     done = subprocess.run(
-        [sys.executable, "-c", PARSE, str(folder)], env={**os.environ, **home}, capture_output=True, text=True, check=False, timeout=120
+        [sys.executable, "-c", PARSE, str(folder)],
+        env={**os.environ, **home},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE_S,
     )
     errors, dags = json.loads(done.stdout.splitlines()[-1])
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from patience import PATIENCE_S
 
 HEAVY = ("torch", "ray", "megatron", "airflow")
 
@@ -42,7 +43,7 @@ def _probe(folder: Path, names: str, *, walk: bool, heavy: tuple[str, ...] = HEA
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]

@@ -19,6 +19,7 @@ from typing import Any
 import psutil
 import pytest
 import yaml
+from patience import PATIENCE_S
 from warcio.archiveiterator import ArchiveIterator
 
 from headrace_governance.acquire.crawl.run import crawl_slice
@@ -247,7 +248,7 @@ def test_slow_cut_exploding_and_endless_answers_fail_alone_in_bounded_time_and_m
     }
     memory, began = psutil.Process().memory_info().rss, time.monotonic()
     receipt = crawl(max_bytes=2 << 20)
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < PATIENCE_S
     assert psutil.Process().memory_info().rss - memory < 200 << 20
     found = reasons(crawl.lake)
     assert found.pop("/bomb") in ("compression_ratio", "too_large") and found.pop("/endless") == "too_large"

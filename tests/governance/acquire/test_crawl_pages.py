@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from linear import grows_linearly
 
 from headrace_governance.acquire.crawl.licence import header_facts
 from headrace_governance.acquire.crawl.pages import facts_end, read_facts, read_page
@@ -139,7 +138,5 @@ def test_a_link_field_names_a_licence_behind_other_parameters(value: str) -> Non
 
 
 def test_a_hostile_link_field_costs_milliseconds() -> None:
-    started = time.perf_counter()
-    for value in ("<a>" + "; x" * 20000, "<a>" + ';"' * 20000, "<a>;" * 15000, "<a>" + " " * 60000, "<a>;" + " " * 60000):
-        header_facts(URL, [("link", value)], "")
-    assert time.perf_counter() - started < 1.0
+    for head, piece in (("<a>", "; x"), ("<a>", ';"'), ("", "<a>;"), ("<a>", " "), ("<a>;", " ")):
+        assert grows_linearly(lambda n, head=head, piece=piece: header_facts(URL, [("link", head + piece * (n // len(piece)))], ""), 60_000)

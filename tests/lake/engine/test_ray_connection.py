@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import pytest
+from patience import PATIENCE_S
 
 from headrace_lake.engine.ray_connection import NOT_CONNECTED, connect
 from headrace_lake.errors import ConfigError, ServiceError
@@ -19,13 +20,13 @@ import ctypes
 from headrace_lake.engine import ray_connection
 ray_connection._GRACE_S = 0.5
 with ray_connection.ended_after(0.5, "it"):
-    ctypes.PyDLL(None).sleep(60)  # as C code that never lets Python's interpreter lock go
+    ctypes.PyDLL(None).sleep(900)  # as C code that never lets Python's interpreter lock go
 """
 ENV = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
 
 
 def _run(code: str, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", code], env=ENV | env, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run([sys.executable, "-c", code], env=ENV | env, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
 
 
 def test_a_control_store_that_takes_connections_and_never_answers_is_given_up() -> None:

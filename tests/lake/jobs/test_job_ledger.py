@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import PATIENCE_S
 from servers import postgres_catalog
 
 from headrace_lake.jobs.ledger import JOB_ENV, JobLedger, JobStopped
@@ -119,7 +120,7 @@ def test_a_command_starts_when_it_is_confirmed_and_not_when_it_was_stopped_or_fo
     time.sleep(1.5)
     assert started["confirmed-1"].poll() is None and not (tmp_path / "confirmed-1").exists(), "it waits"
     ledger.confirm("confirmed-1")
-    told = {job: process.communicate(timeout=60)[1] for job, process in started.items()}
+    told = {job: process.communicate(timeout=PATIENCE_S)[1] for job, process in started.items()}
     assert {job: process.returncode for job, process in started.items()} == states
     assert [job for job in states if (tmp_path / job).exists()] == ["confirmed-1"]
     assert "stopped before it began: marked failed by alice. Nothing was done" in told["stopped-1"]
@@ -165,7 +166,7 @@ def test_stops_and_commits_of_several_processes_have_one_order(settings: Setting
         time.sleep(rng.uniform(0, 0.5))
         ledger.stop(job, "enough")
         at_stop[job] = ledger.entry(job).commits
-    assert [worker.wait(60) for worker in workers] == [9, 9], "each was refused"
+    assert [worker.wait(PATIENCE_S) for worker in workers] == [9, 9], "each was refused"
     recorded = [a.name for a in lake.artifacts("trial")]
     assert {job: sum(name == job for name in recorded) for job in jobs} == at_stop
 
@@ -186,7 +187,7 @@ def _state(ledger: JobLedger) -> str:
     return entry.state
 
 
-def _wait_until(true: Any, within_s: float = 180) -> None:
+def _wait_until(true: Any, within_s: float = PATIENCE_S) -> None:
     deadline = time.monotonic() + within_s
     while not true():
         assert time.monotonic() < deadline

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from patience import PATIENCE_S
 
 from headrace_jobs.model.build import build_model
 from headrace_jobs.model.config import ModelConfig, load_model_config
@@ -76,7 +77,7 @@ def test_layers_and_softmax_are_chosen_by_their_own_products() -> None:
 def _probe(checkout: Path, model: str, **env: str) -> list[dict[str, Any]]:
     words = [sys.executable, "-m", "headrace_jobs.model.precision", model, "--base", str(checkout)]
     clean = {k: v for k, v in os.environ.items() if k not in AVX2_ONLY}
-    done = subprocess.run(words, env=clean | env, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(words, env=clean | env, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
     assert done.returncode == 0, done.stderr
     found: list[dict[str, Any]] = json.loads(done.stdout)
     return found
@@ -128,5 +129,5 @@ def test_no_model_is_built_before_its_precision_is_chosen() -> None:
 
 def test_an_unknown_model_is_one_line_and_exit_code_2(checkout: Path) -> None:
     words = [sys.executable, "-m", "headrace_jobs.model.precision", "nosuch", "--base", str(checkout)]
-    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
     assert done.returncode == 2 and done.stderr.startswith("headrace: no model 'nosuch'") and done.stderr.count("\n") == 1

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from patience import PATIENCE_S
 from training_site import MODEL, Site
 
 from headrace_jobs.evaluation.run import newest_checkpoint
@@ -90,7 +91,7 @@ def test_a_finished_run_is_adopted_and_the_command_says_so(site: Site, trained: 
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=PATIENCE_S,
     )
     assert done.returncode == 0, done.stderr
     line = next(line for line in done.stdout.splitlines() if line.startswith("HEADRACE_RESULT "))
@@ -139,7 +140,7 @@ def killed(site: Site, trained: Outcome) -> dict[str, int]:
     """Moment → exit code of a run that was killed at it in its second save."""
     words = [word for moment, seed in SEEDS.items() for word in (moment, site.recipe(moment, max_steps=5, seed=seed))]
     command = [sys.executable, "-c", KILLED_SAVES, str(site.settings), *words]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
     assert done.returncode == 0, done.stderr
     codes = next(line for line in done.stdout.splitlines() if line.startswith("ended: ")).split()[1:]
     assert len(codes) == len(SEEDS), done.stderr

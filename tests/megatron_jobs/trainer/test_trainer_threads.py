@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S
 
 from headrace_jobs.trainer.threads import free_cores
 
@@ -24,13 +25,15 @@ with process_groups(ParallelConfig(), seed=1):
 
 def test_a_launcher_that_reserved_one_cpu_and_said_so_limits_nothing() -> None:
     env = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}  # Ray's and torchrun's habit
-    done = subprocess.run([sys.executable, "-c", SHOW], env=env, capture_output=True, text=True, check=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", SHOW], env=env, capture_output=True, text=True, check=True, timeout=PATIENCE_S)
     assert {int(x) for x in done.stdout.split()} == {CORES}, done.stdout
 
 
 def test_cores_that_the_process_is_bound_to_are_the_limit() -> None:
     code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); from headrace_jobs.trainer.threads import free_cores; "
-    done = subprocess.run([sys.executable, "-c", code + "print(free_cores())"], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code + "print(free_cores())"], capture_output=True, text=True, check=True, timeout=PATIENCE_S
+    )
     assert done.stdout.strip() == "1"
 
 

@@ -16,21 +16,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import PATIENCE_S
 
 from headrace_lake.errors import ConfigError
 from headrace_operators.launchers import Job, JobSpec, Owner
-from headrace_operators.launchers.keeper import CANCELLED, ENDED, KEEPER, LOG, PROCESS, REQUEST
+from headrace_operators.launchers.keeper import CANCELLED, ENDED, KEEPER, KILL_AFTER_S, LOG, PROCESS, REQUEST
 from headrace_operators.launchers.local import KEPT_FOR_S, START_WITHIN_S, LocalLauncher
 from headrace_operators.process_identity import MARK_ENV, boot, born, living_members
 
 OWNER = Owner("d", "r", "t", user="alice")
-SLEEP = "import time; print('working', flush=True); time.sleep(300)"
+SLEEP = "import time; print('working', flush=True); time.sleep(900)"
 DEAF_FAMILY = """
 import os, signal, subprocess, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
-child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"])
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(900)"])
 print("working", child.pid, flush=True)
-time.sleep(300)
+time.sleep(900)
 """
 """It and its child, which inherits the disposition, do not hear SIGTERM."""
 
@@ -51,7 +52,7 @@ def _submit(local: LocalLauncher, code: str, *args: str) -> str:
     return local.ensure(_spec(code, *args), OWNER).job.submission_id
 
 
-def _wait(true: Callable[[], Any], within_s: float = 30.0) -> Any:
+def _wait(true: Callable[[], Any], within_s: float = PATIENCE_S) -> Any:
     deadline = time.monotonic() + within_s
     while not (found := true()):
         assert time.monotonic() < deadline, "waited in vain"
@@ -138,7 +139,7 @@ def test_cancel_ends_a_process_group_that_ignores_sigterm(local: LocalLauncher, 
         assert local.describe(sid).status == "RUNNING", "the command goes on without its keeper"
     began = time.monotonic()
     LocalLauncher(local.folder, tmp_path).cancel(sid)
-    assert not keeper_lives or time.monotonic() - began < 1, "asking takes no time"
+    assert not keeper_lives or time.monotonic() - began < KILL_AFTER_S, "asking does not wait"
     assert _end(local, sid).status == "STOPPED" and list(living_members(group)) == []
     local.cancel(sid)  # once more changes nothing
     assert local.describe(sid).status == "STOPPED"
@@ -149,7 +150,7 @@ def test_a_command_that_hears_sigterm_ends_at_once_when_it_is_cancelled(local: L
     _wait(lambda: "working" in local.logs(sid))
     began = time.monotonic()
     local.cancel_and_wait(sid)
-    assert time.monotonic() - began < 2 and local.describe(sid).status == "STOPPED" and local.logs(sid) == "working\ntidied up\n"
+    assert time.monotonic() - began < KILL_AFTER_S and local.describe(sid).status == "STOPPED" and local.logs(sid) == "working\ntidied up\n"
 
 
 def test_a_job_whose_record_is_there_and_whose_process_is_gone_has_failed(local: LocalLauncher) -> None:
@@ -166,7 +167,7 @@ def test_a_job_whose_record_is_there_and_whose_process_is_gone_has_failed(local:
 def test_a_number_that_is_another_process_by_now_is_neither_taken_for_the_job_nor_signalled(
     local: LocalLauncher, changed: dict[str, str]
 ) -> None:
-    stranger = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"], start_new_session=True)
+    stranger = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(900)"], start_new_session=True)
     try:
         sid = _submit(local, "pass")
         _end(local, sid)
@@ -184,7 +185,7 @@ def test_a_number_that_is_another_process_by_now_is_neither_taken_for_the_job_no
         fresh = LocalLauncher(local.folder, local.cwd)
         assert fresh.describe(sid).status == "RUNNING"
         fresh.cancel(sid)
-        assert stranger.wait(10) == -signal.SIGTERM
+        assert stranger.wait(PATIENCE_S) == -signal.SIGTERM
     finally:
         stranger.kill()
         stranger.wait()

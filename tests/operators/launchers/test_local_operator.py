@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferred
+from patience import PATIENCE_S
 
 from headrace_lake.settings import load_settings
 from headrace_operators.launchers import Launcher, launcher_of
@@ -63,7 +64,7 @@ def _again(trigger: JobTrigger) -> JobTrigger:
 
 
 def _status(launcher: Launcher, sid: str) -> str:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while not (job := launcher.describe(sid)).terminal:  # type: ignore[union-attr]
         assert time.monotonic() < deadline, f"{sid} still runs"
         time.sleep(0.1)
@@ -112,10 +113,10 @@ def test_a_killed_command_is_retried(launcher: Launcher, new_context: Context) -
 
 
 def test_killing_the_deferred_task_ends_the_process(launcher: Launcher, new_context: Context, tmp_path: Path) -> None:
-    operator = _operator("import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(300)", str(tmp_path / "pid"))
+    operator = _operator("import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(900)", str(tmp_path / "pid"))
     trigger = _defer(operator, new_context()).trigger
     launcher.ledger.confirm(trigger.submission_id)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
         assert time.monotonic() < deadline
         time.sleep(0.1)
@@ -136,7 +137,7 @@ def test_the_planned_request_of_a_task_is_what_the_operator_sends(launcher: Laun
     operator = HeadraceOperator(task_id="t", argv=["no-such-command", "--executor", "local"], slice_text="a/1", cpus=2)
     words = [sys.executable, "-m", "headrace_cli", "jobs", "plan", "--slice", "a/1", "--cpus", "2", "--json"]
     words += ["--dag", "d", "--run", "r", "--task", "t", "--", "no-such-command", "--executor", "local"]
-    planned = json.loads(subprocess.run(words, capture_output=True, text=True, check=True, timeout=120).stdout)
+    planned = json.loads(subprocess.run(words, capture_output=True, text=True, check=True, timeout=PATIENCE_S).stdout)
     assert not Path(launcher.address).exists(), "planning starts nothing"
     sid = _defer(operator, new_context(run_id="r")).trigger.submission_id
     sent = json.loads((Path(launcher.address) / sid / "request.json").read_text(encoding="utf-8"))

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S
 
 from headrace_lake.errors import ServiceError
 from headrace_operators.launchers import Job, JobSpec, Owner, error_line, result_of
@@ -26,7 +27,7 @@ def _owner(run: str = "r", generation: int = 0) -> Owner:
     return Owner("d", run, "t", generation=generation, user="alice")
 
 
-def _end(jobs: RayLauncher, sid: str, within_s: float = 60.0) -> Job:
+def _end(jobs: RayLauncher, sid: str, within_s: float = PATIENCE_S) -> Job:
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:
         job = jobs.describe(sid)
@@ -36,7 +37,7 @@ def _end(jobs: RayLauncher, sid: str, within_s: float = 60.0) -> Job:
     raise AssertionError(f"{sid} still runs")
 
 
-def _wait_for(file: Path, within_s: float = 30.0) -> None:
+def _wait_for(file: Path, within_s: float = PATIENCE_S) -> None:
     deadline = time.monotonic() + within_s
     while not file.exists():
         assert time.monotonic() < deadline, f"{file} did not appear"
@@ -125,7 +126,7 @@ def test_stop_ends_the_process_itself(jobs: RayLauncher, tmp_path: Path) -> None
     pid = int((tmp_path / "started").read_text())
     os.kill(pid, 0)
     jobs.cancel_and_wait(sid)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE_S
     while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not Path(f"/proc/{pid}").exists()

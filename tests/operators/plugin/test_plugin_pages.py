@@ -30,6 +30,7 @@ from lake_of_pages import (
     uid_of,
     write_metrics,
 )
+from patience import PATIENCE_S
 
 from headrace_governance.audit.document_trace import Span
 from headrace_governance.audit.reports.charts import thinned, ticks
@@ -333,7 +334,7 @@ def test_the_ticks_of_an_axis_are_few_and_enclose_the_values(low: float, high: f
 
 def test_what_is_out_of_date_is_worked_out_beside_the_page_and_named_with_its_cause(place: Path, lake: Lake, get: Get) -> None:
     commit(lake, RIVER, "text_digests", {"text_digests": [{"uid": uid_of(RIVER, 0), "text_digest": "0" * 32}]}, minutes=40)
-    page, deadline = get("/stale"), time.monotonic() + 120
+    page, deadline = get("/stale"), time.monotonic() + PATIENCE_S
     assert "Being worked out" in page and 'http-equiv="refresh"' in page
     while "Being worked out" in page:
         assert time.monotonic() < deadline
@@ -348,7 +349,7 @@ def test_a_fault_while_looking_for_what_is_stale_is_told(monkeypatch: pytest.Mon
     broken.write_text("lake: {rot: x}\n", encoding="utf-8")
     monkeypatch.setenv(SETTINGS_ENV, str(broken))
     known, staleness = Known(working=True), Staleness()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while not known.at and time.monotonic() < deadline:
         known = staleness.known("v")
         time.sleep(0.2)

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S
 
 from headrace_operators.poc.driver import Poc
 from headrace_operators.poc.note import NoteFile
@@ -18,7 +19,7 @@ def headrace(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     """A command of its own."""
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-m", "headrace_cli", *words]
-    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
 
 
 def test_stop_where_nothing_was_ever_started_says_so_and_makes_nothing(tmp_path: Path) -> None:
@@ -46,7 +47,7 @@ def test_the_first_lines_need_neither_airflow_nor_http() -> None:
     heavy = {"httpx", "pydantic", "rich.console", "airflow", "pyarrow"}
     probe = f"import sys, headrace_cli.main, headrace_operators.poc.cli; print(sorted({heavy} & set(sys.modules)))"
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run([sys.executable, "-c", probe], env=env, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", probe], env=env, capture_output=True, text=True, check=True, timeout=PATIENCE_S)
     assert done.stdout.strip() == "[]"
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import psutil
 import psycopg2
 import pytest
+from patience import PATIENCE_S
 from sqlalchemy import create_engine, text
 from strangers import as_stranger
 
@@ -140,7 +141,7 @@ def test_two_commands_that_start_it_at_once_start_one(server: EmbeddedPostgres) 
     code += "s = EmbeddedPostgres(Path(sys.argv[1]), Path(sys.argv[2])); s.start(['airflow']); print(s.daemon.pid())"
     words = [sys.executable, "-c", code, str(server.folder), str(server.roots_place)]
     both = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    pids = {process.communicate(timeout=60)[0].strip() for process in both}
+    pids = {process.communicate(timeout=PATIENCE_S)[0].strip() for process in both}
     assert pids == {str(server.daemon.pid())} and [process.returncode for process in both] == [0, 0]
 
 

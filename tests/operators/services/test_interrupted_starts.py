@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from patience import PATIENCE_S
 
 from headrace_lake.terminal.interrupt import Interrupted, interruptible
 from headrace_operators.poc.runs import one_at_a_time
@@ -21,7 +22,7 @@ import os, sys
 from pathlib import Path
 from headrace_operators.services.process import Daemon
 daemon = Daemon("thing", Path(sys.argv[1]))
-daemon.start([sys.executable, "-c", "import time; time.sleep(60)"], os.environ, Path(sys.argv[1]))
+daemon.start([sys.executable, "-c", "import time; time.sleep(900)"], os.environ, Path(sys.argv[1]))
 """
 
 WAITER = """
@@ -30,7 +31,7 @@ from headrace_lake.terminal.interrupt import Interrupted, interruptible
 with interruptible():
     try:
         print("waiting", flush=True)
-        time.sleep(60)
+        time.sleep(900)
     except Interrupted as exc:
         time.sleep(0.3)  # the words of farewell
         print("goes on", flush=True)
@@ -49,7 +50,7 @@ def test_a_daemon_is_on_record_before_its_program_runs(tmp_path: Path) -> None:
 def test_a_daemon_outlives_the_killed_command_that_started_it_and_is_found(tmp_path: Path) -> None:
     starter = subprocess.Popen([sys.executable, "-c", STARTER, str(tmp_path)], env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
     daemon = Daemon("thing", tmp_path)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while daemon.pid() is None:
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -63,7 +64,7 @@ def test_a_daemon_outlives_the_killed_command_that_started_it_and_is_found(tmp_p
 def test_what_was_killed_is_told_from_what_was_stopped(tmp_path: Path) -> None:
     daemon = Daemon("thing", tmp_path)
     assert daemon.stopped and not daemon.died
-    pid = daemon.start([sys.executable, "-c", "import time; time.sleep(60)"], os.environ, tmp_path)
+    pid = daemon.start([sys.executable, "-c", "import time; time.sleep(900)"], os.environ, tmp_path)
     assert not daemon.stopped and not daemon.died
     os.kill(pid, signal.SIGKILL)
     daemon.wait_ended()
@@ -83,7 +84,7 @@ def test_a_young_or_listening_process_is_given_time_and_an_old_silent_one_is_not
     port = free_port()
     daemon = Daemon("thing", tmp_path)
     assert not daemon.busy(port, 60), "there is none"
-    server = f"import socket,time\ns=socket.socket(); s.bind(('127.0.0.1', {port})); s.listen(); print('up', flush=True); time.sleep(60)"
+    server = f"import socket,time\ns=socket.socket(); s.bind(('127.0.0.1', {port})); s.listen(); print('up', flush=True); time.sleep(900)"
     daemon.start([sys.executable, "-c", server], os.environ, tmp_path)
     assert daemon.busy(port + 1, 60), "it has just begun"
     daemon.wait_until(lambda: daemon.tail() == "up", 60)
@@ -114,7 +115,7 @@ def test_a_signal_that_comes_twice_is_one_and_gives_the_shell_s_code(number: int
     assert waiter.stdout is not None and waiter.stdout.readline() == "waiting\n"
     os.killpg(waiter.pid, number)
     os.kill(waiter.pid, number)  # as `make` hands it on to its child
-    assert waiter.communicate(timeout=30)[0] == "goes on\n" and waiter.returncode == code
+    assert waiter.communicate(timeout=PATIENCE_S)[0] == "goes on\n" and waiter.returncode == code
 
 
 def test_handlers_are_put_back_and_no_exception_handler_swallows_an_interruption() -> None:
@@ -132,7 +133,7 @@ def test_handlers_are_put_back_and_no_exception_handler_swallows_an_interruption
 def test_a_second_command_waits_until_the_first_has_chosen_its_run_and_a_killed_one_holds_nobody_up(tmp_path: Path) -> None:
     code = (
         "import sys,time\nfrom pathlib import Path\nfrom headrace_operators.poc.runs import one_at_a_time\n"
-        "with one_at_a_time(Path(sys.argv[1]), print):\n print('held', flush=True)\n time.sleep(60)"
+        "with one_at_a_time(Path(sys.argv[1]), print):\n print('held', flush=True)\n time.sleep(900)"
     )
     first = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path)],

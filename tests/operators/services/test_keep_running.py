@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from patience import PATIENCE_S
 
 QUICK = "import sys; from headrace_operators.services.keep_running import *\nsys.exit(keep_running(sys.argv[1:], pause_s=0.02, most=5))"
 KEEPER = [sys.executable, "-c", QUICK]
@@ -20,14 +21,14 @@ FAILS_TWICE = "import sys, pathlib\nf = pathlib.Path(sys.argv[1])\nf.open('a').w
 
 def test_it_is_started_again_until_it_ends_well(tmp_path: Path) -> None:
     words = [*KEEPER, sys.executable, "-c", FAILS_TWICE, str(tmp_path / "runs")]
-    done = subprocess.run(words, env=ENV, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(words, env=ENV, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert done.returncode == 0 and (tmp_path / "runs").read_text() == "xxx"
     assert done.stderr.count("ended with code 7, started again") == 2
 
 
 def test_one_that_fails_all_the_time_is_given_up_with_its_code(tmp_path: Path) -> None:
     command = [sys.executable, "-c", "import sys; open(sys.argv[1], 'a').write('x'); sys.exit(3)", str(tmp_path / "runs")]
-    done = subprocess.run([*KEEPER, *command], env=ENV, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([*KEEPER, *command], env=ENV, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert done.returncode == 3 and (tmp_path / "runs").read_text() == "x" * 6 and "given up" in done.stderr
 
 
@@ -36,14 +37,14 @@ import signal, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_DFL)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 open(sys.argv[1], "a").write("x")
-time.sleep(60)
+time.sleep(900)
 """
 
 
 def _kept(folder: Path) -> tuple[subprocess.Popen[bytes], psutil.Process]:
     """A keeper and its command, once that runs."""
     keeper = subprocess.Popen([*KEEPER, sys.executable, "-c", WAITS, str(folder / "runs")], env=ENV, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE_S
     while not (folder / "runs").exists():
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -55,7 +56,7 @@ def _kept(folder: Path) -> tuple[subprocess.Popen[bytes], psutil.Process]:
 def test_asked_to_stop_it_stops_the_command_and_does_not_start_it_again(tmp_path: Path, number: signal.Signals) -> None:
     keeper, child = _kept(tmp_path)
     keeper.send_signal(number)
-    assert keeper.wait(20) == 0 and (tmp_path / "runs").read_text() == "x"
+    assert keeper.wait(PATIENCE_S) == 0 and (tmp_path / "runs").read_text() == "x"
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
 
 
@@ -63,7 +64,7 @@ def test_a_killed_command_is_started_again(tmp_path: Path) -> None:
     keeper = subprocess.Popen([*KEEPER, sys.executable, "-c", WAITS, str(tmp_path / "runs")], env=ENV, stderr=subprocess.DEVNULL)
     try:
         for times in (1, 2):
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + PATIENCE_S
             while not (tmp_path / "runs").exists() or len((tmp_path / "runs").read_text()) < times:
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
@@ -71,12 +72,12 @@ def test_a_killed_command_is_started_again(tmp_path: Path) -> None:
                 psutil.Process(keeper.pid).children()[0].kill()
     finally:
         keeper.terminate()
-        keeper.wait(20)
+        keeper.wait(PATIENCE_S)
 
 
 def test_a_killed_keeper_takes_its_command_along(tmp_path: Path) -> None:
     keeper, child = _kept(tmp_path)
     keeper.kill()
-    keeper.wait(20)
-    psutil.wait_procs([child], timeout=20)
+    keeper.wait(PATIENCE_S)
+    psutil.wait_procs([child], timeout=PATIENCE_S)
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from patience import PATIENCE_S
 
 from headrace_lake.errors import ServiceError
 from headrace_operators.launchers import JobSpec, Owner, launcher_of
@@ -30,7 +31,7 @@ def _daemon(folder: Path, code: str, **kwargs: float) -> Daemon:
 
 
 def test_a_daemon_is_found_by_its_pid_file_and_stopped(tmp_path: Path) -> None:
-    daemon = _daemon(tmp_path, "import time; time.sleep(60)")
+    daemon = _daemon(tmp_path, "import time; time.sleep(900)")
     pid = Daemon("thing", tmp_path).pid()  # another command, later
     assert pid is not None and pid == daemon.pid()
     assert daemon.stop() and daemon.pid() is None and not psutil.pid_exists(pid)
@@ -40,10 +41,10 @@ def test_a_daemon_is_found_by_its_pid_file_and_stopped(tmp_path: Path) -> None:
 def test_a_daemon_that_ignores_the_signal_is_killed_with_its_children(tmp_path: Path) -> None:
     code = (
         "import signal,subprocess,sys,time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-        "p=subprocess.Popen([sys.executable,'-c','import time; time.sleep(60)'])\nopen('child','w').write(str(p.pid))\ntime.sleep(60)"
+        "p=subprocess.Popen([sys.executable,'-c','import time; time.sleep(900)'])\nopen('child','w').write(str(p.pid))\ntime.sleep(900)"
     )
     daemon = _daemon(tmp_path, code, stop_within_s=0.5)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE_S
     while not (tmp_path / "child").exists() or not (tmp_path / "child").read_text():
         assert time.monotonic() < deadline
         time.sleep(0.1)
@@ -54,9 +55,9 @@ def test_a_daemon_that_ignores_the_signal_is_killed_with_its_children(tmp_path: 
 
 
 def test_what_a_killed_daemon_left_behind_goes_when_it_is_stopped(tmp_path: Path) -> None:
-    code = "import os,subprocess,sys,time\np=subprocess.Popen(['sleep','60'])\nprint(p.pid, flush=True)\ntime.sleep(60)"
+    code = "import os,subprocess,sys,time\np=subprocess.Popen(['sleep','900'])\nprint(p.pid, flush=True)\ntime.sleep(900)"
     daemon = _daemon(tmp_path, code)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE_S
     while not daemon.tail().isdigit():
         assert time.monotonic() < deadline
         time.sleep(0.1)
@@ -66,7 +67,7 @@ def test_what_a_killed_daemon_left_behind_goes_when_it_is_stopped(tmp_path: Path
     while daemon.pid() is not None:
         time.sleep(0.05)
     assert child.is_running() and not daemon.stop()
-    psutil.wait_procs([child], timeout=5)
+    psutil.wait_procs([child], timeout=PATIENCE_S)
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
 
 
@@ -139,7 +140,7 @@ def test_services_that_go_down_stop_local_jobs_where_those_are_what_tasks_start(
     jobs = {"launcher": "local", "folder": str(tmp_path / "jobs")}
     services = LocalServices(tmp_path / "poc", checkout, usual_ports=False, overrides={"jobs": jobs})
     launcher = launcher_of(services.settings)
-    spec = JobSpec(["python", "-c", "import time; time.sleep(300)"], {"test": "down"})
+    spec = JobSpec(["python", "-c", "import time; time.sleep(900)"], {"test": "down"})
     sid = launcher.ensure(spec, Owner("d", "r", "t", user="alice")).job.submission_id
     services.down(("site",))
     assert not launcher.describe(sid).terminal  # type: ignore[union-attr]
@@ -157,9 +158,9 @@ def test_a_stopped_head_takes_the_commands_of_its_jobs_along(tmp_path: Path) -> 
     head = RayHead(tmp_path, f"http://127.0.0.1:{free_port()}", tmp_path / "token", cpus=1)
     head.start(dict(os.environ), tmp_path)
     try:
-        code = f"import os, pathlib, time; pathlib.Path({str(tmp_path / 'pid')!r}).write_text(str(os.getpid())); time.sleep(300)"
+        code = f"import os, pathlib, time; pathlib.Path({str(tmp_path / 'pid')!r}).write_text(str(os.getpid())); time.sleep(900)"
         head.jobs.ensure(JobSpec(["python", "-c", code], {"test": "stop"}), Owner("d", "r", "t", generation=0, user="alice"))
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE_S
         while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
             assert time.monotonic() < deadline, "the job did not start"
             time.sleep(0.1)
@@ -171,10 +172,10 @@ def test_a_stopped_head_takes_the_commands_of_its_jobs_along(tmp_path: Path) -> 
 
 def test_nothing_that_a_service_started_outlives_it_not_even_in_a_session_of_its_own(tmp_path: Path) -> None:
     stubborn = (
-        "import os,signal,time; os.setsid(); signal.signal(signal.SIGTERM, signal.SIG_IGN); print(os.getpid(), flush=True); time.sleep(60)"
+        "import os,signal,time; os.setsid(); signal.signal(signal.SIGTERM, signal.SIG_IGN); print(os.getpid(), flush=True); time.sleep(900)"
     )
-    daemon = _daemon(tmp_path, f"import subprocess,sys,time\nsubprocess.Popen([sys.executable,'-c',{stubborn!r}])\ntime.sleep(60)")
-    deadline = time.monotonic() + 20
+    daemon = _daemon(tmp_path, f"import subprocess,sys,time\nsubprocess.Popen([sys.executable,'-c',{stubborn!r}])\ntime.sleep(900)")
+    deadline = time.monotonic() + PATIENCE_S
     while not daemon.tail().isdigit():
         assert time.monotonic() < deadline
         time.sleep(0.1)
@@ -192,9 +193,9 @@ def test_a_head_whose_control_store_was_killed_leaves_no_process_when_it_is_stop
     try:
         # As a driver that hangs in C code: it answers no signal that can be ignored.
         code = "import os,pathlib,signal,sys,time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-        code += f"pathlib.Path({str(tmp_path / 'pid')!r}).write_text(str(os.getpid()))\ntime.sleep(300)"
+        code += f"pathlib.Path({str(tmp_path / 'pid')!r}).write_text(str(os.getpid()))\ntime.sleep(900)"
         head.jobs.ensure(JobSpec(["python", "-c", code], {"test": "hang"}), Owner("d", "r", "t", generation=0, user="alice"))
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE_S
         while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
             assert time.monotonic() < deadline, "the job did not start"
             time.sleep(0.1)

@@ -23,6 +23,7 @@ import pytest
 import yaml
 from patience import PATIENCE_MS, PATIENCE_S
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+from still_pages import STILL
 
 from headrace_operators.airflow_api import AirflowApi
 from headrace_operators.launchers.ray import RayLauncher
@@ -274,7 +275,10 @@ def sign_in(stack: Stack, chromium: Browser) -> Iterator[Callable[[str], Page]]:
     contexts = []
 
     def make(user: str) -> Page:
-        context = chromium.new_context(viewport={"width": 1440, "height": 900}, base_url=stack.services.airflow.address)
+        context = chromium.new_context(
+            viewport={"width": 1440, "height": 900}, base_url=stack.services.airflow.address, reduced_motion="reduce"
+        )
+        context.add_init_script(STILL)
         context.set_default_timeout(PATIENCE_MS)
         contexts.append(context)
         page = context.new_page()

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from patience import PATIENCE_S
 from playwright.sync_api import Page, expect
+from still_pages import STILL
 
 from headrace_lake.errors import ServiceError
 from headrace_lake.lake import Lake
@@ -33,6 +34,7 @@ def ui_run(stack: Any, chromium: Any) -> str:
     stack.admin.wait_for_dag("ingest_text")
     stack.admin.unpause("ingest_text")  # from now on it also runs by itself
     context = chromium.new_context(viewport={"width": 1440, "height": 1100}, base_url=stack.services.airflow.address)
+    context.add_init_script(STILL)
     page = context.new_page()
     page.goto("/")
     page.locator("input[name=username]").fill("admin")

@@ -55,7 +55,7 @@ def test_every_module_of_the_data_side_imports_without_torch_ray_or_airflow(pack
     assert _probe(tmp_path, package, walk=True) == CLEAN
 
 
-@pytest.mark.parametrize("package", ["headrace_tokenizers", "headrace_jobs"])
+@pytest.mark.parametrize("package", ["headrace_tokenizers", "headrace_jobs", "headrace_jobs.trainer.run"])
 def test_the_training_side_imports_without_torch(package: str, tmp_path: Path) -> None:
     assert _probe(tmp_path, package, walk=False) == CLEAN
 

@@ -17,6 +17,7 @@ Adding a filter is one small file and one line here:
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -214,8 +215,25 @@ def _imported(use: str, kind: str, where: str) -> Any:
     module, sep, name = use.partition(":")
     try:
         return getattr(importlib.import_module(module), name) if sep else None
-    except (ImportError, AttributeError) as exc:
-        raise ConfigError(f"{where}: {kind} '{use}' cannot be imported ({exc})", f"write module:Class of an installed {kind}") from exc
+    except (ImportError, AttributeError, TypeError, ValueError) as exc:  # the last two: a relative or an empty name
+        moved = " or ".join(f"'{place}'" for place in _classes_named(name, module.partition(".")[0]))
+        way_out = f"did you mean {moved}?" if moved else f"write module:Class of an installed {kind}"
+        raise ConfigError(f"{where}: {kind} '{use}' cannot be imported ({exc})", way_out) from exc
+
+
+def _classes_named(name: str, package: str) -> list[str]:
+    """`module:Class` of each class of this name in a package, by its source: where a class has moved to since a pipeline was written."""
+    try:
+        spec = importlib.util.find_spec(package)
+    except (ImportError, ValueError):
+        return []
+    found = []
+    for place in (spec and spec.submodule_search_locations) or ():
+        for file in sorted(Path(place).rglob("*.py")):
+            if f"\nclass {name}(" in file.read_text(encoding="utf-8"):
+                inner = file.relative_to(place).with_suffix("").parts
+                found.append(".".join([package, *(part for part in inner if part != "__init__")]) + f":{name}")
+    return found
 
 
 def _where(file: Path, entry: StageEntry, place: str) -> str:

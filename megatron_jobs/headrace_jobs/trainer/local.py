@@ -23,7 +23,7 @@ from headrace_jobs.trainer.parallel import RENDEZVOUS
 from headrace_lake.errors import ServiceError
 
 if TYPE_CHECKING:
-    from headrace_jobs.trainer.loop import RunPlan
+    from headrace_jobs.trainer.plan import RunPlan
 
 PARENT = "HEADRACE_PARENT"
 _GRACE_SECONDS = 10.0

@@ -8,77 +8,25 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from headrace_jobs.mix.compile import Mix
 from headrace_jobs.mix.loader import PackedLoader
-from headrace_jobs.model.config import ModelConfig
 from headrace_jobs.model.precision import resolved
 from headrace_jobs.trainer import checkpoint
-from headrace_jobs.trainer.config import TrainConfig
+from headrace_jobs.trainer.observer import Observer, StepRecord
 from headrace_jobs.trainer.parallel import process_groups
+from headrace_jobs.trainer.plan import RunPlan
 from headrace_jobs.trainer.segment import Segment, begin_segment, joined
 from headrace_jobs.trainer.state import TrainState, build_state
 from headrace_jobs.trainer.step import train_step
 from headrace_jobs.trainer.vocabulary import set_rows, settle_rows, used_ids
 from headrace_lake.errors import ConfigError, InputError
 from headrace_lake.lake import Lake
-
-
-@dataclass(frozen=True)
-class StepRecord:
-    """A line of the metrics file. Loss in nats per token, time in seconds; tokens are unmasked labels."""
-
-    step: int
-    loss: float
-    lr: float
-    grad_norm: float | None
-    tokens: int
-    total_tokens: int
-    tokens_per_second: float
-    seconds: float
-    phase: str
-
-
-class Observer:
-    """What the first rank tells of; does nothing by itself."""
-
-    def started(self, step: int, checkpoint: Path | None, segments: tuple[Segment, ...], notes: tuple[str, ...] = ()) -> None:
-        """The run goes on after `step` (0 for a fresh one); this launch is the last of its `segments`."""
-
-    def stepped(self, record: StepRecord) -> None:
-        """A step is done."""
-
-    def saved(self, step: int, folder: Path) -> None:
-        """A checkpoint is on disk."""
-
-
-@dataclass(frozen=True)
-class RunPlan:
-    """What to train and where to keep it.
-
-    Attributes:
-        fingerprint: identity of the run; a checkpoint of another run is never resumed.
-        folder: of the run, on a file system that all its processes see.
-        stop_after: end after this step although tokens are left, leaving a checkpoint; the run stays unfinished.
-        start_from: a checkpoint whose weights, moments and position a new run begins with.
-    """
-
-    fingerprint: str
-    folder: Path
-    config: TrainConfig
-    model: ModelConfig
-    stop_after: int | None = None
-    start_from: Path | None = None
-
-    @property
-    def checkpoints(self) -> Path:
-        return self.folder / "checkpoints"
 
 
 def train(plan: RunPlan, mix: Mix, lake: Lake, observer: Observer) -> TrainState:

@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from headrace_governance.audit.reports.html import page, render
-from headrace_jobs.trainer.loop import StepRecord
+from headrace_jobs.trainer.observer import StepRecord
 
 METRICS = "metrics.jsonl"
 LAST_STEPS = 10

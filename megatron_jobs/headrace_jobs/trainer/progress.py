@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from headrace_jobs.trainer.loop import Observer, StepRecord
+from headrace_jobs.trainer.observer import Observer, StepRecord
 from headrace_jobs.trainer.pace import EARLY_SECONDS, EARLY_STEPS, Pace, Share, duration, estimate
 from headrace_jobs.trainer.segment import Segment, changes
 from headrace_lake.terminal.console import text_console

@@ -24,9 +24,10 @@ from headrace_jobs.model.build import check_layout
 from headrace_jobs.model.config import ModelConfig, load_model_config
 from headrace_jobs.trainer import checkpoint
 from headrace_jobs.trainer.config import TrainConfig, train_config
-from headrace_jobs.trainer.loop import Observer, RunPlan, StepRecord, train
 from headrace_jobs.trainer.metrics import LAST_STEPS, METRICS, append_metrics, cut_metrics, mean_loss, read_metrics, write_page
+from headrace_jobs.trainer.observer import Observer, StepRecord
 from headrace_jobs.trainer.parallel import world_size
+from headrace_jobs.trainer.plan import RunPlan
 from headrace_jobs.trainer.progress import Progress
 from headrace_jobs.trainer.segment import Segment, changes
 from headrace_lake.errors import InputError, LakeError
@@ -96,6 +97,8 @@ def run_plan(lake: Lake, mix: Mix, config: TrainConfig, model: ModelConfig) -> R
 
 def train_here(lake: Lake, mix: Mix, plan: RunPlan) -> None:
     """Train in this process, which is one of the world's."""
+    from headrace_jobs.trainer.loop import train  # and with it torch
+
     last = min((x for x in (plan.stop_after, plan.config.max_steps) if x is not None), default=None)
     progress = Progress(mix.recipe.name, total_tokens=mix.recipe.tokens, log_every=plan.config.log_every, last_step=last)
     try:

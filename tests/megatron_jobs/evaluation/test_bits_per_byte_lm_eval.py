@@ -32,8 +32,10 @@ from headrace_jobs.model.config import ModelConfig
 from headrace_jobs.trainer.checkpoint import newest_valid
 from headrace_jobs.trainer.config import TrainConfig
 from headrace_jobs.trainer.inference import load_for_inference
-from headrace_jobs.trainer.loop import Observer, RunPlan, train
+from headrace_jobs.trainer.loop import train
+from headrace_jobs.trainer.observer import Observer
 from headrace_jobs.trainer.parallel import stop
+from headrace_jobs.trainer.plan import RunPlan
 from headrace_lake.engine import load_pipeline, run_pipeline
 from headrace_lake.errors import InputError
 from headrace_lake.fingerprint import digest_of

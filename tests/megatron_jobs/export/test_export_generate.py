@@ -18,8 +18,10 @@ from headrace_jobs.release.sample import continuation, load_model
 from headrace_jobs.trainer.checkpoint import newest_valid
 from headrace_jobs.trainer.config import TrainConfig
 from headrace_jobs.trainer.inference import load_for_inference
-from headrace_jobs.trainer.loop import Observer, RunPlan, train
+from headrace_jobs.trainer.loop import train
+from headrace_jobs.trainer.observer import Observer
 from headrace_jobs.trainer.parallel import stop
+from headrace_jobs.trainer.plan import RunPlan
 from headrace_lake.errors import InputError
 from headrace_lake.lake import Lake
 from headrace_lake.receipts import Receipt

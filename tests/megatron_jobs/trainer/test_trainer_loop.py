@@ -19,8 +19,10 @@ from headrace_jobs.model.precision import Measured
 from headrace_jobs.trainer import checkpoint
 from headrace_jobs.trainer.config import TrainConfig
 from headrace_jobs.trainer.inference import MegatronScorer
-from headrace_jobs.trainer.loop import Observer, RunPlan, StepRecord, train
+from headrace_jobs.trainer.loop import train
+from headrace_jobs.trainer.observer import Observer, StepRecord
 from headrace_jobs.trainer.parallel import process_groups, stop
+from headrace_jobs.trainer.plan import RunPlan
 from headrace_jobs.trainer.segment import changes
 from headrace_jobs.trainer.state import build_state
 from headrace_jobs.trainer.vocabulary import used_ids

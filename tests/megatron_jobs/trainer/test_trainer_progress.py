@@ -14,7 +14,7 @@ from rich.console import Console
 
 from headrace_jobs.model.precision import Measured, decide
 from headrace_jobs.trainer import progress
-from headrace_jobs.trainer.loop import StepRecord
+from headrace_jobs.trainer.observer import StepRecord
 from headrace_jobs.trainer.pace import Pace, causes, duration, estimate
 from headrace_jobs.trainer.segment import Segment, changes, joined
 

@@ -8,6 +8,7 @@ import itertools
 import json
 import pkgutil
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -132,10 +133,18 @@ def verdicts(cls: type[Stage], texts: list[tuple[str, str]], form: str = "plain"
     return rows
 
 
+@cache
+def korean() -> Any:
+    """datatrove's tokeniser of Korean with the model that ships, since datatrove's own default ships no more."""
+    from datatrove.utils.word_tokenizers import KiwiTokenizer
+
+    return KiwiTokenizer("cong")
+
+
+@cache
 def direct(cls: type[Stage], language: str) -> Any:
     """datatrove's filter built from the YAML by hand, with the language's name in place of our tokeniser."""
     from datatrove.pipeline.filters import C4QualityFilter, FineWebQualityFilter, GopherQualityFilter, GopherRepetitionFilter
-    from datatrove.utils.word_tokenizers import KiwiTokenizer
 
     data = yaml.safe_load((FOLDER / f"{cls.name}.yaml").read_text())
     values = dict(data["languages"].get(language, data["default"]))
@@ -144,12 +153,8 @@ def direct(cls: type[Stage], language: str) -> Any:
         values["stop_words"] = structure["stop_words"].get(language, structure["stop_words"]["default"])
     if cls is FineWeb:
         values["short_line_length"] = structure["short_line"]
-    # FineWeb-2's names; for Korean the model that ships, since datatrove's own default ships no more.
-    name: Any = (
-        KiwiTokenizer("cong")
-        if language == "ko"
-        else {"zh": "cmn_Hani", "ar": "arb_Arab", "hi": "hin_Deva", "no": "nob_Latn"}.get(language, language)
-    )
+    fineweb2 = {"zh": "cmn_Hani", "ar": "arb_Arab", "hi": "hin_Deva", "no": "nob_Latn"}
+    name: Any = korean() if language == "ko" else fineweb2.get(language, language)
     if cls is C4:
         return C4QualityFilter(**values, language=name) if values.pop("enabled", True) else None
     if cls is GopherRepetition:

@@ -19,7 +19,7 @@ from typer.core import TyperGroup
 
 from headrace_lake.errors import HeadraceError, InputError
 from headrace_lake.foreign_text import one_line
-from headrace_lake.garbage import collect_rarely
+from headrace_lake.garbage import collect_no_more, collect_rarely
 from headrace_lake.nearest import nearest
 from headrace_lake.terminal.console import echo, opened_lake, want_result
 from headrace_lake.terminal.interrupt import interruptible, this_command
@@ -35,6 +35,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "samples": ("headrace_governance.acquire.cli", "samples"),
     "source": ("headrace_governance.acquire.cli", "source"),
     "crawl": ("headrace_governance.acquire.cli", "crawl"),
+    "compile": ("headrace_governance.acquire.compiling_cli", "compile_command"),
     "slice": ("headrace_lake.cli", "slice_app"),
     "stage": ("headrace_lake.stage_cli", "stage_app"),
     "table": ("headrace_lake.cli", "table_app"),
@@ -67,6 +68,7 @@ _SUMMARIES = {
     "samples": "The sample site: real packages' pages, opened without installing.",
     "source": "Sources: list and check them.",
     "crawl": "Crawl or import slices of sources into the lake; what it holds already is adopted.",
+    "compile": "Compile what a pipeline runs, before its first slice on this machine: a minute or two, once.",
     "slice": "Run, preview and look at slices.",
     "stage": "List stages; run one; prove that its code still writes the same.",
     "table": "Look at tables; tag and vacuum them.",
@@ -92,6 +94,9 @@ _SUMMARIES = {
 _RENAMED = {"court": "audit"}
 _RENAMED_BELOW = {("audit", "wipe-out"): "drop-rate"}
 
+_COMPLETION = ("--install-completion", "--show-completion")
+_SHELLS = ("bash", "zsh", "fish", "powershell", "pwsh")
+
 
 def renamed(words: list[str]) -> list[str] | None:
     """The words of a command line by today's names of commands, or None where it uses no former one."""
@@ -111,6 +116,12 @@ class _Root(TyperGroup):
         if cmd_name not in self.commands and cmd_name in _COMMANDS:
             self.commands[cmd_name] = _load(cmd_name)
         return self.commands.get(cmd_name)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] in _COMPLETION and not ctx.resilient_parsing:
+            option = next(p for p in self.params if args[0] in p.opts)
+            option.callback(ctx, option, _shell(ctx, args))  # type: ignore[misc]  # writes or prints, and exits
+        return super().parse_args(ctx, args)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if (now := renamed(args)) is not None and not ctx.resilient_parsing:
@@ -134,6 +145,18 @@ class _Root(TyperGroup):
         if incomplete.startswith("-"):
             return list(super().shell_complete(ctx, incomplete))
         return [CompletionItem(name) for name in _COMMANDS if name.startswith(incomplete)]
+
+
+def _shell(ctx: Any, args: list[str]) -> str:
+    """The shell to complete in: the one that is named, that runs this command, or that the user logs in with."""
+    from typer._completion_shared import _get_shell_name
+
+    for name in args[1:2] or (_get_shell_name(), os.path.basename(os.environ.get("SHELL", ""))):
+        if name in _SHELLS:
+            return name
+    what = f"{args[1]!r} is no shell that is known" if args[1:] else "Which shell this is cannot be told"
+    ctx.fail(f"{what}. Name one of {', '.join(_SHELLS)}: 'headrace {args[0]} bash'.")
+    raise AssertionError("fail has raised")
 
 
 app = typer.Typer(
@@ -220,6 +243,8 @@ def main() -> None:
         except KeyboardInterrupt:  # before or after the command itself
             _say(f"{_name(received.number or signal.SIGINT)}: stopped. Go on with: {this_command()}")
             sys.exit(128 + (received.number or signal.SIGINT))
+        finally:
+            collect_no_more()
 
 
 def _run() -> None:

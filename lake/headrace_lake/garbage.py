@@ -15,3 +15,11 @@ def collect_rarely() -> None:
     3.11) the collector takes 2.2 s of 17 s of the processor with those, 0.5 s with these, and the peak of memory is the same 1.3 GB.
     """
     gc.set_threshold(*_THRESHOLDS)
+
+
+def collect_no_more() -> None:
+    """Spare the end of a process its last searches for garbage, in a heap that goes with the process; for its last line of code.
+
+    They walk everything that the libraries hold: a sixth of the processor time of a command that only reads the lake.
+    """
+    gc.freeze()

@@ -42,6 +42,7 @@ WITHOUT_JSON = {"poc", "services up", "services down", "samples build", "samples
 ACTIONS = {
     *(
         "crawl",
+        "compile",
         "slice run",
         "stage run",
         "stage prove-equal",
@@ -285,10 +286,13 @@ def test_crawl_and_slice_run_say_nothing_on_standard_error_when_they_are_quick_a
     assert desk.said == ""
 
 
-def test_reading_commands_say_nothing_on_standard_error(desk: Desk) -> None:
-    for words in (["drops"], ["ledger"]):
-        done = desk.run(*words)
-        assert (done.returncode, done.stderr) == (0, ""), words
+def test_reading_commands_say_nothing_on_standard_error_and_load_nothing_of_other_commands(desk: Desk) -> None:
+    probe = "import atexit, sys; atexit.register(lambda: print(sorted({'httpx', 'ray', 'torch'} & set(sys.modules))))\n"
+    for name in ("drops", "ledger"):
+        code = f"{probe}from headrace_cli.main import main; sys.argv = ['headrace', '{name}']; main()"
+        run = [sys.executable, "-c", code]
+        done = subprocess.run(run, cwd=desk.folder, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
+        assert (done.returncode, done.stderr, done.stdout.splitlines()[-1]) == (0, "", "[]"), name
 
 
 def test_a_reader_that_leaves_early_ends_the_command_quietly(desk: Desk) -> None:

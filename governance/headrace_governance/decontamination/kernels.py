@@ -250,7 +250,9 @@ def _grown(array: Any, used: int) -> Any:
     if used < len(array):
         return array
     bigger = np.empty((2 * len(array), array.shape[1]), array.dtype)
-    bigger[:used] = array
+    for i in range(used):  # an array assigned to a slice takes numba four seconds to compile
+        for j in range(array.shape[1]):
+            bigger[i, j] = array[i, j]
     return bigger
 
 

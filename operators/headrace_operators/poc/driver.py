@@ -25,6 +25,7 @@ from headrace_lake.terminal.interrupt import Interrupted, interruptible
 from headrace_operators.airflow_api import AirflowApi
 from headrace_operators.launchers import launcher_of
 from headrace_operators.operator_env import SETTINGS_ENV
+from headrace_operators.poc.compiling import Compiling
 from headrace_operators.poc.note import NoteFile
 from headrace_operators.poc.plan import PocPlan, load_poc_plan, plan_digest
 from headrace_operators.poc.progress import Follower
@@ -90,6 +91,7 @@ class Poc:
         self.launcher = launcher_of(self.services.settings)
         self.note = NoteFile(self.services.folder)
         self.run_id = ""
+        self.compiling = Compiling(self.services.folder / "compile.log")
 
     def say(self, line: str) -> None:
         """A line with the seconds since the command began."""
@@ -111,6 +113,7 @@ class Poc:
                 self._farewell(exc)
                 return exc.exit_code
             finally:
+                self.compiling.end()
                 if self.down:
                     self.services.down(say=self.console.print)
 
@@ -193,6 +196,9 @@ class Poc:
         from headrace_governance.acquire.samples.build import build_site
 
         samples = self.services.site.samples
+        if not (self.services.folder / "lake").exists():
+            self.say("kernels: compiling in the background, a minute or two of one core")
+            self.compiling.start()
         sections = tuple(sorted({source.rpartition("-")[0] for source in plan.sources}))
         languages = tuple(sorted({source.rpartition("-")[2] for source in plan.sources}))
         build_site(

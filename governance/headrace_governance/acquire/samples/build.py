@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from headrace_governance.acquire.samples.packages import ROBOTS, SECTIONS, Edition, Section
-from headrace_governance.containers.debian import Say, fetch_package, sha256, unpack
+from headrace_governance.containers.debian import Say, fetch_packages, sha256, unpack
 from headrace_lake.errors import ConfigError, InputError
 
 PAGES_PER_LANGUAGE = 260
@@ -48,7 +48,7 @@ def build_site(
     """
     chosen = _chosen(languages, sections)
     packages = sorted({e.package for s, editions in chosen for e in editions} | {_english(s).package for s, _ in chosen if s.ranked})
-    debs = {p: fetch_package(p, cache, say) for p in packages}
+    debs = fetch_packages(packages, cache, say)
     recipe = {
         "layout": _LAYOUT,
         "packages": {p: {"file": d.name, "sha256": sha256(d)} for p, d in debs.items()},

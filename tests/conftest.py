@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings as hypothesis_settings
 
+from headrace_lake.garbage import collect_rarely
 from headrace_lake.settings import Settings
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -16,6 +17,7 @@ sys.path.append(str(CHECKOUT / "tests"))  # for `servers`
 # Seeded, so that a failure comes again; no deadline, since CI machines are shared.
 hypothesis_settings.register_profile("headrace", derandomize=True, deadline=None, max_examples=60)
 hypothesis_settings.load_profile("headrace")
+collect_rarely()  # as commands do: what the libraries of a whole suite hold is walked at each search
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 
 from prose_reference import lines_of
 
@@ -28,6 +29,7 @@ def kept_lines(text: str) -> list[tuple[str, str]]:
     return [(line.text, line.kind) for line in lines_of(text)[0]]
 
 
+@lru_cache(maxsize=8192)
 def corrected(text: str, skip_markup: bool) -> str:
     """What is left of a Markdown text, without its markup."""
     # Headings, list items and rows lose nothing for being short or loud; items are searched for boilerplate, headings and rows are not.

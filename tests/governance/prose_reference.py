@@ -13,6 +13,8 @@ _SIGN = re.compile(rf"{_SPACES}(?:[-*+]|[0-9]{{1,3}}[.)])(?= {_SPACES}[^ \t])")
 _FENCE = re.compile(r"(`{3,})([^`]*)")
 _CLOSE = re.compile(rf"[ \t>]*(`{{3,}}){_SPACES}")
 _HEADING = re.compile(r"#{1,6} ")
+_INLINE = re.compile(r"[\\`*\[\]]")
+_ESCAPED = re.compile(r"\\[*#_`]")
 _ROW = re.compile(rf"\| .*\|{_SPACES}")
 
 
@@ -60,12 +62,15 @@ def _alnum(c: str) -> bool:
 
 def inline(text: str) -> str:
     """A line without marks of emphasis, inline code and links."""
+    if not _INLINE.search(text):
+        return text
     gone: set[int] = set()
     stars: list[tuple[int, int]] = []
     brackets: list[int] = []
     i = 0
-    while i < len(text):
-        if re.match(r"\\[*#_`]", text[i:]):
+    while found := _INLINE.search(text, i):
+        i = found.start()
+        if _ESCAPED.match(text, i):
             gone.add(i)
             i += 2
         elif text[i] == "`":

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+import yaml
 
 from headrace_lake.fingerprint import digest_of
 from headrace_lake.lake import Lake, StageCommit
@@ -24,8 +25,16 @@ sys.path.append(str(Path(__file__).parent))  # for `training_site`
 SPEC = "tokenizers/configs/qwen_text.yaml"
 LICENCES = {"public": "CC0-1.0", "attribution": "CC-BY-4.0", "share-alike": "CC-BY-SA-4.0", "restricted": "NONE"}
 """A licence of each class."""
+SMALL_ROWS = 8192
 TEXT_IDS = 500
 """Test documents use the first ids only, so that a unigram model has something to learn."""
+
+
+TWO_SOURCES = {
+    "alpha": [("en", "public")] * 120 + [("zh", "public")] * 80 + [("en", "restricted")] * 10,
+    "beta": [("en", "share-alike")] * 60 + [("fr", "share-alike")] * 60,
+}
+"""Source → (language, licence class) of its documents."""
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +56,16 @@ def lake(settings: Settings) -> Lake:
 @pytest.fixture(scope="session")
 def spec(checkout: Path) -> VocabularySpec:
     return load_spec(checkout / SPEC)
+
+
+@pytest.fixture(scope="session")
+def small_spec_file(tmp_path_factory: pytest.TempPathFactory, spec: VocabularySpec) -> Path:
+    """A vocabulary of 8,192 rows in place of 152,576, for trainings in which their number plays no role; there is no text in it."""
+    special = {name: 8000 + i for i, name in enumerate(spec.special)}
+    small = spec.model_copy(update={"id": "small", "ranks": 8000, "special": special, "padded_to": SMALL_ROWS})
+    path = tmp_path_factory.mktemp("vocabulary") / "small.yaml"
+    path.write_text(yaml.safe_dump(small.model_dump(mode="json")), encoding="utf-8")
+    return path
 
 
 def write_slice(
@@ -129,6 +148,20 @@ def slice_writer() -> Callable[..., Receipt]:
     return write_slice
 
 
+@pytest.fixture(scope="session")
+def two_sources_writer(checkout: Path) -> Callable[[Path, Path], Lake]:
+    """Call it with a folder and a vocabulary's file: a lake in the folder with `two_sources`, for fixtures that live longer than a test."""
+
+    def go(folder: Path, spec_file: Path) -> Lake:
+        places = {"base": str(checkout), "lake": {"root": str(folder / "lake")}, "runs": str(folder / "runs")}
+        lake = Lake.open(Settings.model_validate(places))
+        for source, documents in TWO_SOURCES.items():
+            write_slice(lake, load_spec(spec_file), folder, source, documents)
+        return lake
+
+    return go
+
+
 @pytest.fixture
 def with_tokens(lake: Lake, spec: VocabularySpec, tmp_path: Path) -> Callable[..., Receipt]:
     """Call it with a source and (language, licence class) of each document."""
@@ -138,7 +171,4 @@ def with_tokens(lake: Lake, spec: VocabularySpec, tmp_path: Path) -> Callable[..
 @pytest.fixture
 def two_sources(with_tokens: Callable[..., Receipt]) -> list[Receipt]:
     """Two sources, three languages, and one licence class that no recipe here allows."""
-    return [
-        with_tokens("alpha", [("en", "public")] * 120 + [("zh", "public")] * 80 + [("en", "restricted")] * 10),
-        with_tokens("beta", [("en", "share-alike")] * 60 + [("fr", "share-alike")] * 60),
-    ]
+    return [with_tokens(source, documents) for source, documents in TWO_SOURCES.items()]

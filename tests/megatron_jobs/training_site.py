@@ -1,4 +1,4 @@
-"""A lake with recipes that differ in their `train:` block, for tests of training; its model trains a step in a tenth of a second."""
+"""A lake with recipes that differ in their `train:` block, for tests of training; a step takes some hundredths of a second."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import yaml
 from headrace_jobs.trainer.run import Outcome, train_recipe
 from headrace_lake.lake import Lake
 from headrace_lake.settings import load_settings
+from headrace_tokenizers.text.vocabulary import load_spec
 
 MODEL = {
     "name": "small",
@@ -37,20 +38,28 @@ TRAIN = {
 
 
 class Site:
-    """A lake, its settings file, and recipes that differ in their `train:` block."""
+    """A lake, its settings file, and recipes that differ in their `train:` block.
 
-    def __init__(self, folder: Path, checkout: Path) -> None:
-        self.folder = folder
+    Attributes:
+        spec: vocabulary of its recipes.
+        model: what its model file holds.
+    """
+
+    def __init__(self, folder: Path, checkout: Path, spec_file: Path) -> None:
+        self.folder, self.spec_file = folder, spec_file
+        self.spec = load_spec(spec_file)
+        self.model = MODEL | {"vocabulary": self.spec.padded_to}
         self.settings = folder / "headrace.yaml"
         self.settings.write_text(
             yaml.safe_dump({"base": str(checkout), "lake": {"root": str(folder / "lake")}, "runs": str(folder / "runs")}), encoding="utf-8"
         )
-        (folder / "model.yaml").write_text(yaml.safe_dump(MODEL), encoding="utf-8")
+        (folder / "model.yaml").write_text(yaml.safe_dump(self.model), encoding="utf-8")
         self.lake = Lake.open(load_settings(self.settings))
 
     def recipe(self, file: str, **train: Any) -> str:
         body = {
             "name": "small",
+            "tokenizer": str(self.spec_file),
             "licences": ["public", "share-alike"],
             "phases": [{"name": "A", "tokens": 5000, "weights": {"rest": 1.0}}],
             "train": {"model": str(self.folder / "model.yaml"), **TRAIN, **train},

@@ -65,6 +65,7 @@ def test_in_a_fresh_clone_a_command_that_reads_the_lake_says_what_to_do_first_an
     home = tmp_path / "home"
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))  # `--install-completion` writes into the shell's own files
+    monkeypatch.setenv("SHELL", "/bin/bash")  # whoever started the tests
     lists, build_app = howtos.Lists(), build()
     assert build_app is app
     told = ran = 0

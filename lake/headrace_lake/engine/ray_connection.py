@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from headrace_lake.errors import ConfigError, ServiceError
-from headrace_lake.loopback import require_own_listener
 from headrace_lake.terminal.interrupt import handlers_kept
 
 ADDRESS_ENV = "RAY_ADDRESS"
@@ -55,6 +54,8 @@ def connect() -> None:
 
 
 def _reach(host: str, port: int) -> None:
+    from headrace_lake.loopback import require_own_listener  # its HTTP client, which work without Ray need not load
+
     url = f"http://{host}:{port}"
     require_own_listener(url)
     try:

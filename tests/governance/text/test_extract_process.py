@@ -6,6 +6,7 @@ import gzip
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -76,15 +77,18 @@ def test_the_next_part_gets_the_process_of_the_last() -> None:
     second.close()
 
 
-@pytest.mark.parametrize("other", [(9, 3 << 30, {}), (10, 2 << 30, {}), (10, 3 << 30, None)])
-def test_other_limits_or_rules_get_a_process_of_their_own(other: tuple[float, int, None]) -> None:
-    first = borrow(10, 3 << 30, {})
-    first.parse("<p>x")
-    hand_back(first)
-    second = borrow(*other)
-    assert second is not first and processes() == set()
-    assert second.parse(good(1).decode()) is not None
-    second.close()
+def test_other_limits_or_rules_get_a_process_of_their_own() -> None:
+    last = borrow(10, 3 << 30, {})
+    last.parse("<p>x")
+    others: list[tuple[float, int, dict[str, Any] | None]] = [(9, 3 << 30, {}), (9, 2 << 30, {}), (9, 2 << 30, None)]
+    for other in others:  # each differs from the one before in one respect
+        assert len(processes()) == 1
+        hand_back(last)
+        own = borrow(*other)
+        assert own is not last and processes() == set()
+        assert own.parse(good(1).decode()) is not None
+        last = own
+    last.close()
 
 
 def test_a_process_that_served_long_is_not_lent_again(monkeypatch: pytest.MonkeyPatch) -> None:

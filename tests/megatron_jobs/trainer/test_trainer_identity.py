@@ -9,28 +9,27 @@ from typing import Any
 import pytest
 import yaml
 from checkout_copy import Copy
-from training_site import MODEL, Site
+from training_site import Site
 
 from headrace_jobs.trainer.metrics import read_metrics
 from headrace_jobs.trainer.parallel import stop
 from headrace_lake.receipts import Receipt
-from headrace_tokenizers.text.vocabulary import VocabularySpec
 
 
-def _site(folder: Path, checkout: Path, spec: VocabularySpec, slice_writer: Callable[..., Receipt]) -> Site:
+def _site(folder: Path, checkout: Path, spec_file: Path, slice_writer: Callable[..., Receipt]) -> Site:
     folder.mkdir()
-    made = Site(folder, checkout)
+    made = Site(folder, checkout, spec_file)
     for source, language in (("alpha", "en"), ("beta", "fr")):
-        slice_writer(made.lake, spec, made.folder, source, [(language, "public")] * 60)
+        slice_writer(made.lake, made.spec, made.folder, source, [(language, "public")] * 60)
     return made
 
 
 def test_a_run_goes_on_after_edits_and_at_another_layout_and_says_where(
-    tmp_path: Path, checkout: Path, spec: VocabularySpec, slice_writer: Callable[..., Receipt]
+    tmp_path: Path, checkout: Path, small_spec_file: Path, slice_writer: Callable[..., Receipt]
 ) -> None:
-    undisturbed = _site(tmp_path / "undisturbed", checkout, spec, slice_writer).train("whole", max_steps=10)
+    undisturbed = _site(tmp_path / "undisturbed", checkout, small_spec_file, slice_writer).train("whole", max_steps=10)
     stop()
-    site = _site(tmp_path / "site", checkout, spec, slice_writer)
+    site = _site(tmp_path / "site", checkout, small_spec_file, slice_writer)
     copy = Copy.of(checkout, tmp_path / "checkout", site.settings)
     first = copy.answer("train", site.recipe("first", max_steps=5))
     again = copy.answer("train", site.recipe("first", max_steps=5))
@@ -64,9 +63,9 @@ def test_a_run_goes_on_after_edits_and_at_another_layout_and_says_where(
 
 
 def test_what_decides_the_weights_begins_another_run(
-    tmp_path: Path, checkout: Path, spec: VocabularySpec, slice_writer: Callable[..., Receipt]
+    tmp_path: Path, checkout: Path, small_spec_file: Path, slice_writer: Callable[..., Receipt]
 ) -> None:
-    site = _site(tmp_path / "site", checkout, spec, slice_writer)
+    site = _site(tmp_path / "site", checkout, small_spec_file, slice_writer)
     changes: list[dict[str, Any]] = [
         {},
         {"seed": 2},
@@ -75,7 +74,7 @@ def test_what_decides_the_weights_begins_another_run(
         {"sequence_length": 32},
     ]
     prints = [site.train(f"r{n}", max_steps=1, **change).run.fingerprint for n, change in enumerate(changes)]
-    (site.folder / "model.yaml").write_text(yaml.safe_dump(MODEL | {"ffn_size": 96}), encoding="utf-8")
+    (site.folder / "model.yaml").write_text(yaml.safe_dump(site.model | {"ffn_size": 96}), encoding="utf-8")
     prints.append(site.train("other", max_steps=1).run.fingerprint)
     assert len(set(prints)) == len(prints)
     stop()

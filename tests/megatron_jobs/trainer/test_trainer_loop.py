@@ -5,8 +5,9 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -32,9 +33,8 @@ from headrace_lake.lake import Lake
 MODEL = ModelConfig(
     name="small", hidden_size=32, layers=2, heads=4, kv_heads=2, head_size=8, ffn_size=64, max_positions=64, tied=True, precision="fp32"
 )
-RECIPE = Recipe.model_validate(
-    {"name": "small", "licences": ["public", "share-alike"], "phases": [{"name": "A", "tokens": 6000, "weights": {"rest": 1.0}}]}
-)
+"""With the shipped vocabulary's rows; most tests need no more than those of a small one."""
+RECIPE = {"name": "small", "licences": ["public", "share-alike"], "phases": [{"name": "A", "tokens": 6000, "weights": {"rest": 1.0}}]}
 CONFIG = TrainConfig.model_validate(
     {
         "sequence_length": 64,
@@ -61,9 +61,33 @@ class Steps(Observer):
         self.records.append(record)
 
 
+class World(NamedTuple):
+    """A lake, its mix, and a model with the mix's vocabulary."""
+
+    lake: Lake
+    mix: Mix
+    model: ModelConfig
+
+
+@pytest.fixture(scope="module")
+def world(
+    tmp_path_factory: pytest.TempPathFactory, checkout: Path, small_spec_file: Path, two_sources_writer: Callable[[Path, Path], Lake]
+) -> Callable[[bool], World]:
+    """The world of the shipped vocabulary (True) or of a small one; no test writes to it."""
+
+    @cache
+    def go(shipped: bool) -> World:
+        spec_file = checkout / Recipe.model_validate(RECIPE).tokenizer if shipped else small_spec_file
+        lake = two_sources_writer(tmp_path_factory.mktemp("world"), spec_file)
+        mix = compile_mix(lake, Recipe.model_validate(RECIPE | {"tokenizer": str(spec_file)}))[0]
+        return World(lake, mix, MODEL.model_copy(update={"vocabulary": mix.vocabulary}))
+
+    return go
+
+
 @pytest.fixture
-def mix(lake: Lake, two_sources: Any) -> Mix:
-    return compile_mix(lake, RECIPE)[0]
+def small(world: Callable[[bool], World]) -> World:
+    return world(False)
 
 
 @pytest.fixture(autouse=True)
@@ -73,12 +97,12 @@ def _no_groups_stay() -> Iterator[None]:
 
 
 @pytest.fixture
-def run(lake: Lake, mix: Mix, tmp_path: Path) -> Callable[..., list[StepRecord]]:
+def run(world: Callable[[bool], World], tmp_path: Path) -> Callable[..., list[StepRecord]]:
     """Train in a folder; returns the steps that this call made."""
 
-    def go(folder: str, *, config: TrainConfig = CONFIG, **options: Any) -> list[StepRecord]:
-        seen = Steps()
-        plan = RunPlan("f" * 32, tmp_path / folder, config, MODEL, **options)
+    def go(folder: str, *, config: TrainConfig = CONFIG, shipped: bool = False, **options: Any) -> list[StepRecord]:
+        seen, (lake, mix, model) = Steps(), world(shipped)
+        plan = RunPlan("f" * 32, tmp_path / folder, config, model, **options)
         train(plan, mix, lake, seen)
         return seen.records
 
@@ -121,18 +145,19 @@ def test_the_loss_of_a_step_does_not_depend_on_how_rows_fall_into_micro_batches(
 
 
 def test_unused_ids_share_a_row_and_every_step_is_that_of_the_full_softmax(
-    lake: Lake, mix: Mix, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Callable[..., list[StepRecord]]
+    world: Callable[[bool], World], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Callable[..., list[StepRecord]]
 ) -> None:
-    shared = run("shared")
+    shared = run("shared", shipped=True)
     folder = checkpoint.step_folder(tmp_path / "shared" / "checkpoints", 10)
     table = checkpoint.load_weights(folder)["embedding.word_embeddings.weight"]
     stop()
-    used = used_ids(mix, lake, vocabulary=len(table))
+    used = used_ids(world(True).mix, world(True).lake, vocabulary=len(table))
+    assert len(table) == 152_576
     alike = (table == table[-1]).all(1).numpy()
     assert 100 < used.sum() < 600 and not (alike & used).any() and alike.sum() > len(table) - used.sum() - 128
     # The same run with every row computed by itself.
     monkeypatch.setattr("headrace_jobs.trainer.vocabulary.equal_rows", lambda weight, unused: None)
-    full = run("full")
+    full = run("full", shipped=True)
     assert [r.loss for r in shared] == pytest.approx([r.loss for r in full], rel=1e-5)
     assert shared[0].grad_norm == pytest.approx(full[0].grad_norm, rel=1e-5)
     assert [r.grad_norm for r in shared] == pytest.approx([r.grad_norm for r in full], rel=1e-3), "rounding grows from step to step"
@@ -140,7 +165,7 @@ def test_unused_ids_share_a_row_and_every_step_is_that_of_the_full_softmax(
 
 
 def test_the_scorer_computes_equal_rows_once_and_scores_as_with_all(run: Callable[..., list[StepRecord]], tmp_path: Path) -> None:
-    run("scored", config=CONFIG.model_copy(update={"max_steps": 3}))
+    run("scored", config=CONFIG.model_copy(update={"max_steps": 3}), shipped=True)
     scorer = MegatronScorer(checkpoint.step_folder(tmp_path / "scored" / "checkpoints", 3))
     assert scorer.model.rows is not None and scorer.model.rows.count > 150_000
     tokens = np.random.default_rng(1).integers(0, 151_000, (2, 40))  # nearly all of them unused in training
@@ -151,19 +176,19 @@ def test_the_scorer_computes_equal_rows_once_and_scores_as_with_all(run: Callabl
     assert once[:, :-1].min() > 0
 
 
-def test_a_gradient_that_is_no_number_stops_the_run_before_it_is_saved(lake: Lake, mix: Mix, tmp_path: Path) -> None:
+def test_a_gradient_that_is_no_number_stops_the_run_before_it_is_saved(small: World, tmp_path: Path) -> None:
     plan = RunPlan(
-        "f" * 32, tmp_path / "broken", CONFIG.model_copy(update={"checkpoint_every": 1}), MODEL.model_copy(update={"z_loss": 1e38})
+        "f" * 32, tmp_path / "broken", CONFIG.model_copy(update={"checkpoint_every": 1}), small.model.model_copy(update={"z_loss": 1e38})
     )
     with pytest.raises(InputError, match=r"step 1: loss .*gradient norm (nan|inf).*the run left no checkpoint.*lower 'train.optimizer.lr'"):
-        train(plan, mix, lake, Observer())
+        train(plan, small.mix, small.lake, Observer())
     assert not list(plan.checkpoints.glob("step-*"))
 
 
-def test_a_vocabulary_smaller_than_the_tokens_is_refused(lake: Lake, mix: Mix, tmp_path: Path) -> None:
+def test_a_vocabulary_smaller_than_the_tokens_is_refused(small: World, tmp_path: Path) -> None:
     plan = RunPlan("f" * 32, tmp_path / "small", CONFIG, MODEL.model_copy(update={"vocabulary": 512}))
     with pytest.raises(ConfigError, match="vocabulary 512 is below the mix's"):
-        train(plan, mix, lake, Observer())
+        train(plan, small.mix, small.lake, Observer())
 
 
 def _precisions(monkeypatch: pytest.MonkeyPatch, layers: tuple[float, float], softmax: tuple[float, float]) -> None:
@@ -174,9 +199,10 @@ def _precisions(monkeypatch: pytest.MonkeyPatch, layers: tuple[float, float], so
 
 @pytest.mark.parametrize("layers_first", [(10.0, 90.0), (90.0, 10.0)], ids=["bf16 to fp32", "fp32 to bf16"])
 def test_a_run_goes_on_on_a_processor_that_chooses_another_precision_and_records_where(
-    lake: Lake, mix: Mix, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layers_first: tuple[float, float]
+    small: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layers_first: tuple[float, float]
 ) -> None:
-    auto = MODEL.model_copy(update={"precision": "auto", "softmax_precision": "auto"})
+    lake, mix, model = small
+    auto = model.model_copy(update={"precision": "auto", "softmax_precision": "auto"})
     plan = RunPlan("f" * 32, tmp_path / "moved", MOVED, auto, stop_after=3)
     one, two = Steps(), Steps()
     _precisions(monkeypatch, layers_first, (10.0, 90.0))
@@ -184,7 +210,7 @@ def test_a_run_goes_on_on_a_processor_that_chooses_another_precision_and_records
     _precisions(monkeypatch, layers_first[::-1], (90.0, 10.0))
     if layers_first == (10.0, 90.0):
         with process_groups(MOVED.parallel, seed=1, threads=1):
-            fp32 = build_state(MOVED, MODEL, total_tokens=1000)
+            fp32 = build_state(MOVED, model, total_tokens=1000)
             checkpoint.load(fp32, checkpoint.step_folder(plan.checkpoints, 3))
             weight = fp32.bare.embedding.word_embeddings.weight.detach()
             assert not torch.equal(weight, weight.bfloat16().float()), "the optimizer's fp32 weights go on, not their rounding"

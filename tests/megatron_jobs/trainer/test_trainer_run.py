@@ -19,7 +19,7 @@ import pytest
 import torch
 import yaml
 from patience import PATIENCE_S
-from training_site import MODEL, Site
+from training_site import Site
 
 from headrace_jobs.evaluation.run import newest_checkpoint
 from headrace_jobs.trainer import checkpoint, inference
@@ -29,21 +29,39 @@ from headrace_jobs.trainer.run import Outcome
 from headrace_jobs.trainer.safe_loading import check_index
 from headrace_lake.errors import InputError
 from headrace_lake.receipts import Receipt
-from headrace_tokenizers.text.vocabulary import VocabularySpec
 
 OTHER_RUN = {"parallel": {"tensor": 2}, "seed": 2}
 """Two processes. With the same seed it would be the same run; of a run that starts from a checkpoint the seed decides nothing else."""
 
 
+def _site(folder: Path, checkout: Path, spec_file: Path, slice_writer: Callable[..., Receipt]) -> Site:
+    made = Site(folder, checkout, spec_file)
+    for source, language in (("alpha", "en"), ("beta", "fr")):
+        slice_writer(made.lake, made.spec, made.folder, source, [(language, "public")] * 60)
+    return made
+
+
 @pytest.fixture(scope="module")
 def site(
-    tmp_path_factory: pytest.TempPathFactory, checkout: Path, spec: VocabularySpec, slice_writer: Callable[..., Receipt]
+    tmp_path_factory: pytest.TempPathFactory, checkout: Path, small_spec_file: Path, slice_writer: Callable[..., Receipt]
 ) -> Iterator[Site]:
-    made = Site(tmp_path_factory.mktemp("site"), checkout)
-    for source, language in (("alpha", "en"), ("beta", "fr")):
-        slice_writer(made.lake, spec, made.folder, source, [(language, "public")] * 60)
-    yield made
+    yield _site(tmp_path_factory.mktemp("site"), checkout, small_spec_file, slice_writer)
     stop()
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory: pytest.TempPathFactory, checkout: Path, slice_writer: Callable[..., Receipt]) -> Site:
+    """The same with the shipped vocabulary."""
+    return _site(tmp_path_factory.mktemp("shipped"), checkout, checkout / "tokenizers/configs/qwen_text.yaml", slice_writer)
+
+
+@pytest.fixture(scope="module")
+def start(shipped: Site) -> str:
+    """A checkpoint of the shipped vocabulary's 8th step, from which two processes go on as one does."""
+    made = shipped.train("start", max_steps=8, checkpoint_every=8).checkpoint
+    assert checkpoint.load_weights(Path(made.path))["embedding.word_embeddings.weight"].shape == (152576, 32)
+    stop()
+    return made.path
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +90,7 @@ def test_a_run_leaves_artifacts_metrics_and_a_page(site: Site, trained: Outcome)
     records = read_metrics(Path(trained.run.path) / "metrics.jsonl")
     assert [r.step for r in records] == list(range(1, 11))
     assert all(r.tokens > 0 and r.seconds > 0 and r.grad_norm is not None and r.phase == "A" for r in records)
-    assert records[0].loss == pytest.approx(math.log(152576), abs=0.3) and trained.run.payload["last_loss"] < records[0].loss
+    assert records[0].loss == pytest.approx(math.log(site.spec.padded_to), abs=0.3) and trained.run.payload["last_loss"] < records[0].loss
     page = (Path(trained.run.path) / "run.html").read_text(encoding="utf-8")
     assert "nats below" in page and "data:image/png" in page
     [segment] = trained.run.payload["segments"]
@@ -96,12 +114,14 @@ def test_a_finished_run_is_adopted_and_the_command_says_so(site: Site, trained: 
     assert done.returncode == 0, done.stderr
     line = next(line for line in done.stdout.splitlines() if line.startswith("HEADRACE_RESULT "))
     result = json.loads(line.removeprefix("HEADRACE_RESULT "))
-    assert result["action"] == "adopted" and result["steps"] == 10 and result["vocabulary"] == 152576
+    assert result["action"] == "adopted" and result["steps"] == 10 and result["vocabulary"] == site.spec.padded_to
     assert result["last_loss"] == trained.run.payload["last_loss"] and result["checkpoint"] == trained.checkpoint.path
 
 
 KILLED_SAVES = """
 import os, signal, sys
+from headrace_lake.garbage import collect_rarely
+collect_rarely()
 from headrace_jobs.trainer import checkpoint, inference, run
 from headrace_jobs.portable import shim
 shim.quiet_imports()
@@ -161,17 +181,16 @@ def test_a_kill_during_a_save_leaves_the_previous_checkpoint_and_the_run_goes_on
     assert sorted(p.name for p in (folder / "checkpoints").iterdir()) == ["step-00000004", "step-00000005"]
 
 
-def test_two_tensor_parallel_processes_share_unused_rows_and_choose_one_precision(site: Site, trained: Outcome) -> None:
-    (site.folder / "auto.yaml").write_text(yaml.safe_dump(MODEL | {"softmax_precision": "auto"}), encoding="utf-8")
-    start = trained.checkpoint.path.replace("step-00000010", "step-00000008")
+def test_two_tensor_parallel_processes_share_unused_rows_and_choose_one_precision(shipped: Site, start: str) -> None:
+    (shipped.folder / "auto.yaml").write_text(yaml.safe_dump(shipped.model | {"softmax_precision": "auto"}), encoding="utf-8")
     more = {
-        "model": str(site.folder / "auto.yaml"),
+        "model": str(shipped.folder / "auto.yaml"),
         "share_unused_ids": True,
         "start_from": start,
         "max_steps": 11,
         "checkpoint_every": 100,
     }
-    alone, paired = (site.train(name, **more, **layout) for name, layout in (("shared1", {}), ("shared2", OTHER_RUN)))
+    alone, paired = (shipped.train(name, **more, **layout) for name, layout in (("shared1", {}), ("shared2", OTHER_RUN)))
     one, two = (read_metrics(Path(o.run.path) / "metrics.jsonl") for o in (alone, paired))
     assert [r.step for r in two] == [r.step for r in one] == [9, 10, 11]
     rel = 1e-5 if alone.run.payload["segments"][-1]["softmax"]["chosen"] == "fp32" else 1e-3
@@ -186,11 +205,10 @@ def _seed_of(run: Path) -> str:
     return f"seed={json.loads(states[0].read_text(encoding='utf-8'))['train']['seed']}" if states else ""
 
 
-def test_two_tensor_parallel_processes_equal_one_from_the_same_weights(site: Site, trained: Outcome) -> None:
-    start = trained.checkpoint.path.replace("step-00000010", "step-00000008")
+def test_two_tensor_parallel_processes_equal_one_from_the_same_weights(shipped: Site, start: str) -> None:
     more = {"start_from": start, "max_steps": 11, "checkpoint_every": 100, "share_unused_ids": False}
-    one = site.train("one", **more)
-    two = site.train("two", **more, **OTHER_RUN)
+    one = shipped.train("one", **more)
+    two = shipped.train("two", **more, **OTHER_RUN)
     alone, paired = (read_metrics(Path(o.run.path) / "metrics.jsonl") for o in (one, two))
     assert [r.step for r in paired] == [r.step for r in alone] == list(range(9, 12))
     assert paired[0].loss == pytest.approx(alone[0].loss, rel=1e-5)
@@ -200,7 +218,7 @@ def test_two_tensor_parallel_processes_equal_one_from_the_same_weights(site: Sit
     assert before.keys() == after.keys() and all(before[k].shape == after[k].shape for k in before)
 
 
-def test_a_checkpoint_scores_as_it_was_trained_and_keeps_documents_apart(trained: Outcome) -> None:
+def test_a_checkpoint_scores_as_it_was_trained_and_keeps_documents_apart(site: Site, trained: Outcome) -> None:
     scorer = inference.load_for_inference(Path(trained.checkpoint.path))
     rng = np.random.default_rng(3)
     tokens = rng.integers(0, 400, (2, 24))
@@ -211,7 +229,7 @@ def test_a_checkpoint_scores_as_it_was_trained_and_keeps_documents_apart(trained
     second = scorer.nll(tokens[:, 10:], positions[:, :14], np.zeros((2, 14), dtype=np.int32))
     np.testing.assert_allclose(both[:, 10:23], second[:, :13], rtol=1e-4, atol=1e-4)
     weights = checkpoint.load_weights(Path(trained.checkpoint.path))
-    assert weights["embedding.word_embeddings.weight"].shape == (152576, 32)
+    assert weights["embedding.word_embeddings.weight"].shape == (site.spec.padded_to, 32)
     assert weights["decoder.layers.self_attention.linear_qkv.weight"].shape == (2, 64, 32)
     assert not [k for k in weights if k.startswith("optimizer")]
 

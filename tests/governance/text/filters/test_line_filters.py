@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import sysconfig
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,17 @@ MADE = [
 ]  # fmt: skip
 
 
+def documented(tree: ast.Module) -> Iterator[ast.Module | ast.ClassDef | ast.FunctionDef]:
+    """What may have a docstring; it stands among statements only, so that expressions need not be walked."""
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)):
+            yield node
+        for field in ("body", "orelse", "finalbody", "handlers", "cases"):
+            waiting += getattr(node, field, ())
+
+
 @cache
 def documents() -> list[str]:
     """Docstrings of the standard library and of installed packages: prose, lists, tables, code."""
@@ -56,12 +68,13 @@ def documents() -> list[str]:
         for file in sorted(
             f for name in names for f in (root / name).glob("*.py" if name == "." else "**/*.py") if f.stat().st_size < 300_000
         ):
+            if "tests" in file.parts:  # hardly a docstring in much code
+                continue
             try:
                 tree = ast.parse(file.read_text(encoding="utf-8"))
             except (SyntaxError, ValueError):
                 continue
-            nodes = (n for n in ast.walk(tree) if isinstance(n, (ast.Module, ast.ClassDef, ast.FunctionDef)))
-            found |= {text for n in nodes if (text := ast.get_docstring(n)) and len(text) > 300}
+            found |= {text for n in documented(tree) if (text := ast.get_docstring(n)) and len(text) > 300}
             if len(found) > 2500:
                 break
     return sorted(found)
@@ -98,14 +111,17 @@ def left(text: str, row: dict[str, Any]) -> str:
 def prose_left(text: str, row: dict[str, Any]) -> str:
     """The text without its markup, and without what the cuts take from the stored text."""
     written, origins, stored = without_markup(pa.array([text], pa.large_string()), np.array([True]), origins=True).one(0)
-    cuts = list(zip(row["starts"], row["ends"], strict=True))
+    cuts = set(zip(row["starts"], row["ends"], strict=True))
+    stays = np.ones(len(text.encode()), np.bool_)
+    for start, end in cuts:
+        stays[start:end] = False
+    data = np.frombuffer(written.encode(), np.uint8)
     out, at = [], 0
     for line, (start, end, _) in zip(written.split("\n"), stored.tolist(), strict=True):
-        places = origins[at : at + len(line.encode())]
-        at += len(line.encode()) + 1
+        this = slice(at, at + len(line.encode()))
+        at = this.stop + 1
         if (start, end) not in cuts:
-            kept = [b for b, o in zip(line.encode(), places, strict=True) if not any(s <= o < e for s, e in cuts)]
-            out.append(bytes(kept).decode())
+            out.append(data[this][stays[origins[this]]].tobytes().decode())
     return "\n".join(out)
 
 

@@ -37,37 +37,12 @@ from headrace_lake.tables import TABLES
 
 FOLDER = Path(__file__).parents[4] / "governance" / "pipelines" / "filters"
 FILTERS: list[type[Stage]] = [GopherQuality, GopherRepetition, C4, FineWeb]
-LANGUAGES = [
-    "zh",
-    "de",
-    "es",
-    "fr",
-    "ja",
-    "ru",
-    "ar",
-    "ko",
-    "hi",
-    "pt",
-    "it",
-    "nl",
-    "pl",
-    "cs",
-    "sv",
-    "tr",
-    "uk",
-    "id",
-    "da",
-    "fi",
-    "no",
-    "hu",
-    "el",
-    "ro",
-    "fa",
-]
+LANGUAGES = "zh de es fr ja ru ar ko hi pt it nl pl cs sv tr uk id da fi no hu el ro fa".split()
 KOREAN = "수로는 물레방아에 물을 대고 방앗간 주인은 겨울에도 바퀴가 멈추지 않도록 수문을 깨끗하게 관리한다."
 HINDI = "नहर चक्की को पानी देती है और चक्की का मालिक फाटक को साफ रखता है ताकि पहिया सर्दी में भी न रुके।"
 
 
+@cache
 def documents() -> list[tuple[str, str]]:
     """(language, text): documentation inside Python's standard library, and spaCy's example sentences in 25 languages."""
     found: list[tuple[str, str]] = []
@@ -104,16 +79,22 @@ def documents() -> list[tuple[str, str]]:
     return found
 
 
+@cache
+def shipped(file: str) -> dict[str, Any]:
+    """What a YAML file of filters says; not to be changed, since it is remembered."""
+    found: dict[str, Any] = yaml.safe_load((FOLDER / f"{file}.yaml").read_text())
+    return found
+
+
 def stage_of(cls: type[Stage], file: str = "") -> Any:
-    data = yaml.safe_load((FOLDER / f"{file or cls.name}.yaml").read_text())
-    stage = cls(parse(data, cls.Params, where=cls.name))
+    stage = cls(parse(shipped(file or cls.name), cls.Params, where=cls.name))
     stage.setup()
     stage.begin(None, {})  # type: ignore[arg-type]
     return stage
 
 
-def verdicts(cls: type[Stage], texts: list[tuple[str, str]], form: str = "plain") -> list[dict[str, Any]]:
-    """Rows of a verdict over (language, text), through the statistics where the verdict reads them.
+def verdicts_of(classes: list[type[Stage]], texts: list[tuple[str, str]], form: str = "plain") -> list[list[dict[str, Any]]]:
+    """Rows of each verdict over (language, text), through the statistics, made once, where the verdict reads them.
 
     Args:
         form: of the texts (`documents.format`).
@@ -126,35 +107,46 @@ def verdicts(cls: type[Stage], texts: list[tuple[str, str]], form: str = "plain"
             "verdict_language.language": pa.array([lang for lang, _ in texts], pa.string()),
         }
     )
-    stage = stage_of(cls)
-    if stage.inputs().primary == "text_statistics":
-        documents = stage_of(TextStatistics, "statistics").process(documents)
-    rows: list[dict[str, Any]] = stage.process(documents).to_pylist()
-    return rows
+    stages = [stage_of(cls) for cls in classes]
+    tables = {"documents": documents}
+    if any(stage.inputs().primary == "text_statistics" for stage in stages):
+        tables["text_statistics"] = stage_of(TextStatistics, "statistics").process(documents)
+    return [stage.process(tables[stage.inputs().primary]).to_pylist() for stage in stages]
+
+
+def verdicts(cls: type[Stage], texts: list[tuple[str, str]]) -> list[dict[str, Any]]:
+    """Rows of one verdict over plain texts."""
+    return verdicts_of([cls], texts)[0]
 
 
 @cache
-def korean() -> Any:
-    """datatrove's tokeniser of Korean with the model that ships, since datatrove's own default ships no more."""
-    from datatrove.utils.word_tokenizers import KiwiTokenizer
+def tokeniser(language: str) -> Any:
+    """Our tokeniser, seen to be just what datatrove has under the language's name; each is built once, which takes a second.
 
-    return KiwiTokenizer("cong")
+    Korean has the model that ships, since datatrove's own default ships no more.
+    """
+    ours = tokenizer_for(language)
+    from datatrove.utils.word_tokenizers import KiwiTokenizer, load_word_tokenizer
+
+    fineweb2 = {"zh": "cmn_Hani", "ar": "arb_Arab", "hi": "hin_Deva", "no": "nob_Latn"}
+    named = KiwiTokenizer("cong") if language == "ko" else load_word_tokenizer(fineweb2.get(language, language))
+    assert type(ours) is type(named), language
+    assert vars(ours) | {"_tokenizer": None} == vars(named) | {"_tokenizer": None}, language
+    return ours
 
 
 @cache
 def direct(cls: type[Stage], language: str) -> Any:
-    """datatrove's filter built from the YAML by hand, with the language's name in place of our tokeniser."""
+    """datatrove's filter built from the YAML by hand."""
     from datatrove.pipeline.filters import C4QualityFilter, FineWebQualityFilter, GopherQualityFilter, GopherRepetitionFilter
 
-    data = yaml.safe_load((FOLDER / f"{cls.name}.yaml").read_text())
+    data, structure = shipped(cls.name), shipped("statistics")
     values = dict(data["languages"].get(language, data["default"]))
-    structure = yaml.safe_load((FOLDER / "statistics.yaml").read_text())
     if cls is GopherQuality:
         values["stop_words"] = structure["stop_words"].get(language, structure["stop_words"]["default"])
     if cls is FineWeb:
         values["short_line_length"] = structure["short_line"]
-    fineweb2 = {"zh": "cmn_Hani", "ar": "arb_Arab", "hi": "hin_Deva", "no": "nob_Latn"}
-    name: Any = korean() if language == "ko" else fineweb2.get(language, language)
+    name = tokeniser(language)
     if cls is C4:
         return C4QualityFilter(**values, language=name) if values.pop("enabled", True) else None
     if cls is GopherRepetition:
@@ -163,18 +155,22 @@ def direct(cls: type[Stage], language: str) -> Any:
     return (GopherQualityFilter if cls is GopherQuality else FineWebQualityFilter)(**values, language=name)
 
 
-def test_verdicts_equal_datatroves_on_more_than_300_documents_in_26_languages() -> None:
+def datatroves(cls: type[Stage], language: str, text: str) -> tuple[bool, str | None]:
+    """Whether datatrove keeps a text, and why not. Ask for all filters before the next text: it remembers the words of the last ones."""
     from datatrove.data import Document
 
+    peer = direct(cls, language)
+    result = True if peer is None else peer.filter(Document(text=text, id=""))
+    return result if isinstance(result, tuple) else (result, None)
+
+
+def test_verdicts_equal_datatroves_on_more_than_300_documents_in_26_languages() -> None:
     texts = documents()
     assert len(texts) >= 300 and len({language for language, _ in texts}) >= 25
     dropped = 0
-    for cls in FILTERS:
-        rows = verdicts(cls, texts)
-        filters = {language: direct(cls, language) for language in {lang for lang, _ in texts}}
-        for row, (language, text) in zip(rows, texts, strict=True):
-            result = True if filters[language] is None else filters[language].filter(Document(text=text, id=""))
-            kept, reason = result if isinstance(result, tuple) else (result, None)
+    for (language, text), *rows in zip(texts, *verdicts_of(FILTERS, texts), strict=True):
+        for cls, row in zip(FILTERS, rows, strict=True):
+            kept, reason = datatroves(cls, language, text)
             assert (row["keep"], row["reason"]) == (kept, reason), (cls.name, language, text[:80])
             dropped += not kept
     assert dropped > 100
@@ -187,18 +183,14 @@ def as_markdown(text: str) -> str:
 
 
 def test_verdicts_on_markdown_equal_datatroves_on_the_text_without_its_markup() -> None:
-    from datatrove.data import Document
-
     texts = [(language, as_markdown(text)) for language, text in documents()]
+    verdicts, stored = verdicts_of(FILTERS, texts, "markdown"), verdicts_of(FILTERS, texts)
     changed = 0
-    for cls in FILTERS:
-        rows, stored = verdicts(cls, texts, "markdown"), verdicts(cls, texts)
-        filters = {language: direct(cls, language) for language in {lang for lang, _ in texts}}
-        for row, before, (language, text) in zip(rows, stored, texts, strict=True):
-            result = True if filters[language] is None else filters[language].filter(Document(text=prose(text), id=""))
-            kept, reason = result if isinstance(result, tuple) else (result, None)
-            assert (row["keep"], row["reason"]) == (kept, reason), (cls.name, language, text[:80])
-            changed += row["reason"] != before["reason"]
+    for k, (language, text) in enumerate(texts):
+        for cls, rows, before in zip(FILTERS, verdicts, stored, strict=True):
+            kept, reason = datatroves(cls, language, prose(text))
+            assert (rows[k]["keep"], rows[k]["reason"]) == (kept, reason), (cls.name, language, text[:80])
+            changed += rows[k]["reason"] != before[k]["reason"]
     assert changed > 50
 
 
@@ -220,19 +212,14 @@ AT_THRESHOLDS = [  # a value that is just its threshold: datatrove's `>` and `<`
 
 
 def test_verdicts_equal_datatroves_on_texts_that_provoke_them_and_at_their_thresholds() -> None:
-    from datatrove.data import Document
-
     made = [*MADE, *AT_THRESHOLDS]
     for language in ("en", "es", "zh", "ru"):
-        for cls in FILTERS:
-            peer = direct(cls, language)
-            for row, text in zip(verdicts(cls, [(language, t) for t in made]), made, strict=True):
+        for text, *rows in zip(made, *verdicts_of(FILTERS, [(language, t) for t in made]), strict=True):
+            for cls, row in zip(FILTERS, rows, strict=True):
                 if not text.strip():
                     assert (row["keep"], row["reason"]) == (False, "empty")  # two of datatrove's filters divide by zero here
                     continue
-                result = True if peer is None else peer.filter(Document(text=text, id=""))
-                kept, reason = result if isinstance(result, tuple) else (result, None)
-                assert (row["keep"], row["reason"]) == (kept, reason), (cls.name, language, text[:60])
+                assert (row["keep"], row["reason"]) == datatroves(cls, language, text), (cls.name, language, text[:60])
 
 
 SENTENCE = "The mill and the wheel are kept with the canal."

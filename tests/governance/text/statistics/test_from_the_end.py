@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 
 import pytest
-from datatrove.utils.word_tokenizers import load_word_tokenizer
 from hypothesis import example, given
 from hypothesis import settings as hyp
 from hypothesis import strategies as st
 
 from headrace_governance.text.statistics.from_the_end import search_from_the_end
+from headrace_governance.text.statistics.tokenisers import tokenizer_for
 
 LANGUAGES = ("en", "de", "fr", "es", "it", "pt", "ru", "ar")
 ENDS = st.sampled_from(
@@ -35,10 +35,10 @@ def test_it_finds_what_a_search_from_the_start_finds(ends: list[str], flags: int
 @hyp(max_examples=600, deadline=None)
 @given(st.sampled_from(LANGUAGES), st.text(st.sampled_from("ab9.…,;:!?'\"()[]«»$%€°²kmКм’s-–—/&"), max_size=16))
 def test_the_same_for_the_tokenisers_of_the_pool(language: str, text: str) -> None:
-    assert same(load_word_tokenizer(language).tokenizer.tokenizer.suffix_search.__self__, text)
+    assert same(tokenizer_for(language).tokenizer.tokenizer.suffix_search.__self__, text)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_their_ends_are_searched_from_the_end(language: str) -> None:
-    pattern = load_word_tokenizer(language).tokenizer.tokenizer.suffix_search.__self__
+    pattern = tokenizer_for(language).tokenizer.tokenizer.suffix_search.__self__
     assert search_from_the_end(pattern) != pattern.search

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 
 import pytest
-from datatrove.utils.word_tokenizers import load_word_tokenizer
 from hypothesis import example, given
 from hypothesis import settings as hyp
 from hypothesis import strategies as st
 
 from headrace_governance.text.statistics.letters_only import finds_nothing_in_letters
+from headrace_governance.text.statistics.tokenisers import tokenizer_for
 
 LETTERS = st.text(st.sampled_from("abzAßéιµжנक語ﬁ"), max_size=8)
 ATOMS = st.sampled_from(
@@ -48,6 +48,6 @@ def test_the_answer_for_patterns_as_tokenisers_have_them(pattern: str, nothing: 
 
 @pytest.mark.parametrize("language", ["en", "de", "fr", "es", "it", "pt", "ru", "ar"])
 def test_the_tokenisers_of_the_pool_leave_plain_words_whole(language: str) -> None:
-    tokenizer = load_word_tokenizer(language).tokenizer.tokenizer
+    tokenizer = tokenizer_for(language).tokenizer.tokenizer
     for search in (tokenizer.prefix_search, tokenizer.suffix_search, tokenizer.infix_finditer):
         assert finds_nothing_in_letters(search.__self__)

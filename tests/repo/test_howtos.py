@@ -57,6 +57,8 @@ def test_what_is_listed_as_not_run_is_a_command_of_its_page(howtos: ModuleType, 
             for start in starts:
                 assert any(c.startswith(start) for c in commands), f"{page}: {start}"
     assert all(len(why) > 10 for starts in lists.excluded.values() for why in starts.values())
+    for starts in lists.exit_codes.values():  # a comma in a reason without quotes makes it two
+        assert all(isinstance(code, int) and len(why) > 10 for code, why in starts.values())
 
 
 def test_in_a_fresh_clone_a_command_that_reads_the_lake_says_what_to_do_first_and_the_others_run(
